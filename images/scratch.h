@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The scratch disk: a qcow2 overlay made by mktemp on a cached, empty, formatted base, one base a size. */
+#pragma once
+
+#include <glib.h>
+
+#include "images/boot.h"
+
+/* `cache_dir`/disks/ext4-SIZE.qcow2, whether or not it exists. (transfer full) */
+char *image_scratch_base (const char *cache_dir, guint64 bytes);
+
+/* Makes the base if it is missing: mke2fs on a sparse file, then qemu-img convert to qcow2. One builds
+ * (flock), others wait; nothing half is left. `overlay template` beside it (ext4-SIZE.overlay) is an empty
+ * qcow2 with the base's size, made by qemu-img once and copied for each sandbox. */
+gboolean image_scratch_build (const char *cache_dir, guint64 bytes, ImageProgress progress, gpointer data,
+                              GError **error);
+gboolean image_scratch_ready (const char *base);
+
+/* Opens the base read-only and a new overlay read-write, made by mktemp in `dir` and unlinked at once: the
+ * file lives as long as QEMU has it open, and nothing is left behind whatever dies. Both descriptors are
+ * owned by the caller. The overlay's header names no backing file that QEMU would have to open by path: the
+ * -blockdev of the driver gives the backing node. */
+gboolean
+image_scratch_open (const char *base, const char *dir, int *ret_overlay_fd, int *ret_base_fd, GError **error);

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The meta dir: how the outside tells the inside who and where it is. Written by meta/metadir.c on the host,
+ * read by meta/agent/ and by any image that wants to. 0700 on the host; inside at META_DIR (also
+ * META_DIR_ALIAS), read-only.
+ *
+ *   version        "1\n"
+ *   identity       lines KEY=VALUE: name, uid, gid, group, shell, hostname, root (yes|no: may the user become
+ * root inside) host_home      the user's home, raw bytes, no newline added: paths may contain anything but
+ * NUL host_project   the project's absolute path, raw cwd            where the command starts, raw entrypoint
+ * argv, each word ended by NUL; no quoting. Empty file: the login shell environment    NAME=value, each ended
+ * by NUL; the whole environment of every session network        lines: "address 10.0.2.15/24",
+ * "gateway 10.0.2.2", in this order; empty: loopback only disk           "blk" (the scratch disk is the upper
+ * layer) or "tmpfs SIZE-IN-MIB" mounts         operations, four NUL-ended words each: OP A B C, done in order
+ * (below) files/N        contents for the `file` operation, 0600
+ *
+ * OP    A                       B        C
+ * dir   target                  mode     user|root    mkdir -p; the last component gets mode (octal) and
+ * owner. Made parents: root, or the user below its home bind  name in the rw share    target   ro|rw mount
+ * --bind; the mount point is made (directory, or file if the source is one) file  name in the meta dir target
+ * mode         copied, owned by the user link  text                    target   -            symbolic link,
+ * replaces what is there tmpfs target                  mode     size-in-MiB  owned by root unless below the
+ * user's home own   target                  mode     -            chown to root and chmod, what the outside
+ * could only make as the user
+ */
+#pragma once
+
+#define META_DIR "/run/vmctl/meta"
+#define META_DIR_ALIAS "/mnt/meta"
+#define META_VERSION "1\n"
+
+/* Guest side names. */
+#define META_TAG_RO "vmctl.ro"           /* 9p mount tag of the read-only tree */
+#define META_TAG_RW "vmctl.rw"           /* 9p mount tag of the read-write share */
+#define META_PORT_AGENT "vmctl.agent"    /* virtio-serial port name */
+#define META_DISK_SERIAL "vmctl-scratch" /* serial number of the scratch disk */
+#define META_RW_DIR "/run/vmctl/rw"      /* where the agent mounts META_TAG_RW, 0700 root */
+#define META_BIN_DIR "/run/vmctl/bin"    /* the agent's own programs inside: sudo */
+#define META_9P_OPTIONS_RO "trans=virtio,version=9p2000.L,msize=512000,cache=loose"
+#define META_9P_OPTIONS_RW "trans=virtio,version=9p2000.L,msize=512000,cache=mmap"

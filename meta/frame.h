@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The wire format between the agent inside a sandbox and the supervisor outside, and between the supervisor
+ * and the clients
+ * (`vmctl up`, `exec`, `attach`). Both sides share this file; libc only, no allocation here.
+ *
+ * How it works
+ *
+ * A connection is a byte stream (a virtio-serial port, a UNIX socket). Whoever speaks as the agent begins
+ * every connection with the 16 bytes of FRAME_PREAMBLE; the host side throws away what comes before it (a
+ * port may hold the tail of an older connection) and sends nothing until it has seen it. After it there are
+ * only frames, in both directions:
+ *
+ *    0      4        8     9       10      12
+ *    | length | channel | type | stream | zero | payload (length bytes)      all numbers little-endian
+ *
+ * Channel 0 is the connection itself. Every other channel is one command (a session); the host side picks its
+ * number. The main command has channel FRAME_CHANNEL_MAIN. A channel is born with OPEN and ends when EXIT has
+ * been sent; the number may then be used again.
+ *
+ * Flow control: a sender may have at most FRAME_WINDOW bytes of DATA in flight for each (channel, stream).
+ * The receiver gives room back with CREDIT once it has got rid of the bytes. So a stalled reader stalls only
+ * its own stream and nobody buffers more than FRAME_WINDOW for it. Sending more than the credit is a protocol
+ * error and ends the connection (and, by the supervisor, the sandbox). EOF ends a stream; no DATA may follow.
+ *
+ *   host -> agent   ch 0: HELLO SEED CLOCK SETUP PING POWEROFF     ch n: OPEN DATA EOF(stdin) CREDIT(stdout,
+ * stderr) SIGNAL RESIZE CLOSE agent -> host   ch 0: HELLO UP PONG LOG FAILED                 ch n: STARTED
+ * DATA EOF(stdout, stderr) CREDIT(stdin) EXIT
+ *
+ * Start: preamble, HELLO, then the host sends SEED, CLOCK, SETUP and OPEN (channel 1) in one go, without
+ * waiting; the agent answers UP when the file systems and the identity are in place, or FAILED with a text.
+ * After a new supervisor took over, HELLO of the agent says which state it is in, and the host skips what is
+ * done. */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define FRAME_PREAMBLE "\177vmctl-agent/1\r\n" /* 16 bytes, no NUL */
+
+enum {
+  FRAME_VERSION = 1,
+  FRAME_PREAMBLE_SIZE = 16,
+  FRAME_HEADER_SIZE = 12,
+  FRAME_PAYLOAD_MAX = 65536,
+  FRAME_WINDOW = 262144,    /* bytes of DATA in flight for each channel and stream */
+  FRAME_CHANNELS_MAX = 64,  /* live channels on a connection */
+  FRAME_OPEN_MAX = 2 << 20, /* bytes of all OPEN frames of one channel together */
+  FRAME_CHANNEL_CONTROL = 0,
+  FRAME_CHANNEL_MAIN = 1,
+};
+
+typedef enum {
+  FRAME_HELLO = 1, /* both ways, ch 0. payload: u32 version, u32 flags (FRAME_HELLO_*) */
+  FRAME_SEED,      /* 32 to 256 bytes of entropy: mixed in, credited, and the generator reseeded */
+  FRAME_CLOCK,     /* i64 seconds, u32 nanoseconds since the epoch, u32 zero */
+  FRAME_SETUP,     /* do the fix-up from the meta dir. payload: fields (FRAME_TAG_*), may be empty */
+  FRAME_UP, /* the fix-up is done. payload: u64 microseconds since the agent's start, twice: at SETUP, now */
+  FRAME_FAILED,   /* the fix-up failed. payload: text (UTF-8 wanted, not trusted) */
+  FRAME_PING,     /* any payload up to 64 bytes */
+  FRAME_PONG,     /* the same payload */
+  FRAME_LOG,      /* text for the sandbox's log; at most 4096 bytes */
+  FRAME_POWEROFF, /* end every session (SIGTERM, then SIGKILL after u32 ms), sync, power off */
+  FRAME_OPEN, /* payload: fields; `stream` 1: more OPEN frames of this channel follow; 0: this is the last */
+  FRAME_STARTED, /* u32 pid inside */
+  FRAME_DATA,    /* `stream` says which; 1 to FRAME_PAYLOAD_MAX bytes */
+  FRAME_EOF,     /* `stream` says which; no payload */
+  FRAME_CREDIT,  /* `stream` says which; u32 bytes given back, not 0 */
+  FRAME_SIGNAL,  /* u32 signal number (Linux x86-64 numbering), to the session's foreground process group */
+  FRAME_RESIZE,  /* u16 rows, u16 columns; clamped to 1..4096 */
+  FRAME_EXIT,    /* u8 kind (FrameExitKind), u8 zero, u16 zero, u32 value; the last frame of a channel */
+  FRAME_CLOSE,   /* the client has gone: SIGHUP to the session, then what it still says is thrown away. EXIT
+                    still follows */
+  FRAME_TYPE_MAX = FRAME_CLOSE,
+} FrameType;
+
+enum {
+  FRAME_HELLO_UP = 1 << 0, /* agent: the fix-up was done before */
+  FRAME_HELLO_MAIN =
+      1 << 1, /* agent: the main command was started (it may have ended: EXIT follows once more) */
+};
+
+typedef enum { FRAME_STDIN = 0, FRAME_STDOUT = 1, FRAME_STDERR = 2, FRAME_STREAMS = 3 } FrameStream;
+
+typedef enum {
+  FRAME_EXIT_STATUS = 0, /* value: the exit status, 0..255 */
+  FRAME_EXIT_SIGNAL = 1, /* value: the signal that ended it */
+  FRAME_EXIT_ERRNO = 2,  /* it could not be started; value: errno (ENOENT -> 127, else 126) */
+} FrameExitKind;
+
+/* Fields of OPEN and SETUP: u8 tag, u8 zero, u16 zero, u32 length, then the bytes (no padding). Unknown tags
+ * are a protocol error. */
+typedef enum {
+  FRAME_TAG_ARG = 1, /* one word of argv, no NUL inside. None at all: the entrypoint of the meta dir */
+  FRAME_TAG_ENV,     /* "NAME=value", on top of the meta dir's environment; "NAME" alone unsets */
+  FRAME_TAG_CWD,     /* absolute; default: `cwd` of the meta dir */
+  FRAME_TAG_TTY,     /* u16 rows, u16 columns: give it a terminal; stdout carries everything */
+  FRAME_TAG_ROOT,    /* empty: run as root inside (refused with EPERM when the sandbox forbids root) */
+  FRAME_TAG_CONSOLE, /* empty: run it on the serial console (/dev/ttyS0) instead of the streams */
+  FRAME_TAG_SHELL,   /* empty: argv is the user's login shell */
+} FrameTag;
+
+typedef struct {
+  uint32_t length; /* of the payload, 0..FRAME_PAYLOAD_MAX */
+  uint32_t channel;
+  uint8_t type;   /* FrameType */
+  uint8_t stream; /* FrameStream, 0 where it has no meaning */
+} FrameHeader;
+
+void frame_header_encode (uint8_t out[FRAME_HEADER_SIZE], const FrameHeader *header);
+/* 0, or -EPROTO for a length over the limit, an unknown type, a stream above 2, or a `zero` that is not. */
+int frame_header_decode (const uint8_t in[FRAME_HEADER_SIZE], FrameHeader *ret_header);
+
+/* A parser fed with whatever a read() brought. The caller owns `buffer`; FRAME_READER_SIZE bytes are always
+ * enough. */
+enum { FRAME_READER_SIZE = 2 * (FRAME_HEADER_SIZE + FRAME_PAYLOAD_MAX) };
+
+typedef struct {
+  uint8_t *buffer; /* borrowed, FRAME_READER_SIZE bytes */
+  size_t start, end;
+} FrameReader;
+
+void frame_reader_init (FrameReader *reader, uint8_t *buffer);
+/* Where the next read() may write, and how much (never 0 after frame_reader_next returned 0). Moves what is
+ * buffered. */
+uint8_t *frame_reader_space (FrameReader *reader, size_t *ret_room);
+void frame_reader_filled (FrameReader *reader, size_t n);
+/* 1: a frame; `*ret_payload` points into the buffer and is valid until the next call of space. 0: more bytes
+ * are needed. -EPROTO: broken. */
+int frame_reader_next (FrameReader *reader, FrameHeader *ret_header, const uint8_t **ret_payload);
+
+/* Finds the preamble in a stream that may begin with anything. Feed it bytes; returns how many were used up:
+ * when *ret_found is 1 the rest belongs to the frames. `state` starts as 0. */
+size_t frame_preamble_find (unsigned *state, const uint8_t *data, size_t n, int *ret_found);
+
+/* Numbers in payloads. */
+void frame_put_u16 (uint8_t *out, uint16_t value);
+void frame_put_u32 (uint8_t *out, uint32_t value);
+void frame_put_u64 (uint8_t *out, uint64_t value);
+uint16_t frame_get_u16 (const uint8_t *in);
+uint32_t frame_get_u32 (const uint8_t *in);
+uint64_t frame_get_u64 (const uint8_t *in);
+
+enum { FRAME_FIELD_HEADER = 8 };
+/* Writes a field's header; the bytes follow. */
+void frame_field_encode (uint8_t out[FRAME_FIELD_HEADER], FrameTag tag, uint32_t length);
+/* Walks fields. *at starts as 0. 1: a field; 0: the end; -EPROTO: broken. */
+int frame_field_next (const uint8_t *data, size_t n, size_t *at, FrameTag *ret_tag, const uint8_t **ret_value,
+                      uint32_t *ret_length);
+
+/* The shell's number for how a session ended: 0..255, 128+n for a signal, 127 for ENOENT, 126 for other
+ * errors. */
+int frame_exit_code (uint8_t kind, uint32_t value);

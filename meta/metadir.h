@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Writes a meta dir (meta/format.h). Knows nothing of plans: the driver tells it what to write. */
+#pragma once
+
+#include <glib.h>
+
+typedef struct {
+  const char *user, *group, *shell, *hostname; /* borrowed; refused if they hold a newline */
+  guint uid, gid;
+  gboolean root_allowed;
+  const char *home, *project, *cwd; /* borrowed */
+  const char *const *command;       /* borrowed; NULL: login shell */
+  const char *const *environment;   /* borrowed */
+  const char *address, *gateway;    /* borrowed; NULL: loopback only */
+  guint64 tmpfs_mib;                /* 0: the scratch disk */
+  const char *const *mounts;        /* borrowed; groups of four words (OP A B C) */
+} MetaDir;
+
+/* Makes `name` below `dir_fd` (0700) and fills it. It must not exist. On failure nothing is left. */
+gboolean meta_dir_write (int dir_fd, const char *name, const MetaDir *meta, GError **error);

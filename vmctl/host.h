@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Host facts: all that a plan depends on, as a value. vm_host_gather reads the real ones; golden tests load
+ * made-up ones from JSON. Nothing after gathering looks at the host again to decide something. */
+#pragma once
+
+#include <glib.h>
+#include <json-c/json.h>
+#include <sys/types.h>
+
+#include "vmctl/dirs.h"
+
+typedef struct {
+  char *path;      /* owned; absolute */
+  char *link;      /* owned; the text of a symbolic link, NULL: not a link */
+  gboolean is_dir; /* of a link: what it points to */
+} VmHostEntry;
+
+typedef struct {
+  char *path;        /* owned; real, absolute; NULL: there is no project */
+  guint uid;         /* owner */
+  gboolean writable; /* by the user */
+  char *git_dir;  /* owned; of a worktree: the main repository's git dir, checked to point back here; NULL: no
+                     worktree */
+  char **present; /* owned; protected paths below it (and below git_dir, absolute) that exist, absolute; never
+                     NULL */
+} VmHostProject;
+
+typedef struct {
+  char *user, *group, *home, *shell; /* owned; the real user's, from the passwd database */
+  guint uid, gid;
+  gboolean is_sudo;   /* started through sudo: the facts are those of SUDO_UID */
+  char *hostname;     /* owned */
+  char *cwd;          /* owned; real */
+  char **environment; /* owned; NAME=value */
+  VmHostEntry *root;  /* owned; /usr /bin /sbin /lib* /opt /nix/store /run/current-system ... that exist; ends
+                         with path NULL */
+  VmHostEntry *etc;   /* owned; the entries of /etc on the allow-list that exist; ends with path NULL */
+  VmHostEntry *dotfiles; /* owned; what grants ask for below home and exists (~/.gitconfig, ~/.config/git);
+                            ends with path NULL */
+  char *timezone;        /* owned; link text of /etc/localtime, NULL */
+  guint64 memory;        /* bytes */
+  guint cpus;            /* this process may use */
+  gboolean kvm;          /* /dev/kvm can be opened read-write */
+  char *qemu;            /* owned; absolute path, NULL: not found */
+  char *qemu_version;    /* owned; "7.2.22", NULL until asked */
+  char *firmware;        /* owned; qboot.rom, NULL: QEMU's default */
+  char *bwrap;           /* owned; NULL: not found */
+  char *keeper, *agent;  /* owned; our helpers, NULL: missing */
+  char *kernel, *kernel_version; /* owned; NULL: none usable; then kernel_problem says why */
+  char *kernel_problem;          /* owned */
+  char *vmlinux, *initramfs;     /* owned; in the cache, whether or not they are built; NULL with no kernel */
+  char *disk_base;               /* owned; likewise, for the size the spec asks for; NULL: tmpfs */
+  VmDirs dirs;                   /* owned */
+  VmHostProject project;
+} VmHost;
+
+/* Gathers identity, directories, root, /etc, environment, sizes, programs. No child process is started. Under
+ * sudo the process must have become the real user before (vm_host_become_user). */
+gboolean vm_host_gather (VmHost *ret, GError **error);
+/* Opens the project once, resolves it, finds its git directory and protected paths. `project` as given (NULL:
+ * "."). */
+gboolean vm_host_gather_project (VmHost *host, const char *project, GError **error);
+void vm_host_clear (VmHost *host);
+
+/* Under sudo (uid 0 with SUDO_UID): becomes that user for good: groups, gid, uid, HOME, USER, LOGNAME, SHELL,
+ * XDG_* that were root's are unset. Called first thing in main, single-threaded. *ret_was_sudo says whether
+ * it did. */
+gboolean vm_host_become_user (gboolean *ret_was_sudo, GError **error);
+
+/* For golden tests and `vmctl doctor --json`. */
+json_object *vm_host_to_json (const VmHost *host);
+gboolean vm_host_from_json (json_object *object, VmHost *ret, GError **error);

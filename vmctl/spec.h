@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What the user asked for: the command line over the project's .vmctl.conf (which may only tighten) over the
+ * profile over $XDG_CONFIG_HOME/vmctl/config over /etc/vmctl/config. Plain data, not yet checked against the
+ * host. */
+#pragma once
+
+#include <glib.h>
+
+typedef enum { VM_NET_DEFAULT, VM_NET_NONE, VM_NET_PUBLIC } VmNet;
+typedef enum { VM_TTY_AUTO, VM_TTY_YES, VM_TTY_NO } VmTtyMode;
+
+typedef struct {
+  char *project;      /* owned; as given; NULL: the current directory */
+  char **command;     /* owned; NULL: the entrypoint of the profile */
+  char *name;         /* owned; NULL: made from the project's */
+  char *driver;       /* owned; "auto" (NULL), "qemu", "null" */
+  char *profile;      /* owned; NULL: "shell" */
+  char *kernel;       /* owned; a kernel image to use instead of the newest usable one; NULL */
+  guint64 memory;     /* bytes; 0: half the host's, at most 4 GiB */
+  guint cpus;         /* 0: half the host's, at most 4 */
+  guint64 disk;       /* bytes, virtual; 0: 16 GiB */
+  gboolean disk_none; /* --disk none: a tmpfs instead */
+  VmNet net;          /* DEFAULT: public */
+  char **env;         /* owned; "NAME=value", or "NAME" to pass the host's on; NULL: none */
+  char **grants;      /* owned; named on the command line or in the config; NULL: none */
+  char **no_grants;   /* owned; taken away; NULL: none */
+  gboolean no_root;   /* nobody becomes root inside */
+  gboolean serial;    /* the session runs on the serial console */
+  guint boot_timeout; /* seconds; 0: 120 */
+  char **ignored; /* owned; what a project's .vmctl.conf asked for and did not get, one sentence each; NULL:
+                     none */
+} VmSpec;
+
+void vm_spec_clear (VmSpec *spec);
+
+/* Sizes, counts and names as the user writes them, for the command line and the config alike. `what` names
+ * the option or key in the error (VM_ERROR_USAGE), e.g. "--memory". */
+gboolean vm_spec_set_memory (VmSpec *spec, const char *text, const char *what,
+                             GError **error); /* plain number: MiB; at least 128M */
+gboolean vm_spec_set_cpus (VmSpec *spec, const char *text, const char *what, GError **error); /* 1..255 */
+gboolean vm_spec_set_disk (VmSpec *spec, const char *text, const char *what,
+                           GError **error); /* SIZE (plain: bytes; 64M..16T) or "none" */
+gboolean
+vm_spec_set_net (VmSpec *spec, const char *text, const char *what, GError **error); /* none | public */
+gboolean vm_spec_set_driver (VmSpec *spec, const char *text, const char *what,
+                             GError **error); /* auto | qemu | null */
+gboolean vm_spec_set_name (VmSpec *spec, const char *text, const char *what,
+                           GError **error); /* [a-zA-Z0-9][a-zA-Z0-9_.-]{0,62} */
+gboolean
+vm_spec_set_timeout (VmSpec *spec, const char *text, const char *what, GError **error); /* seconds, 1..3600 */
