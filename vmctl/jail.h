@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The bubblewrap jail of a plan (idea 4 of the design): the mount namespace in which QEMU runs is built from
+ * the plan's own mount list, and holds the two trees that are exported to the guest. What QEMU can see is
+ * what the guest may see, plus QEMU's own libraries (which are the plan's root) and this sandbox's kernel. */
+#pragma once
+
+#include "vmctl/base/argv.h"
+#include "vmctl/plan.h"
+
+#define VM_JAIL_EXPORT_RO "/export/ro"
+#define VM_JAIL_EXPORT_RW "/export/rw"
+#define VM_JAIL_VMLINUX "/img/vmlinux"
+#define VM_JAIL_INITRAMFS "/img/initramfs"
+
+/* bwrap's arguments, one word each, in order (they travel by --args FD and are never in a process's argv).
+ * Contents of files become slots of `argv`, bound to their bytes. Pure. (transfer full), NULL-terminated */
+GPtrArray *vm_jail_arguments (const VmPlan *plan, VmArgv *argv);
+
+/* The words NUL-separated, as bwrap --args wants them. (transfer full) */
+GBytes *vm_jail_arguments_bytes (GPtrArray *arguments);

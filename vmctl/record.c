@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "vmctl/record.h"
+
+#include <signal.h>
+#include <string.h>
+
+#include "vmctl/base/error.h"
+#include "vmctl/base/file.h"
+#include "vmctl/base/json.h"
+
+enum { RECORD_FORMAT = 1, RECORD_MAX = 1 << 20 };
+
+static const char *const state_names[] = {
+    [VM_STATE_STARTING] = "starting", [VM_STATE_RUNNING] = "running", [VM_STATE_PAUSED] = "paused",
+    [VM_STATE_STOPPING] = "stopping", [VM_STATE_ENDED] = "ended",
+};
+
+static const struct {
+  const char *name;
+  const char *words; /* for people */
+} reasons[] = {
+    [VM_REASON_NONE] = {"none", "not ended"},
+    [VM_REASON_EXITED] = {"exited", "the command exited"},
+    [VM_REASON_STOPPED] = {"stopped", "stopped"},
+    [VM_REASON_CLIENT_GONE] = {"client-gone", "its terminal or client went away"},
+    [VM_REASON_GUEST_SHUTDOWN] = {"guest-shutdown", "the guest powered off by itself"},
+    [VM_REASON_GUEST_PANIC] = {"guest-panic", "guest kernel panic"},
+    [VM_REASON_GUEST_RESET] = {"guest-reset", "the guest was reset"},
+    [VM_REASON_AGENT_TIMEOUT] = {"agent-timeout", "the agent inside never answered"},
+    [VM_REASON_AGENT_FAILED] = {"agent-failed", "the agent inside could not set the sandbox up"},
+    [VM_REASON_AGENT_BROKEN] = {"agent-broken", "the agent inside broke the protocol"},
+    [VM_REASON_VMM_SIGNAL] = {"vmm-signal", "QEMU was killed"},
+    [VM_REASON_VMM_FAILED] = {"vmm-failed", "QEMU ended with an error"},
+    [VM_REASON_SUPERVISOR_LOST] = {"supervisor-lost", "supervisor and sandbox were both killed"},
+    [VM_REASON_START_FAILED] = {"start-failed", "it could not be started"},
+};
+
+const char *
+vm_state_name (VmState state)
+{
+  return state_names[state];
+}
+
+const char *
+vm_reason_name (VmReason reason)
+{
+  return reasons[reason].name;
+}
+
+VmRecord *
+vm_record_new (void)
+{
+  VmRecord *record = g_new0 (VmRecord, 1);
+
+  record->status = -1;
+  record->warnings = g_new0 (char *, 1);
+  return record;
+}
+
+void
+vm_record_free (VmRecord *record)
+{
+  if (record == NULL)
+    return;
+  g_free (record->id);
+  g_free (record->name);
+  g_free (record->project);
+  g_free (record->driver);
+  g_free (record->isolation);
+  g_free (record->accel);
+  g_free (record->profile);
+  g_strfreev (record->command);
+  g_free (record->step);
+  g_free (record->text);
+  g_free (record->net);
+  g_strfreev (record->warnings);
+  g_free (record);
+}
+
+static void
+add_reason (const VmRecord *record, json_object *object)
+{
+  json_object *reason = json_object_new_object ();
+
+  vm_json_add_str (reason, "kind", vm_reason_name (record->reason));
+  vm_json_add_str (reason, "text", record->text);
+  if (record->status >= 0)
+    vm_json_add_int (reason, record->reason == VM_REASON_VMM_SIGNAL ? "signal" : "status", record->status);
+  vm_json_add (object, "reason", reason);
+}
+
+json_object *
+vm_record_to_json (const VmRecord *record)
+{
+  json_object *object = json_object_new_object ();
+
+  vm_json_add_int (object, "format", RECORD_FORMAT);
+  vm_json_add_str (object, "id", record->id);
+  vm_json_add_str (object, "name", record->name);
+  vm_json_add_str (object, "project", record->project);
+  vm_json_add_str (object, "driver", record->driver);
+  vm_json_add_str (object, "isolation", record->isolation);
+  vm_json_add_str (object, "accel", record->accel);
+  vm_json_add_str (object, "profile", record->profile);
+  if (record->command != NULL)
+    vm_json_add_strv (object, "command", (const char *const *)record->command);
+  vm_json_add_str (object, "state", vm_state_name (record->state));
+  vm_json_add_str (object, "step", record->step);
+  add_reason (record, object);
+  vm_json_add_int (object, "created", record->created);
+  vm_json_add_int (object, "started", record->started);
+  vm_json_add_int (object, "ended", record->ended);
+  if (record->supervisor.pid > 0)
+    vm_json_add (object, "supervisor", vm_process_to_json (&record->supervisor));
+  if (record->keeper.pid > 0)
+    vm_json_add (object, "keeper", vm_process_to_json (&record->keeper));
+  vm_json_add_bool (object, "detached", record->detached);
+  vm_json_add_bool (object, "serial", record->serial);
+  vm_json_add_int (object, "memory", (gint64)record->memory);
+  vm_json_add_int (object, "cpus", record->cpus);
+  vm_json_add_int (object, "disk", (gint64)record->disk);
+  vm_json_add_str (object, "net", record->net);
+  vm_json_add_strv (object, "warnings", (const char *const *)record->warnings);
+  return object;
+}
+
+static gboolean
+read_state (json_object *object, VmRecord *record, GError **error)
+{
+  const char *state = vm_json_str (object, "state", "");
+
+  for (guint i = 0; i < G_N_ELEMENTS (state_names); i++)
+    if (g_str_equal (state, state_names[i])) {
+      record->state = (VmState)i;
+      return TRUE;
+    }
+  return vm_error (error, VM_ERROR_INVALID, "'state' is '%s', which this vmctl does not know", state);
+}
+
+static void
+read_reason (json_object *object, VmRecord *record)
+{
+  json_object *reason = vm_json_object (object, "reason");
+  const char *kind = vm_json_str (reason, "kind", "none");
+
+  for (guint i = 0; i < G_N_ELEMENTS (reasons); i++)
+    if (g_str_equal (kind, reasons[i].name))
+      record->reason = (VmReason)i;
+  record->text = g_strdup (vm_json_str (reason, "text", NULL));
+  record->status = vm_json_int (reason, record->reason == VM_REASON_VMM_SIGNAL ? "signal" : "status", -1);
+}
+
+static gboolean
+id_is_sound (const char *id)
+{
+  return strlen (id) == 8 && strspn (id, "abcdefghijklmnopqrstuvwxyz0123456789") == 8;
+}
+
+VmRecord *
+vm_record_from_json (json_object *object, GError **error)
+{
+  g_autoptr (VmRecord) record = vm_record_new ();
+  const char *id, *name, *project;
+
+  if (vm_json_int (object, "format", 0) != RECORD_FORMAT) {
+    vm_error (error, VM_ERROR_INVALID, "not a record of this vmctl (format %" G_GINT64_FORMAT ")",
+              vm_json_int (object, "format", 0));
+    return NULL;
+  }
+  if (!vm_json_need_str (object, "id", &id, error) || !vm_json_need_str (object, "name", &name, error) ||
+      !vm_json_need_str (object, "project", &project, error) || !read_state (object, record, error))
+    return NULL;
+  if (!id_is_sound (id)) {
+    vm_error (error, VM_ERROR_INVALID, "'id' is not an id");
+    return NULL;
+  }
+  record->id = g_strdup (id);
+  record->name = g_strdup (name);
+  record->project = g_strdup (project);
+  record->driver = g_strdup (vm_json_str (object, "driver", ""));
+  record->isolation = g_strdup (vm_json_str (object, "isolation", "none"));
+  record->accel = g_strdup (vm_json_str (object, "accel", NULL));
+  record->profile = g_strdup (vm_json_str (object, "profile", NULL));
+  if (vm_json_array (object, "command") != NULL)
+    record->command = vm_json_dup_strv (vm_json_array (object, "command"));
+  record->step = g_strdup (vm_json_str (object, "step", NULL));
+  read_reason (object, record);
+  record->created = vm_json_int (object, "created", 0);
+  record->started = vm_json_int (object, "started", 0);
+  record->ended = vm_json_int (object, "ended", 0);
+  (void)vm_process_from_json (vm_json_object (object, "supervisor"), &record->supervisor);
+  (void)vm_process_from_json (vm_json_object (object, "keeper"), &record->keeper);
+  record->detached = vm_json_bool (object, "detached", FALSE);
+  record->serial = vm_json_bool (object, "serial", FALSE);
+  record->memory = (guint64)vm_json_int (object, "memory", 0);
+  record->cpus = (guint)vm_json_int (object, "cpus", 0);
+  record->disk = (guint64)vm_json_int (object, "disk", 0);
+  record->net = g_strdup (vm_json_str (object, "net", NULL));
+  g_strfreev (record->warnings);
+  record->warnings = vm_json_dup_strv (vm_json_array (object, "warnings"));
+  return g_steal_pointer (&record);
+}
+
+gboolean
+vm_record_write (const VmRecord *record, int dir_fd, gboolean durable, GError **error)
+{
+  g_autoptr (json_object) object = vm_record_to_json (record);
+  g_autofree char *text = vm_json_pretty (object);
+
+  return vm_file_replace (dir_fd, "record.json", text, strlen (text), 0600, durable, error);
+}
+
+VmRecord *
+vm_record_read (int dir_fd, GError **error)
+{
+  gsize length;
+  g_autofree char *text = vm_file_read (dir_fd, "record.json", RECORD_MAX, &length, error);
+  g_autoptr (json_object) object = text != NULL ? vm_json_parse (text, length, error) : NULL;
+  VmRecord *record;
+
+  if (object == NULL)
+    return NULL;
+  record = vm_record_from_json (object, error);
+  if (record == NULL)
+    g_prefix_error (error, "record.json: ");
+  return record;
+}
+
+char *
+vm_record_reason_text (const VmRecord *record)
+{
+  const char *words = reasons[record->reason].words;
+
+  if (record->reason == VM_REASON_EXITED)
+    return g_strdup_printf ("exited with %d", (int)record->status);
+  if (record->reason == VM_REASON_VMM_SIGNAL)
+    return g_strdup_printf (
+        "%s by signal %d (%s)%s", words, (int)record->status, g_strsignal ((int)record->status),
+        record->status == SIGSYS ? ": a system call that the seccomp filter forbids" : "");
+  if (record->text != NULL && *record->text != '\0')
+    return g_strdup_printf ("%s: %s", words, record->text);
+  return g_strdup (words);
+}

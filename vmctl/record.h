@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The record of a sandbox: RUNTIME/ID/record.json while it lives, STATE/sandboxes/ID/record.json once it has
+ * ended.
+ *
+ * The supervisor writes it before each step, and holds an flock on RUNTIME/ID/lock as long as it lives.
+ * Whoever gets that lock knows that there is no supervisor, and may clean up or take over. */
+#pragma once
+
+#include <glib.h>
+#include <json-c/json.h>
+
+#include "vmctl/base/process.h"
+#include "vmctl/dirs.h"
+
+typedef enum {
+  VM_STATE_STARTING, /* files, keeper, guest boot */
+  VM_STATE_RUNNING,  /* the agent is up */
+  VM_STATE_PAUSED,
+  VM_STATE_STOPPING,
+  VM_STATE_ENDED,
+} VmState;
+
+/* Why a sandbox ended. */
+typedef enum {
+  VM_REASON_NONE,
+  VM_REASON_EXITED,          /* the main command did; `status` is its exit code as the shell counts */
+  VM_REASON_STOPPED,         /* by vmctl stop, a signal to the supervisor, or QMP quit */
+  VM_REASON_CLIENT_GONE,     /* the foreground client vanished */
+  VM_REASON_GUEST_SHUTDOWN,  /* the guest powered off by itself */
+  VM_REASON_GUEST_PANIC,     /* kernel panic; text: its first line */
+  VM_REASON_GUEST_RESET,     /* reset without a panic seen */
+  VM_REASON_AGENT_TIMEOUT,   /* the agent never answered */
+  VM_REASON_AGENT_FAILED,    /* the agent could not set the sandbox up; text: what it said */
+  VM_REASON_AGENT_BROKEN,    /* the agent broke the protocol */
+  VM_REASON_VMM_SIGNAL,      /* QEMU was killed by a signal; `status` is the signal */
+  VM_REASON_VMM_FAILED,      /* QEMU, bwrap or the keeper ended with an error; text: its last words */
+  VM_REASON_SUPERVISOR_LOST, /* supervisor and sandbox both died; seen by a later vmctl */
+  VM_REASON_START_FAILED,    /* an error before QEMU ran; text: the error */
+} VmReason;
+
+const char *vm_state_name (VmState state);    /* "starting", ... */
+const char *vm_reason_name (VmReason reason); /* "exited", "guest-panic", ... */
+
+typedef struct {
+  char *id, *name, *project;        /* owned */
+  char *driver, *isolation, *accel; /* owned; accel may be NULL */
+  char *profile;                    /* owned */
+  char **command;                   /* owned; NULL: login shell */
+  VmState state;
+  char *step; /* owned; what a starting sandbox is doing: "files", "launch", "boot", "setup" */
+  VmReason reason;
+  char *text;                     /* owned; more about the reason, escaped for a terminal, may be NULL */
+  gint64 status;                  /* with EXITED: 0..255; with VMM_SIGNAL: the signal; else -1 */
+  gint64 created, started, ended; /* microseconds since the epoch; 0: not yet */
+  VmProcess supervisor, keeper;   /* pid 0: none */
+  gboolean detached;              /* lives on without a client */
+  gboolean serial;                /* the session is on the serial console */
+  guint64 memory, disk;           /* bytes */
+  guint cpus;
+  char *net;       /* owned; "none", "public" */
+  char **warnings; /* owned, never NULL; what the user should know (protected files that appeared) */
+} VmRecord;
+
+VmRecord *vm_record_new (void);
+void vm_record_free (VmRecord *record);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (VmRecord, vm_record_free)
+
+json_object *vm_record_to_json (const VmRecord *record);
+/* NULL and VM_ERROR_INVALID for anything that is not a record of this or an older format. */
+VmRecord *vm_record_from_json (json_object *object, GError **error);
+
+/* record.json below a directory; at most 1 MiB is read. */
+gboolean vm_record_write (const VmRecord *record, int dir_fd, gboolean durable, GError **error);
+VmRecord *vm_record_read (int dir_fd, GError **error);
+
+/* "exited with 3", "guest kernel panic: ...", "QEMU was killed by signal 9 (Killed)". (transfer full) */
+char *vm_record_reason_text (const VmRecord *record);
