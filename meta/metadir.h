@@ -14,7 +14,10 @@ typedef struct {
   const char *address, *gateway;    /* borrowed; NULL: loopback only */
   guint64 tmpfs_mib;                /* 0: the scratch disk */
   const char *const *mounts;        /* borrowed; groups of four words (OP A B C) */
+  GBytes *const *files;             /* borrowed, NULL-terminated or NULL; become files/0, files/1, ... */
 } MetaDir;
 
-/* Makes `name` below `dir_fd` (0700) and fills it. It must not exist. On failure nothing is left. */
+/* Makes `name` below `dir_fd` (0700) and fills it. It must not exist. On failure nothing is left.
+ * VM_ERROR_INVALID where the format cannot carry a value: a newline in a line, a path that is not absolute,
+ * an environment entry without '=', a mount without its four words. */
 gboolean meta_dir_write (int dir_fd, const char *name, const MetaDir *meta, GError **error);

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "images/build.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "vmctl/base/error.h"
+#include "vmctl/base/escape.h"
+#include "vmctl/base/fd.h"
+#include "vmctl/base/file.h"
+
+enum { STDERR_MAX = 64 << 10, LINE_MAX_BYTES = 512 };
+
+gboolean
+image_build_exists (const char *path)
+{
+  struct stat st;
+
+  return stat (path, &st) == 0 && S_ISREG (st.st_mode) && st.st_size > 0;
+}
+
+/* The lock is ours, so no builder is at work on these any more. */
+static void
+sweep (const char *path, int dir_fd)
+{
+  g_autoptr (GDir) dir = g_dir_open (path, 0, NULL);
+  const char *name;
+
+  while (dir != NULL && (name = g_dir_read_name (dir)) != NULL)
+    if (g_str_has_prefix (name, IMAGE_PART_PREFIX))
+      (void)unlinkat (dir_fd, name, 0);
+}
+
+int
+image_build_lock (const char *dir, const char *what, ImageProgress progress, gpointer data, GError **error)
+{
+  vm_autofd dir_fd = -1;
+  int result;
+
+  if (!vm_file_make_private_dir (dir, error))
+    return -1;
+  dir_fd = vm_file_open_private_dir (dir, error);
+  if (dir_fd < 0)
+    return -1;
+  result = flock (dir_fd, LOCK_EX | LOCK_NB);
+  if (result < 0 && errno == EWOULDBLOCK) {
+    g_autofree char *text = g_strdup_printf ("waiting for another vmctl that makes %s", what);
+
+    if (progress != NULL)
+      progress (text, -1, data);
+    do
+      result = flock (dir_fd, LOCK_EX);
+    while (result < 0 && errno == EINTR);
+  }
+  if (result < 0) {
+    vm_error_errno (error, errno, "cannot lock '%s'", dir);
+    return -1;
+  }
+  sweep (dir, dir_fd);
+  return vm_fd_steal (&dir_fd);
+}
+
+static void
+report_line (const char *line, ImageProgress progress, gpointer data)
+{
+  char *end;
+  glong percent = strtol (line, &end, 10);
+
+  if (progress != NULL && end != line && *end == ' ')
+    progress (end + 1, (int)CLAMP (percent, -1, 100), data);
+}
+
+/* Reads to the end; lines that are too long are cut. */
+static void
+follow (int fd, ImageProgress progress, gpointer data)
+{
+  char buffer[LINE_MAX_BYTES + 1];
+  gsize used = 0;
+  ssize_t n;
+
+  while ((n = read (fd, buffer + used, LINE_MAX_BYTES - used)) != 0) {
+    char *line = buffer, *end;
+
+    if (n < 0 && errno == EINTR)
+      continue;
+    if (n < 0)
+      return;
+    used += (gsize)n;
+    buffer[used] = '\0';
+    for (; (end = memchr (line, '\n', used - (gsize)(line - buffer))) != NULL; line = end + 1) {
+      *end = '\0';
+      report_line (line, progress, data);
+    }
+    used -= (gsize)(line - buffer);
+    memmove (buffer, line, used);
+    if (used == LINE_MAX_BYTES)
+      used = 0;
+  }
+}
+
+static gboolean
+check_status (int status, int said_fd, const char *program, GError **error)
+{
+  g_autofree char *said = NULL, *shown = NULL;
+  gsize length = 0;
+
+  if (WIFEXITED (status) && WEXITSTATUS (status) == 0)
+    return TRUE;
+  if (WIFSIGNALED (status))
+    return vm_error (error, VM_ERROR_CHILD, "'%s' was killed by signal %d (%s)", program, WTERMSIG (status),
+                     g_strsignal (WTERMSIG (status)));
+  (void)lseek (said_fd, 0, SEEK_SET);
+  said = vm_fd_read_all (said_fd, STDERR_MAX, &length, NULL);
+  shown = vm_escape_terminal (said != NULL ? g_strstrip (said) : "", -1, 2000);
+  return vm_error (error, VM_ERROR_CHILD, "%s", *shown != '\0' ? shown : "the helper program failed");
+}
+
+gboolean
+image_build_run (VmArgv *argv, ImageProgress progress, gpointer data, GError **error)
+{
+  g_autofree char *program = g_path_get_basename (vm_argv_words (argv)[0]);
+  vm_autofd said_fd = memfd_create ("stderr", MFD_CLOEXEC);
+  vm_autofd out_read = -1;
+  int pipe_fds[2], status;
+  pid_t pid;
+
+  if (said_fd < 0 || pipe2 (pipe_fds, O_CLOEXEC) < 0)
+    return vm_error_errno (error, errno, "cannot run '%s'", program);
+  out_read = pipe_fds[0];
+  vm_argv_bind_stdio (argv, 1, pipe_fds[1]);
+  vm_argv_bind_stdio (argv, 2, fcntl (said_fd, F_DUPFD_CLOEXEC, 3));
+  if (!vm_argv_spawn (argv, VM_SPAWN_DIE_WITH_PARENT, &pid, NULL, error))
+    return FALSE;
+  vm_argv_bind_stdio (argv, 1, -1); /* our copy of the writing end */
+  follow (out_read, progress, data);
+  while (waitpid (pid, &status, 0) < 0 && errno == EINTR)
+    ;
+  return check_status (status, said_fd, program, error);
+}

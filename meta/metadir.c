@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "meta/metadir.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "meta/format.h"
+#include "vmctl/base/error.h"
+#include "vmctl/base/fd.h"
+#include "vmctl/base/file.h"
+
+/* Without regard to the umask: exactly 0600. */
+static gboolean
+put (int dir_fd, const char *name, const void *data, gsize length, GError **error)
+{
+  vm_autofd fd = openat (dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+
+  if (fd < 0 || fchmod (fd, 0600) < 0)
+    return vm_error_errno (error, errno, "cannot write '%s'", name);
+  if (!vm_fd_write_all (fd, data, length, error)) {
+    g_prefix_error (error, "'%s': ", name);
+    return FALSE;
+  }
+  return TRUE;
+}
+
+static gboolean
+put_text (int dir_fd, const char *name, const char *text, GError **error)
+{
+  return put (dir_fd, name, text, strlen (text), error);
+}
+
+static int
+make_dir (int dir_fd, const char *name, GError **error)
+{
+  vm_autofd fd = -1;
+
+  if (mkdirat (dir_fd, name, 0700) < 0) {
+    vm_error_errno (error, errno, "cannot make the directory '%s'", name);
+    return -1;
+  }
+  fd = openat (dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  if (fd < 0 || fchmod (fd, 0700) < 0) {
+    vm_error_errno (error, errno, "cannot open the directory '%s'", name);
+    (void)unlinkat (dir_fd, name, AT_REMOVEDIR);
+    return -1;
+  }
+  return vm_fd_steal (&fd);
+}
+
+/* One line cannot carry a newline. */
+static gboolean
+check_line (const char *key, const char *value, GError **error)
+{
+  if (value == NULL || *value == '\0')
+    return vm_error (error, VM_ERROR_INVALID, "the sandbox's %s is empty", key);
+  if (strchr (value, '\n') != NULL)
+    return vm_error (error, VM_ERROR_INVALID, "the sandbox's %s has a newline in it", key);
+  return TRUE;
+}
+
+static gboolean
+check_path (const char *key, const char *value, GError **error)
+{
+  if (value == NULL || *value != '/')
+    return vm_error (error, VM_ERROR_INVALID, "the sandbox's %s '%s' is not an absolute path", key,
+                     value != NULL ? value : "");
+  return TRUE;
+}
+
+static gboolean
+check_environment (const char *const *environment, GError **error)
+{
+  for (guint i = 0; environment != NULL && environment[i] != NULL; i++)
+    if (strchr (environment[i], '=') == NULL || *environment[i] == '=')
+      return vm_error (error, VM_ERROR_INVALID, "'%s' in the sandbox's environment is not NAME=value",
+                       environment[i]);
+  return TRUE;
+}
+
+static guint
+count_words (const char *const *words)
+{
+  return words != NULL ? g_strv_length ((char **)words) : 0;
+}
+
+/* All that the formats cannot carry is refused before anything is made. */
+static gboolean
+check (const MetaDir *meta, GError **error)
+{
+  if (!check_line ("user name", meta->user, error) || !check_line ("group name", meta->group, error) ||
+      !check_line ("shell", meta->shell, error) || !check_line ("host name", meta->hostname, error) ||
+      !check_path ("home directory", meta->home, error) || !check_path ("project", meta->project, error) ||
+      !check_path ("working directory", meta->cwd, error) || !check_environment (meta->environment, error))
+    return FALSE;
+  if ((meta->address == NULL) != (meta->gateway == NULL))
+    return vm_error (error, VM_ERROR_INVALID, "the sandbox's network has an address or a gateway, not both");
+  if (meta->address != NULL && (!check_line ("network address", meta->address, error) ||
+                                !check_line ("gateway", meta->gateway, error)))
+    return FALSE;
+  if (count_words (meta->mounts) % 4 != 0)
+    return vm_error (error, VM_ERROR_INVALID, "the sandbox's mounts are not groups of four words");
+  return TRUE;
+}
+
+static gboolean
+put_identity (int fd, const MetaDir *m, GError **error)
+{
+  g_autofree char *text =
+      g_strdup_printf ("name=%s\nuid=%u\ngid=%u\ngroup=%s\nshell=%s\nhostname=%s\nroot=%s\n", m->user, m->uid,
+                       m->gid, m->group, m->shell, m->hostname, m->root_allowed ? "yes" : "no");
+
+  return put_text (fd, "identity", text, error);
+}
+
+/* Each word ended by NUL. */
+static gboolean
+put_words (int fd, const char *name, const char *const *words, GError **error)
+{
+  g_autoptr (GByteArray) bytes = g_byte_array_new ();
+
+  for (guint i = 0; words != NULL && words[i] != NULL; i++)
+    g_byte_array_append (bytes, (const guint8 *)words[i], (guint)strlen (words[i]) + 1);
+  return put (fd, name, bytes->data, bytes->len, error);
+}
+
+static gboolean
+put_network (int fd, const MetaDir *m, GError **error)
+{
+  g_autofree char *text = m->address != NULL
+                              ? g_strdup_printf ("address %s\ngateway %s\n", m->address, m->gateway)
+                              : g_strdup ("");
+
+  return put_text (fd, "network", text, error);
+}
+
+static gboolean
+put_disk (int fd, const MetaDir *m, GError **error)
+{
+  g_autofree char *text =
+      m->tmpfs_mib != 0 ? g_strdup_printf ("tmpfs %" G_GUINT64_FORMAT, m->tmpfs_mib) : g_strdup ("blk");
+
+  return put_text (fd, "disk", text, error);
+}
+
+static gboolean
+put_files (int fd, GBytes *const *files, GError **error)
+{
+  vm_autofd sub = make_dir (fd, "files", error);
+
+  if (sub < 0)
+    return FALSE;
+  for (guint i = 0; files != NULL && files[i] != NULL; i++) {
+    g_autofree char *name = g_strdup_printf ("%u", i);
+    gsize length;
+    const void *data = g_bytes_get_data (files[i], &length);
+
+    if (!put (sub, name, data, length, error)) {
+      g_prefix_error (error, "files: ");
+      return FALSE;
+    }
+  }
+  return TRUE;
+}
+
+static gboolean
+fill (int fd, const MetaDir *m, GError **error)
+{
+  return put_text (fd, "version", META_VERSION, error) && put_identity (fd, m, error) &&
+         put_text (fd, "host_home", m->home, error) && put_text (fd, "host_project", m->project, error) &&
+         put_text (fd, "cwd", m->cwd, error) && put_words (fd, "entrypoint", m->command, error) &&
+         put_words (fd, "environment", m->environment, error) && put_network (fd, m, error) &&
+         put_disk (fd, m, error) && put_words (fd, "mounts", m->mounts, error) &&
+         put_files (fd, m->files, error);
+}
+
+gboolean
+meta_dir_write (int dir_fd, const char *name, const MetaDir *meta, GError **error)
+{
+  vm_autofd fd = -1;
+
+  if (!check (meta, error))
+    return FALSE;
+  fd = make_dir (dir_fd, name, error);
+  if (fd < 0)
+    return FALSE;
+  if (fill (fd, meta, error))
+    return TRUE;
+  g_prefix_error (error, "cannot write the meta dir '%s': ", name);
+  (void)vm_file_remove_tree (dir_fd, name, NULL); /* the first error is the one to tell */
+  return FALSE;
+}
