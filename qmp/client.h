@@ -56,6 +56,8 @@ typedef struct {
 
 /* Takes `fd` (a connected stream socket). `handlers` is copied. The thread-default main context is used. */
 QmpClient *qmp_client_new (int take_fd, const QmpClientHandlers *handlers, gpointer data);
+/* Replaces QMP_HANDSHAKE_TIMEOUT; counted from now. Without effect once the handshake is over. */
+void qmp_client_set_handshake_timeout (QmpClient *client, guint timeout_ms);
 /* Fails what is pending (DISCONNECTED), closes. NULL is fine. `closed` is not called. */
 void qmp_client_free (QmpClient *client);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (QmpClient, qmp_client_free)
@@ -66,8 +68,8 @@ gboolean qmp_client_is_closed (QmpClient *client);
 json_object *qmp_client_greeting (QmpClient *client);
 
 /* Sends a command. Takes `arguments` (may be NULL). `fds` (borrowed, duplicated; at most 16) travel with its
- * first byte by SCM_RIGHTS. `timeout_ms` 0: none. `reply` may be NULL. On a closed client `reply` is called
- * from an idle source. */
+ * first byte by SCM_RIGHTS; if they cannot be duplicated, the command fails (GENERIC). `timeout_ms`, counted
+ * from this call, 0: none. `reply` may be NULL. On a closed client `reply` is called from an idle source. */
 void qmp_client_send (QmpClient *client, const char *command, json_object *arguments, const int *fds,
                       guint n_fds, guint timeout_ms, QmpReplyFunc reply, gpointer data);
 

@@ -28,12 +28,15 @@ typedef struct {
   void (*peer_closed) (QmpServer *server, QmpPeer *peer, gpointer data);
 } QmpServerHandlers;
 
-/* Takes `listen_fd`. `version` (taken) is the greeting's "version" object: {"qemu": {major, minor, micro},
+/* Takes `listen_fd`. A peer that has closed only its sending side is kept until its requests are answered.
+ * `version` (taken) is the greeting's "version" object: {"qemu": {major, minor, micro},
  * "package": "..."}. Peers of another uid than ours (or 0) are closed at once. The thread-default main
  * context is used. */
 QmpServer *qmp_server_new (int take_listen_fd, json_object *take_version, const QmpServerHandlers *handlers,
                            gpointer data);
-void qmp_server_free (QmpServer *server); /* closes all peers; NULL is fine */
+/* Closes all peers (`peer_closed` is called for each). Requests stay valid and must still be answered. NULL
+ * is fine. */
+void qmp_server_free (QmpServer *server);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (QmpServer, qmp_server_free)
 
 /* Replaces the "version" of later greetings (taken). */
@@ -50,8 +53,9 @@ void qmp_request_error_from (QmpRequest *take_request, const GError *error);
  * borrowed. */
 void qmp_request_forward (QmpRequest *take_request, json_object *reply);
 
-/* Descriptors that came with the command, in order; owned by the caller from now on. -1 when there are no
- * more. */
+/* Descriptors that came with the first byte of the command (or of a later part of it), in order; owned by the
+ * caller from now on. -1 when there are no more. If one sendmsg holds several commands, they are the last
+ * one's. */
 int qmp_request_take_fd (QmpRequest *request);
 QmpPeer *qmp_request_peer (QmpRequest *request); /* NULL once the peer has gone */
 
