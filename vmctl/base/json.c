@@ -71,6 +71,11 @@ vm_json_parse (const char *text, gsize length, GError **error)
     vm_error (error, VM_ERROR_INVALID, "JSON with an embedded NUL, or larger than 1 GiB");
     return NULL;
   }
+  /* json-c's own check lets overlong forms and surrogates through. */
+  if (!g_utf8_validate (text, (gssize)length, NULL)) {
+    vm_error (error, VM_ERROR_INVALID, "JSON that is not UTF-8");
+    return NULL;
+  }
   tokener = json_tokener_new_ex (VM_JSON_DEPTH);
   json_tokener_set_flags (tokener, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
   value = json_tokener_parse_ex (tokener, text, (int)length);
