@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* vmctl-keeper: one small process a sandbox that stays in the outer namespaces. libc only.
  *
- *   vmctl-keeper --go FD --listen FD --dir FD --door PATH [--console FD] -- COMMAND...
+ *   vmctl-keeper --go FD --listen FD --dir FD --door PATH [--console FD] [--namespaces no] -- COMMAND...
  *
  * How it works
  *
@@ -41,6 +41,7 @@ enum { CLIENTS_MAX = 8, REQUEST_MAX = 9000, NAME_LENGTH_MAX = 64, NONE = -1 };
 
 typedef struct {
   int go, listener, dir, console;
+  int plain; /* no namespaces: the null driver */
   const char *door;
   char **command;
   pid_t child;
@@ -83,6 +84,8 @@ parse_arguments (Keeper *k, int argc, char **argv)
       k->console = parse_fd (argv[i + 1]);
     else if (strcmp (argv[i], "--door") == 0)
       k->door = argv[i + 1];
+    else if (strcmp (argv[i], "--namespaces") == 0)
+      k->plain = strcmp (argv[i + 1], "no") == 0;
     else
       return -1;
   }
@@ -460,7 +463,7 @@ main (int argc, char **argv)
   sigaddset (&signals, SIGTERM);
   (void)sigprocmask (SIG_BLOCK, &signals, NULL);
   signal_fd = signalfd (-1, &signals, SFD_CLOEXEC);
-  if (signal_fd < 0 || make_namespaces (&k) < 0)
+  if (signal_fd < 0 || (!k.plain && make_namespaces (&k) < 0))
     return 1;
   k.child = fork ();
   if (k.child < 0) {

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The null driver: no isolation at all. The same agent runs as an ordinary process of the host, so that the
+ * supervisor, the control socket and the verbs can be tested in milliseconds. Never chosen by --driver auto.
+ */
+#include "vmctl/driver.h"
+
+#include "vmctl/base/error.h"
+
+static gboolean
+probe (const VmHost *host, GError **error)
+{
+  if (host->agent == NULL || host->keeper == NULL)
+    return vm_error (error, VM_ERROR_HOST, "vmctl-agent or vmctl-keeper is missing; install vmctl again");
+  return TRUE;
+}
+
+static gboolean
+render (const VmPlan *plan, VmLaunch *ret, GError **error)
+{
+  VmArgv *argv = vm_argv_new ();
+  g_autofree char *agent_dir = g_path_get_dirname (plan->keeper);
+
+  vm_driver_add_keeper (plan, argv, FALSE, FALSE);
+  vm_argv_addf (argv, "%s/vmctl-agent", agent_dir);
+  vm_argv_add (argv, "--listen");
+  vm_argv_addf (argv, "%d", vm_argv_slot (argv, "agent"));
+  vm_argv_add (argv, "--meta");
+  vm_argv_addf (argv, "%s/meta", plan->runtime_dir);
+  ret->argv = argv;
+  ret->inner = NULL;
+  return TRUE;
+}
+
+const VmDriver vm_driver_null = {
+    .name = "null",
+    .summary = "no isolation, for tests",
+    .isolation = VM_ISOLATION_NONE,
+    .probe = probe,
+    .render = render,
+};

@@ -1,0 +1,474 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "vmctl/store.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "vmctl/base/argv.h"
+#include "vmctl/base/error.h"
+#include "vmctl/base/fd.h"
+#include "vmctl/base/file.h"
+#include "vmctl/supervisor.h"
+
+enum { ID_LENGTH = 8, PREFIX_MIN = 3, HALF_MADE_AGE = 60, KILL_WAIT_MS = 5000, ADOPT_WAIT_MS = 10000 };
+
+static void
+close_dir (DIR *dir)
+{
+  (void)closedir (dir);
+}
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (DIR, close_dir)
+
+static gboolean
+is_id (const char *name)
+{
+  return strlen (name) == ID_LENGTH && strspn (name, "abcdefghijklmnopqrstuvwxyz0123456789") == ID_LENGTH;
+}
+
+static void
+note_problem (GPtrArray *problems, const char *where, GError *error)
+{
+  if (problems != NULL)
+    g_ptr_array_add (problems, g_strdup_printf ("%s: %s", where, error->message));
+  g_error_free (error);
+}
+
+/* The names in a directory that look like ids (or, with `half_made`, like one that was being made). Absent:
+ * empty. */
+static GPtrArray *
+names_in (const char *path, gboolean half_made)
+{
+  GPtrArray *names = g_ptr_array_new_with_free_func (g_free);
+  g_autoptr (DIR) dir = opendir (path);
+  struct dirent *entry;
+
+  while (dir != NULL && (entry = readdir (dir)) != NULL)
+    if (is_id (entry->d_name) ||
+        (half_made && g_str_has_prefix (entry->d_name, ".new-") && is_id (entry->d_name + strlen (".new-"))))
+      g_ptr_array_add (names, g_strdup (entry->d_name));
+  return names;
+}
+
+static int
+open_below (const char *parent, const char *name, GError **error)
+{
+  g_autofree char *path = g_build_filename (parent, name, NULL);
+
+  return vm_file_open_private_dir (path, error);
+}
+
+int
+vm_store_open_runtime (const VmDirs *dirs, const char *id, GError **error)
+{
+  return open_below (dirs->runtime, id, error);
+}
+
+int
+vm_store_open_state (const VmDirs *dirs, const char *id, GError **error)
+{
+  g_autofree char *parent = g_build_filename (dirs->state, "sandboxes", NULL);
+
+  return open_below (parent, id, error);
+}
+
+/* Writes the ended record where it stays, then takes the runtime directory away. */
+static gboolean
+bury (const VmDirs *dirs, VmRecord *record, GError **error)
+{
+  g_autofree char *path = g_build_filename (dirs->state, "sandboxes", record->id, NULL);
+  vm_autofd state_fd = -1, runtime_fd = -1;
+
+  record->state = VM_STATE_ENDED;
+  record->ended = g_get_real_time ();
+  if (!vm_file_make_private_dir (path, error) || (state_fd = vm_file_open_private_dir (path, error)) < 0 ||
+      !vm_record_write (record, state_fd, TRUE, error))
+    return FALSE;
+  runtime_fd = vm_file_open_private_dir (dirs->runtime, error);
+  return runtime_fd >= 0 && vm_file_remove_tree (runtime_fd, record->id, error);
+}
+
+static void
+kill_keeper (const VmRecord *record)
+{
+  vm_autofd pidfd = vm_process_open (&record->keeper);
+
+  if (pidfd < 0)
+    return;
+  (void)vm_process_signal (&record->keeper, SIGKILL, NULL);
+  (void)vm_process_wait (pidfd, KILL_WAIT_MS);
+}
+
+/* Takes the lock along: nobody can come between. */
+static gboolean
+start_adopter (const VmDirs *dirs, const char *id, int take_lock_fd, GError **error)
+{
+  g_autoptr (VmArgv) argv = vm_argv_new ();
+  g_autofree char *answer = NULL;
+  vm_autofd ready = -1;
+  int ends[2];
+  pid_t pid;
+
+  vm_argv_bind (argv, "lock", take_lock_fd);
+  if (pipe2 (ends, O_CLOEXEC) < 0)
+    return vm_error_errno (error, errno, "cannot make a pipe");
+  ready = ends[0];
+  vm_argv_bind (argv, "ready", ends[1]);
+  vm_argv_add_many (argv, dirs->self, "supervise", "--adopt", id, NULL);
+  vm_argv_addf (argv, "--lock-fd=%d", vm_argv_slot (argv, "lock"));
+  vm_argv_addf (argv, "--ready-fd=%d", vm_argv_slot (argv, "ready"));
+  if (!vm_argv_spawn (argv, VM_SPAWN_NEW_SESSION, &pid, NULL, error))
+    return FALSE;
+  g_clear_pointer (&argv, vm_argv_free); /* our copy of the pipe's end: EOF must mean that the adopter died */
+  return vm_supervisor_wait_ready (ready, ADOPT_WAIT_MS, error);
+}
+
+static gboolean
+sweep_one (const VmDirs *dirs, int dir_fd, const char *id, int *lock_fd, GError **error)
+{
+  g_autoptr (VmRecord) record = vm_record_read (dir_fd, error);
+
+  if (record == NULL) /* a broken record: keep it for a person to look at, and say so */
+    return FALSE;
+  if (vm_process_alive (&record->keeper) && record->state != VM_STATE_STARTING)
+    return start_adopter (dirs, id, vm_fd_steal (lock_fd), error);
+  kill_keeper (record);
+  record->reason = VM_REASON_SUPERVISOR_LOST;
+  return bury (dirs, record, error);
+}
+
+/* A directory that its maker left before it had its name: no lock file and old, or a lock that nobody holds.
+ */
+static gboolean
+sweep_half_made (const VmDirs *dirs, int dir_fd, const char *name, gboolean has_lock, GError **error)
+{
+  vm_autofd runtime_fd = -1;
+  struct stat st;
+
+  if (!has_lock &&
+      (fstat (dir_fd, &st) < 0 || st.st_mtime + HALF_MADE_AGE > g_get_real_time () / G_USEC_PER_SEC))
+    return TRUE;
+  runtime_fd = vm_file_open_private_dir (dirs->runtime, error);
+  return runtime_fd >= 0 && vm_file_remove_tree (runtime_fd, name, error);
+}
+
+static void
+sweep_name (const VmDirs *dirs, const char *name, GPtrArray *problems)
+{
+  GError *error = NULL;
+  vm_autofd dir_fd = open_below (dirs->runtime, name, NULL), lock_fd = -1;
+  gboolean ok;
+
+  if (dir_fd < 0)
+    return; /* gone meanwhile, or not ours */
+  lock_fd = openat (dir_fd, "lock", O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+  if (lock_fd >= 0 && flock (lock_fd, LOCK_EX | LOCK_NB) < 0)
+    return; /* it lives */
+  if (*name == '.')
+    ok = sweep_half_made (dirs, dir_fd, name, lock_fd >= 0, &error);
+  else
+    ok = sweep_one (dirs, dir_fd, name, &lock_fd, &error);
+  if (!ok)
+    note_problem (problems, name, error);
+}
+
+void
+vm_store_sweep (const VmDirs *dirs, GPtrArray *problems)
+{
+  g_autoptr (GPtrArray) names = names_in (dirs->runtime, TRUE);
+
+  for (guint i = 0; i < names->len; i++)
+    sweep_name (dirs, g_ptr_array_index (names, i), problems);
+}
+
+static void
+read_all (const char *parent, GPtrArray *out, GPtrArray *problems)
+{
+  g_autoptr (GPtrArray) names = names_in (parent, FALSE);
+
+  for (guint i = 0; i < names->len; i++) {
+    const char *name = g_ptr_array_index (names, i);
+    GError *error = NULL;
+    vm_autofd dir_fd = open_below (parent, name, NULL);
+    VmRecord *record = dir_fd >= 0 ? vm_record_read (dir_fd, &error) : NULL;
+
+    if (record != NULL)
+      g_ptr_array_add (out, record);
+    else if (error != NULL && !g_error_matches (error, VM_ERROR, VM_ERROR_NOT_FOUND))
+      note_problem (problems, name, error);
+    else
+      g_clear_error (&error);
+  }
+}
+
+static void
+free_record (gpointer data)
+{
+  vm_record_free (data);
+}
+
+static int
+by_age (gconstpointer a, gconstpointer b)
+{
+  const VmRecord *x = *(VmRecord *const *)a, *y = *(VmRecord *const *)b;
+
+  return x->created < y->created ? -1 : x->created > y->created;
+}
+
+GPtrArray *
+vm_store_list (const VmDirs *dirs, gboolean ended, GPtrArray *problems, GError **error)
+{
+  g_autoptr (GPtrArray) records = g_ptr_array_new_with_free_func (free_record);
+  g_autofree char *old = g_build_filename (dirs->state, "sandboxes", NULL);
+
+  if (g_file_test (dirs->runtime, G_FILE_TEST_EXISTS)) {
+    vm_autofd runtime_fd = vm_file_open_private_dir (dirs->runtime, error);
+
+    if (runtime_fd < 0)
+      return NULL;
+    vm_store_sweep (dirs, problems);
+    read_all (dirs->runtime, records, problems);
+  }
+  if (ended)
+    read_all (old, records, problems);
+  g_ptr_array_sort (records, by_age);
+  return g_steal_pointer (&records);
+}
+
+static gboolean
+is_path (const char *word)
+{
+  return strchr (word, '/') != NULL || g_str_equal (word, ".") || g_str_equal (word, "..");
+}
+
+static gboolean
+matches (const VmRecord *record, const char *word, const char *path)
+{
+  if (path != NULL)
+    return g_strcmp0 (record->project, path) == 0;
+  return g_str_equal (record->id, word) || g_str_equal (record->name, word) ||
+         (strlen (word) >= PREFIX_MIN && g_str_has_prefix (record->id, word));
+}
+
+/* An exact id beats a name, a name beats a prefix: those are never ambiguous with weaker matches. */
+static int
+strength (const VmRecord *record, const char *word)
+{
+  return g_str_equal (record->id, word) ? 2 : g_str_equal (record->name, word) ? 1 : 0;
+}
+
+static GPtrArray *
+strongest (GPtrArray *records, const char *word, const char *path, gboolean running)
+{
+  GPtrArray *found = g_ptr_array_new ();
+  int best = 0;
+
+  for (guint i = 0; i < records->len; i++) {
+    VmRecord *record = g_ptr_array_index (records, i);
+    int how = path != NULL ? 0 : strength (record, word);
+
+    if (!matches (record, word, path) || (record->state != VM_STATE_ENDED) != running || how < best)
+      continue;
+    if (how > best)
+      g_ptr_array_set_size (found, 0);
+    best = how;
+    g_ptr_array_add (found, record);
+  }
+  return found;
+}
+
+static gboolean
+complain_many (GPtrArray *found, const char *word, GError **error)
+{
+  g_autoptr (GString) list = g_string_new (NULL);
+
+  for (guint i = 0; i < found->len; i++) {
+    const VmRecord *record = g_ptr_array_index (found, i);
+
+    g_string_append_printf (list, "%s%s (%s)", i > 0 ? ", " : "", record->id, record->name);
+  }
+  return vm_error (error, VM_ERROR_USAGE, "'%s' names several sandboxes: %s; use an id", word, list->str);
+}
+
+static VmRecord *
+pick (GPtrArray *records, GPtrArray *found, guint index)
+{
+  VmRecord *record = g_ptr_array_index (found, index);
+  guint at;
+
+  (void)g_ptr_array_find (records, record, &at);
+  return g_ptr_array_steal_index (records, at);
+}
+
+static VmRecord *
+find_in (GPtrArray *records, const char *word, const char *path, gboolean ended, GError **error)
+{
+  g_autoptr (GPtrArray) running = strongest (records, word, path, TRUE);
+  g_autoptr (GPtrArray) old = strongest (records, word, path, FALSE);
+
+  if (running->len == 1)
+    return pick (records, running, 0);
+  if (running->len > 1) {
+    complain_many (running, word, error);
+    return NULL;
+  }
+  if (ended && old->len > 0)
+    return pick (records, old, old->len - 1); /* the newest: the list is sorted by age */
+  vm_error (error, VM_ERROR_NOT_FOUND, "there is no %ssandbox '%s'; see: vmctl list%s",
+            ended ? "" : "running ", word, ended ? " --all" : "");
+  return NULL;
+}
+
+VmRecord *
+vm_store_find (const VmDirs *dirs, const char *word, gboolean ended, GError **error)
+{
+  g_autoptr (GPtrArray) records = vm_store_list (dirs, ended, NULL, error);
+  char *real = NULL;
+  g_autofree char *path = NULL;
+
+  if (records == NULL)
+    return NULL;
+  if (is_path (word)) {
+    real = realpath (word, NULL);
+    path = g_strdup (real != NULL ? real : word);
+    free (real);
+  }
+  return find_in (records, word, path, ended, error);
+}
+
+VmRecord *
+vm_store_find_project (const VmDirs *dirs, const char *project)
+{
+  g_autoptr (GPtrArray) records = vm_store_list (dirs, FALSE, NULL, NULL);
+
+  for (guint i = records != NULL ? records->len : 0; i > 0; i--) {
+    VmRecord *record = g_ptr_array_index (records, i - 1);
+
+    if (g_strcmp0 (record->project, project) == 0 && record->state != VM_STATE_STOPPING)
+      return g_ptr_array_steal_index (records, i - 1);
+  }
+  return NULL;
+}
+
+gboolean
+vm_store_new_id (const VmDirs *dirs, char ret_id[9], GError **error)
+{
+  static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789";
+  g_autofree char *running = NULL, *old = NULL;
+  guint8 random[ID_LENGTH];
+  char id[ID_LENGTH + 1] = "";
+
+  do {
+    g_free (running);
+    g_free (old);
+    if (getentropy (random, sizeof random) < 0)
+      return vm_error_errno (error, errno, "cannot read random bytes");
+    for (guint i = 0; i < ID_LENGTH; i++) /* a letter first, so that an id is never taken for a number */
+      id[i] = letters[random[i] % (i == 0 ? 26 : 36)];
+    running = g_build_filename (dirs->runtime, id, NULL);
+    old = g_build_filename (dirs->state, "sandboxes", id, NULL);
+  } while (g_file_test (running, G_FILE_TEST_EXISTS) || g_file_test (old, G_FILE_TEST_EXISTS));
+  g_strlcpy (ret_id, id, ID_LENGTH + 1);
+  return TRUE;
+}
+
+static char *
+name_from_project (const char *project)
+{
+  g_autofree char *base = g_path_get_basename (project);
+  GString *name = g_string_new (NULL);
+
+  for (const char *p = base; *p != '\0' && name->len < 32; p++)
+    if (g_ascii_isalnum (*p) || (name->len > 0 && strchr ("._-", *p) != NULL))
+      g_string_append_c (name, *p);
+  if (name->len == 0)
+    g_string_append (name, "sandbox");
+  return g_string_free (name, FALSE);
+}
+
+static gboolean
+name_taken (GPtrArray *records, const char *name)
+{
+  for (guint i = 0; i < records->len; i++)
+    if (g_str_equal (((VmRecord *)g_ptr_array_index (records, i))->name, name))
+      return TRUE;
+  return FALSE;
+}
+
+char *
+vm_store_new_name (const VmDirs *dirs, const char *wanted, const char *project, GError **error)
+{
+  g_autoptr (GPtrArray) records = vm_store_list (dirs, FALSE, NULL, error);
+  g_autofree char *base = NULL, *name = NULL;
+
+  if (records == NULL)
+    return NULL;
+  if (wanted != NULL) {
+    if (!name_taken (records, wanted))
+      return g_strdup (wanted);
+    vm_error (error, VM_ERROR_EXISTS,
+              "a sandbox named '%s' is running; choose another --name, or: vmctl stop %s", wanted, wanted);
+    return NULL;
+  }
+  base = name_from_project (project);
+  name = g_strdup (base);
+  for (guint i = 2; name_taken (records, name); i++) {
+    g_free (name);
+    name = g_strdup_printf ("%s-%u", base, i);
+  }
+  return g_steal_pointer (&name);
+}
+
+gboolean
+vm_store_remove (const VmDirs *dirs, const char *id, GError **error)
+{
+  g_autofree char *parent = g_build_filename (dirs->state, "sandboxes", NULL);
+  vm_autofd fd = vm_file_open_private_dir (parent, error);
+
+  return fd >= 0 && vm_file_remove_tree (fd, id, error);
+}
+
+static guint64
+directory_bytes (const char *parent, const char *id)
+{
+  g_autofree char *path = g_build_filename (parent, id, NULL);
+  g_autoptr (DIR) dir = opendir (path);
+  struct dirent *entry;
+  struct stat st;
+  guint64 bytes = 0;
+
+  while (dir != NULL && (entry = readdir (dir)) != NULL)
+    if (fstatat (dirfd (dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG (st.st_mode))
+      bytes += (guint64)st.st_blocks * 512;
+  return bytes;
+}
+
+guint
+vm_store_prune (const VmDirs *dirs, guint keep, guint64 *ret_bytes, GError **error)
+{
+  g_autofree char *parent = g_build_filename (dirs->state, "sandboxes", NULL);
+  g_autoptr (GPtrArray) records = g_ptr_array_new_with_free_func (free_record);
+  guint removed = 0;
+  guint64 bytes = 0;
+
+  read_all (parent, records, NULL);
+  g_ptr_array_sort (records, by_age);
+  for (guint i = 0; i + keep < records->len; i++) {
+    const VmRecord *record = g_ptr_array_index (records, i);
+    guint64 size = directory_bytes (parent, record->id);
+
+    if (!vm_store_remove (dirs, record->id, error))
+      break;
+    removed++;
+    bytes += size;
+  }
+  if (ret_bytes != NULL)
+    *ret_bytes = bytes;
+  return removed;
+}

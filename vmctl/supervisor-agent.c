@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The agent's connection: greeting, entropy, clock, set-up, and what it says on channel 0. All of it comes
+ * from the guest and is believed for nothing but this sandbox. */
+#include "vmctl/supervisor-private.h"
+
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "vmctl/base/escape.h"
+#include "vmctl/base/json.h"
+
+enum { SEED_BYTES = 64, TEXT_MAX = 4096, LOST_WAIT_MS = 5000 };
+
+static void
+send_hello (VmLink *link)
+{
+  guint8 payload[8];
+
+  frame_put_u32 (payload, FRAME_VERSION);
+  frame_put_u32 (payload + 4, 0);
+  vm_link_send (link, FRAME_HELLO, FRAME_CHANNEL_CONTROL, FRAME_STDIN, payload, sizeof payload);
+}
+
+static void
+send_seed (VmLink *link)
+{
+  guint8 seed[SEED_BYTES];
+
+  if (getentropy (seed, sizeof seed) == 0)
+    vm_link_send (link, FRAME_SEED, FRAME_CHANNEL_CONTROL, FRAME_STDIN, seed, sizeof seed);
+}
+
+static void
+send_clock (VmLink *link)
+{
+  struct timespec now;
+  guint8 payload[16] = {0};
+
+  (void)clock_gettime (CLOCK_REALTIME, &now);
+  frame_put_u64 (payload, (guint64)now.tv_sec);
+  frame_put_u32 (payload + 8, (guint32)now.tv_nsec);
+  vm_link_send (link, FRAME_CLOCK, FRAME_CHANNEL_CONTROL, FRAME_STDIN, payload, sizeof payload);
+}
+
+static void
+agent_is_up (VmSupervisor *sup)
+{
+  if (sup->boot_timer != 0)
+    g_source_remove (sup->boot_timer);
+  sup->boot_timer = 0;
+  sup->agent_up = TRUE;
+  if (sup->record->started == 0)
+    sup->record->started = g_get_real_time ();
+  if (sup->record->state == VM_STATE_STARTING) {
+    vm_supervisor_step (sup, "up");
+    vm_supervisor_set_state (sup, VM_STATE_RUNNING);
+  }
+}
+
+static void
+agent_hello (VmSupervisor *sup, const FrameHeader *header, const guint8 *payload)
+{
+  guint32 flags;
+
+  if (header->length != 8 || frame_get_u32 (payload) != FRAME_VERSION) {
+    vm_supervisor_stop (sup, VM_REASON_AGENT_BROKEN, "it speaks another version of the protocol",
+                        VM_STOP_QUIT, 0);
+    return;
+  }
+  flags = frame_get_u32 (payload + 4);
+  vm_log_line (sup->log, "agent says hello, flags %u", flags);
+  send_hello (sup->agent);
+  send_seed (sup->agent);
+  send_clock (sup->agent);
+  if ((flags & FRAME_HELLO_UP) == 0) {
+    vm_supervisor_step (sup, "setup");
+    vm_link_send (sup->agent, FRAME_SETUP, FRAME_CHANNEL_CONTROL, FRAME_STDIN, NULL, 0);
+  } else {
+    agent_is_up (sup);
+  }
+  vm_sessions_set_agent (sup->sessions, sup->agent);
+}
+
+static void
+agent_control (VmSupervisor *sup, const FrameHeader *header, const guint8 *payload)
+{
+  g_autofree char *text = vm_escape_terminal ((const char *)payload, header->length, TEXT_MAX);
+
+  switch ((FrameType)header->type) {
+  case FRAME_HELLO:
+    agent_hello (sup, header, payload);
+    break;
+  case FRAME_UP:
+    if (header->length == 16)
+      vm_log_line (sup->log,
+                   "agent up: setup at %" G_GUINT64_FORMAT " us, done at %" G_GUINT64_FORMAT
+                   " us of its life",
+                   frame_get_u64 (payload), frame_get_u64 (payload + 8));
+    agent_is_up (sup);
+    break;
+  case FRAME_FAILED:
+    vm_log_line (sup->log, "agent failed: %s", text);
+    vm_supervisor_stop (sup, VM_REASON_AGENT_FAILED, text, VM_STOP_QUIT, 0);
+    break;
+  case FRAME_LOG:
+    vm_log_line (sup->log, "agent: %s", text);
+    break;
+  case FRAME_PONG:
+    break;
+  case FRAME_SEED:
+  case FRAME_CLOCK:
+  case FRAME_SETUP:
+  case FRAME_PING:
+  case FRAME_POWEROFF:
+  case FRAME_OPEN:
+  case FRAME_STARTED:
+  case FRAME_DATA:
+  case FRAME_EOF:
+  case FRAME_CREDIT:
+  case FRAME_SIGNAL:
+  case FRAME_RESIZE:
+  case FRAME_EXIT:
+  case FRAME_CLOSE:
+  default:
+    vm_supervisor_stop (sup, VM_REASON_AGENT_BROKEN, "a frame that it may not send", VM_STOP_QUIT, 0);
+  }
+}
+
+static void
+agent_frame (VmLink *link, const FrameHeader *header, const guint8 *payload, gpointer data)
+{
+  VmSupervisor *sup = data;
+
+  if (header->channel == FRAME_CHANNEL_CONTROL)
+    agent_control (sup, header, payload);
+  else
+    vm_sessions_frame (sup->sessions, header, payload);
+}
+
+static gboolean
+still_lost (gpointer data)
+{
+  VmSupervisor *sup = data;
+
+  sup->lost_timer = 0;
+  vm_supervisor_stop (sup, VM_REASON_AGENT_BROKEN, "its connection was lost", VM_STOP_QUIT, 0);
+  return G_SOURCE_REMOVE;
+}
+
+/* Usually QEMU is ending and the keeper tells in a moment. If it is not, there is no sandbox to speak of any
+ * more. */
+static void
+agent_closed (VmLink *link, const char *why, gpointer data)
+{
+  VmSupervisor *sup = data;
+
+  vm_log_line (sup->log, "the agent's connection closed%s%s", why != NULL ? ": " : "",
+               why != NULL ? why : "");
+  vm_sessions_set_agent (sup->sessions, NULL);
+  g_clear_pointer (&sup->agent, vm_link_free);
+  if (sup->lost_timer == 0 && sup->stop_step == VM_STOP_NOT)
+    sup->lost_timer = g_timeout_add (LOST_WAIT_MS, still_lost, sup);
+}
+
+static const VmLinkHandlers agent_handlers = {.frame = agent_frame, .closed = agent_closed};
+
+void
+vm_supervisor_connect_agent (VmSupervisor *sup, int take_fd)
+{
+  sup->agent = vm_link_new (take_fd, TRUE, &agent_handlers, sup);
+}
+
+/* Sessions */
+
+static void
+session_exited (guint32 channel, guint8 kind, guint32 value, json_object *capture, gpointer data)
+{
+  VmSupervisor *sup = data;
+  json_object *event = json_object_new_object ();
+  int code = frame_exit_code (kind, value);
+
+  vm_log_line (sup->log, "session %u ended: %d", channel, code);
+  vm_json_add_int (event, "session", channel);
+  vm_json_add_int (event, "status", code);
+  if (kind == FRAME_EXIT_SIGNAL)
+    vm_json_add_int (event, "signal", value);
+  if (capture != NULL)
+    vm_json_add (event, "output", json_object_get (capture));
+  vm_supervisor_emit (sup, "SESSION_EXIT", event);
+  if (channel != FRAME_CHANNEL_MAIN)
+    return;
+  if (sup->record->reason == VM_REASON_NONE) {
+    sup->record->reason = VM_REASON_EXITED;
+    sup->record->status = code;
+  }
+  vm_supervisor_stop (sup, VM_REASON_EXITED, NULL, VM_STOP_POWERDOWN, VM_STOP_POWERDOWN_MS);
+}
+
+static void
+session_client_gone (gpointer data)
+{
+  VmSupervisor *sup = data;
+
+  if (!sup->record->detached)
+    vm_supervisor_stop (sup, VM_REASON_CLIENT_GONE, NULL, VM_STOP_POWERDOWN, VM_STOP_POWERDOWN_MS);
+}
+
+static void
+session_detached (gpointer data)
+{
+  VmSupervisor *sup = data;
+
+  sup->record->detached = TRUE;
+  vm_log_line (sup->log, "the client detached");
+  (void)vm_supervisor_save (sup, NULL); /* the next state change writes it again */
+}
+
+static void
+session_broken (const char *why, gpointer data)
+{
+  vm_supervisor_stop (data, VM_REASON_AGENT_BROKEN, why, VM_STOP_QUIT, 0);
+}
+
+static const VmSessionsHandlers session_handlers = {
+    .exited = session_exited,
+    .client_gone = session_client_gone,
+    .detached = session_detached,
+    .broken = session_broken,
+};
+
+void
+vm_supervisor_make_sessions (VmSupervisor *sup)
+{
+  sup->sessions = vm_sessions_new (sup->output_log, &session_handlers, sup);
+}

@@ -1,0 +1,412 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "vmctl/supervisor-private.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <glib-unix.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "meta/metadir.h"
+#include "vmctl/base/error.h"
+#include "vmctl/base/escape.h"
+#include "vmctl/base/fd.h"
+#include "vmctl/base/file.h"
+#include "vmctl/base/json.h"
+
+enum { WORDS_MAX = 4096, KEEPER_MESSAGE_MAX = 512 };
+
+/* The meta dir */
+
+static void
+add_operation (GPtrArray *out, const char *op, const char *a, char *take_b, const char *c)
+{
+  g_ptr_array_add (out, g_strdup (op));
+  g_ptr_array_add (out, g_strdup (a));
+  g_ptr_array_add (out, take_b);
+  g_ptr_array_add (out, g_strdup (c));
+}
+
+/* What the tree could not say by itself: whose things are, and where the shares belong. */
+static GPtrArray *
+meta_operations (const VmPlan *plan)
+{
+  GPtrArray *out = g_ptr_array_new_null_terminated (32, g_free, TRUE);
+
+  for (guint i = 0; i < plan->mounts->len; i++) {
+    const VmMount *m = g_ptr_array_index (plan->mounts, i);
+    char *mode = g_strdup_printf ("%04o", m->mode);
+
+    if (m->kind == VM_MOUNT_RW)
+      add_operation (out, "bind", m->share, g_strdup (m->target), "rw");
+    else if (m->kind == VM_MOUNT_DIR && !m->owner_root)
+      add_operation (out, "dir", m->target, g_steal_pointer (&mode), "user");
+    else if ((m->kind == VM_MOUNT_DIR || m->kind == VM_MOUNT_FILE) && m->owner_root)
+      add_operation (out, "own", m->target, g_steal_pointer (&mode), "-");
+    else if (m->kind == VM_MOUNT_TMPFS)
+      add_operation (out, "tmpfs", m->target, g_steal_pointer (&mode), "0");
+    g_free (mode);
+  }
+  return out;
+}
+
+static gboolean
+write_meta (VmSupervisor *sup, GError **error)
+{
+  const VmPlan *plan = sup->plan;
+  gboolean vm = sup->driver->isolation == VM_ISOLATION_VM;
+  g_autoptr (GPtrArray) operations =
+      vm ? meta_operations (plan) : g_ptr_array_new_null_terminated (1, g_free, TRUE);
+  MetaDir meta = {
+      .user = plan->user,
+      .group = plan->group,
+      .shell = plan->shell,
+      .hostname = plan->hostname,
+      .uid = plan->uid,
+      .gid = plan->gid,
+      .root_allowed = plan->root_allowed,
+      .home = plan->home,
+      .project = plan->project,
+      .cwd = plan->cwd,
+      .command = (const char *const *)plan->command,
+      .environment = (const char *const *)plan->environment,
+      .address = plan->net == VM_NET_PUBLIC ? "10.0.2.15/24" : NULL,
+      .gateway = plan->net == VM_NET_PUBLIC ? "10.0.2.2" : NULL,
+      .tmpfs_mib = plan->disk_base != NULL ? 0 : MAX (plan->memory / 2 >> 20, 64),
+      .mounts = (const char *const *)operations->pdata,
+  };
+
+  return meta_dir_write (sup->runtime_fd, "meta", &meta, error);
+}
+
+/* Directories of ours that the plan binds: ~/.local/{bin,lib,share} of the project. */
+static gboolean
+make_own_sources (VmSupervisor *sup, GError **error)
+{
+  g_autofree char *ours = g_strconcat (sup->dirs->state, "/", NULL);
+
+  for (guint i = 0; i < sup->plan->mounts->len; i++) {
+    const VmMount *m = g_ptr_array_index (sup->plan->mounts, i);
+
+    if (m->kind == VM_MOUNT_RW && g_str_has_prefix (m->source, ours) &&
+        !vm_file_make_private_dir (m->source, error))
+      return FALSE;
+  }
+  return TRUE;
+}
+
+/* What the keeper and its children say */
+
+static void
+heard (VmSupervisor *sup, const char *bytes, gsize length)
+{
+  g_autofree char *shown = vm_escape_terminal (bytes, (gssize)length, -1);
+
+  vm_log_line (sup->log, "stderr: %s", shown);
+  g_string_append_len (sup->last_words, bytes, (gssize)length);
+  if (sup->last_words->len > WORDS_MAX)
+    g_string_erase (sup->last_words, 0, (gssize)(sup->last_words->len - WORDS_MAX));
+}
+
+static gboolean
+vmm_said (int fd, GIOCondition condition, gpointer data)
+{
+  VmSupervisor *sup = data;
+  char block[4096];
+  ssize_t n = read (fd, block, sizeof block);
+
+  if (n > 0) {
+    heard (sup, block, (gsize)n);
+    return G_SOURCE_CONTINUE;
+  }
+  if (n < 0 && (errno == EAGAIN || errno == EINTR))
+    return G_SOURCE_CONTINUE;
+  sup->stderr_tag = 0;
+  return G_SOURCE_REMOVE;
+}
+
+/* The keeper's last message, or its death without one. */
+static gboolean
+keeper_said (int fd, GIOCondition condition, gpointer data)
+{
+  VmSupervisor *sup = data;
+  char text[KEEPER_MESSAGE_MAX];
+  ssize_t n = recv (fd, text, sizeof text - 1, MSG_DONTWAIT);
+
+  if (n < 0 && (errno == EAGAIN || errno == EINTR))
+    return G_SOURCE_CONTINUE;
+  if (n <= 0) {
+    sup->keeper_tag = 0; /* the pidfd tells the rest */
+    return G_SOURCE_REMOVE;
+  }
+  text[n] = '\0';
+  if (!g_str_has_prefix (text, "exit "))
+    return G_SOURCE_CONTINUE;
+  sup->keeper_tag = 0;
+  vm_supervisor_finish (sup, text + strlen ("exit "));
+  return G_SOURCE_REMOVE;
+}
+
+static gboolean
+keeper_ended (int fd, GIOCondition condition, gpointer data)
+{
+  VmSupervisor *sup = data;
+  g_autofree char *how = NULL;
+
+  sup->pidfd_tag = 0;
+  if (sup->finished)
+    return G_SOURCE_REMOVE;
+  how = vm_file_read (sup->runtime_fd, "exit", KEEPER_MESSAGE_MAX, NULL, NULL);
+  vm_supervisor_finish (sup, how != NULL ? g_strchomp (how) : NULL);
+  return G_SOURCE_REMOVE;
+}
+
+static gboolean
+watch_keeper (VmSupervisor *sup, GError **error)
+{
+  sup->keeper_fd = vm_fd_connect_unix (sup->runtime_fd, "keeper.sock", SOCK_SEQPACKET, error);
+  if (sup->keeper_fd < 0)
+    return FALSE;
+  sup->keeper_tag = g_unix_fd_add (sup->keeper_fd, G_IO_IN | G_IO_HUP, keeper_said, sup);
+  sup->keeper_pidfd = vm_process_open (&sup->record->keeper);
+  if (sup->keeper_pidfd < 0)
+    return vm_error (error, VM_ERROR_CHILD, "vmctl-keeper ended at once");
+  sup->pidfd_tag = g_unix_fd_add (sup->keeper_pidfd, G_IO_IN, keeper_ended, sup);
+  return TRUE;
+}
+
+/* QMP */
+
+static void
+qmp_event (QmpClient *client, const char *name, json_object *event_data, json_object *message, gpointer data)
+{
+  VmSupervisor *sup = data;
+  const char *reason = vm_json_str (event_data, "reason", "");
+
+  vm_log_line (sup->log, "event %s %s", name,
+               event_data != NULL ? json_object_to_json_string (event_data) : "");
+  qmp_server_forward_event (sup->control, message);
+  if (g_str_equal (name, "STOP") && sup->record->state == VM_STATE_RUNNING)
+    vm_supervisor_set_state (sup, VM_STATE_PAUSED);
+  else if (g_str_equal (name, "RESUME") && sup->record->state == VM_STATE_PAUSED)
+    vm_supervisor_set_state (sup, VM_STATE_RUNNING);
+  else if (g_str_equal (name, "GUEST_PANICKED") && sup->record->reason == VM_REASON_NONE)
+    sup->record->reason = VM_REASON_GUEST_PANIC;
+  else if (g_str_equal (name, "SHUTDOWN") && sup->record->reason == VM_REASON_NONE)
+    sup->record->reason = g_str_equal (reason, "guest-reset")         ? VM_REASON_GUEST_RESET
+                          : g_str_equal (reason, "guest-panic")       ? VM_REASON_GUEST_PANIC
+                          : vm_json_bool (event_data, "guest", FALSE) ? VM_REASON_GUEST_SHUTDOWN
+                                                                      : VM_REASON_STOPPED;
+}
+
+static void
+qmp_ready (QmpClient *client, gpointer data)
+{
+  VmSupervisor *sup = data;
+  json_object *qemu = vm_json_object (vm_json_object (qmp_client_greeting (client), "version"), "qemu");
+  json_object *version = json_object_new_object ();
+
+  if (qemu == NULL) {
+    json_object_put (version);
+    return;
+  }
+  vm_json_add (version, "qemu", json_object_get (qemu));
+  vm_json_add_str (version, "package", "vmctl " VMCTL_VERSION);
+  qmp_server_set_version (sup->control, version);
+}
+
+static void
+qmp_closed (QmpClient *client, const GError *error, gpointer data)
+{
+  VmSupervisor *sup = data;
+
+  vm_log_line (sup->log, "QEMU's monitor closed: %s", error->message);
+}
+
+static const QmpClientHandlers qmp_handlers = {.event = qmp_event, .ready = qmp_ready, .closed = qmp_closed};
+
+static gboolean
+connect_vmm (VmSupervisor *sup, GError **error)
+{
+  int fd;
+
+  if (sup->driver->has_qmp) {
+    fd = vm_fd_connect_unix (sup->runtime_fd, "qmp.sock", SOCK_STREAM, error);
+    if (fd < 0)
+      return FALSE;
+    sup->qmp = qmp_client_new (fd, &qmp_handlers, sup);
+  }
+  fd = vm_fd_connect_unix (sup->runtime_fd, "agent.sock", SOCK_STREAM, error);
+  if (fd < 0)
+    return FALSE;
+  vm_supervisor_connect_agent (sup, fd);
+  return TRUE;
+}
+
+/* The keeper */
+
+static gboolean
+bind_socket (VmSupervisor *sup, VmArgv *argv, const char *slot, const char *name, int type, GError **error)
+{
+  int fd = vm_fd_listen_unix (sup->runtime_fd, name, type, error);
+
+  if (fd < 0)
+    return FALSE;
+  vm_argv_bind (argv, slot, fd);
+  return TRUE;
+}
+
+/* QEMU's stdio is one end of a pair; the keeper keeps the other end too, for a supervisor that comes after
+ * us. */
+static gboolean
+bind_console (VmSupervisor *sup, VmArgv *argv, GError **error)
+{
+  int ends[2], copy;
+
+  if (!vm_fd_socketpair (SOCK_STREAM, ends, error))
+    return FALSE;
+  copy = fcntl (ends[0], F_DUPFD_CLOEXEC, 3);
+  vm_argv_bind (argv, "console", ends[0]);
+  vm_argv_bind_stdio (argv, 0, fcntl (ends[1], F_DUPFD_CLOEXEC, 3));
+  vm_argv_bind_stdio (argv, 1, ends[1]);
+  if (copy < 0)
+    return vm_error_errno (error, errno, "cannot make the console");
+  sup->console = vm_console_new (copy, sup->console_log);
+  return TRUE;
+}
+
+static gboolean
+bind_stderr (VmSupervisor *sup, VmArgv *argv, GError **error)
+{
+  int ends[2];
+
+  if (pipe2 (ends, O_CLOEXEC) < 0)
+    return vm_error_errno (error, errno, "cannot make a pipe");
+  sup->vmm_stderr = ends[0];
+  vm_argv_bind_stdio (argv, 2, ends[1]);
+  (void)vm_fd_set_nonblocking (ends[0], TRUE, NULL);
+  sup->stderr_tag = g_unix_fd_add (sup->vmm_stderr, G_IO_IN | G_IO_HUP, vmm_said, sup);
+  return TRUE;
+}
+
+static gboolean
+bind_all (VmSupervisor *sup, VmLaunch *launch, int take_go, GError **error)
+{
+  VmArgv *argv = launch->argv;
+  int dir = fcntl (sup->runtime_fd, F_DUPFD_CLOEXEC, 3);
+
+  vm_argv_bind (argv, "go", take_go);
+  vm_argv_bind (argv, "dir", dir);
+  if (dir < 0)
+    return vm_error_errno (error, errno, "cannot duplicate a descriptor");
+  if (!bind_socket (sup, argv, "keeper", "keeper.sock", SOCK_SEQPACKET, error) ||
+      !bind_socket (sup, argv, "agent", "agent.sock", SOCK_STREAM, error) || !bind_stderr (sup, argv, error))
+    return FALSE;
+  if (sup->driver->has_qmp &&
+      (!bind_socket (sup, argv, "qmp", "qmp.sock", SOCK_STREAM, error) || !bind_console (sup, argv, error)))
+    return FALSE;
+  return sup->driver->prepare == NULL || sup->driver->prepare (sup->plan, launch, error);
+}
+
+/* The keeper exists, waits, and is on record before it may do anything. */
+static gboolean
+spawn_keeper (VmSupervisor *sup, VmLaunch *launch, int go, GError **error)
+{
+  g_autofree char *line = vm_argv_to_string (launch->argv, FALSE);
+  pid_t pid;
+
+  vm_log_line (sup->log, "launch %s", line);
+  if (!vm_argv_spawn (launch->argv, VM_SPAWN_NEW_SESSION, &pid, NULL, error) ||
+      !vm_process_identify (pid, &sup->record->keeper, error))
+    return FALSE;
+  vm_launch_clear (launch); /* our copies of its descriptors */
+  vm_supervisor_step (sup, "launch");
+  if (!watch_keeper (sup, error))
+    return FALSE;
+  if (write (go, "g", 1) != 1)
+    return vm_error_errno (error, errno, "vmctl-keeper died");
+  vm_failpoint ("go");
+  return TRUE;
+}
+
+static gboolean
+boot_timed_out (gpointer data)
+{
+  VmSupervisor *sup = data;
+  g_autofree char *text = g_strdup_printf ("no answer in %u s; see: vmctl logs --console %s",
+                                           sup->plan->boot_timeout, sup->plan->id);
+
+  sup->boot_timer = 0;
+  vm_supervisor_stop (sup, VM_REASON_AGENT_TIMEOUT, text, VM_STOP_QUIT, 0);
+  return G_SOURCE_REMOVE;
+}
+
+static gboolean
+make_door (VmSupervisor *sup, GError **error)
+{
+  if (mkdirat (sup->runtime_fd, "door", 0700) < 0)
+    return vm_error_errno (error, errno, "cannot make the door");
+  return TRUE;
+}
+
+gboolean
+vm_supervisor_launch (VmSupervisor *sup, GError **error)
+{
+  VmLaunch launch = {0};
+  vm_autofd go = -1;
+  VmOpen open = {.tty = sup->start.tty,
+                 .rows = sup->start.rows,
+                 .columns = sup->start.columns,
+                 .console = sup->plan->serial};
+  int ends[2];
+  gboolean ok;
+
+  if (!make_own_sources (sup, error) || !write_meta (sup, error) || !make_door (sup, error) ||
+      !sup->driver->render (sup->plan, &launch, error))
+    return FALSE;
+  vm_supervisor_step (sup, "meta");
+  vm_sessions_open_main (sup->sessions, &open, sup->start.detached);
+  if (pipe2 (ends, O_CLOEXEC) < 0)
+    return vm_error_errno (error, errno, "cannot make a pipe");
+  go = ends[1];
+  ok = bind_all (sup, &launch, ends[0], error) && spawn_keeper (sup, &launch, go, error);
+  vm_launch_clear (&launch);
+  if (!ok || !connect_vmm (sup, error))
+    return FALSE;
+  vm_supervisor_step (sup, "boot");
+  sup->boot_timer = g_timeout_add_seconds (sup->plan->boot_timeout, boot_timed_out, sup);
+  return TRUE;
+}
+
+/* Taking over */
+
+static int
+console_from_keeper (VmSupervisor *sup)
+{
+  g_autoptr (GArray) fds = g_array_new (FALSE, FALSE, sizeof (int));
+  vm_autofd fd = vm_fd_connect_unix (sup->runtime_fd, "keeper.sock", SOCK_SEQPACKET, NULL);
+  char text[KEEPER_MESSAGE_MAX];
+
+  if (fd < 0 || vm_fd_send (fd, "console", strlen ("console"), NULL, 0) < 0 ||
+      vm_fd_recv (fd, text, sizeof text, fds) <= 0 || fds->len == 0)
+    return -1;
+  return g_array_index (fds, int, 0);
+}
+
+gboolean
+vm_supervisor_take_over (VmSupervisor *sup, GError **error)
+{
+  int console;
+
+  if (!watch_keeper (sup, error))
+    return FALSE;
+  if (sup->driver->has_qmp && (console = console_from_keeper (sup)) >= 0)
+    sup->console = vm_console_new (console, sup->console_log);
+  vm_sessions_adopt_main (sup->sessions, sup->record->serial ? FALSE : TRUE);
+  if (!connect_vmm (sup, error))
+    return FALSE;
+  vm_supervisor_set_state (sup, VM_STATE_RUNNING);
+  return TRUE;
+}

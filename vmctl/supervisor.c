@@ -1,0 +1,429 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* How it works
+ *
+ * start:  directory and lock -> record -> control socket -> "ready" to the client -> meta dir -> keeper
+ * (waits) -> record with the keeper's identity -> go -> QMP and agent connections -> agent up -> running end:
+ * the main command's EXIT, a stop, a vanished client, a dead QEMU -> stop steps -> the keeper's last word ->
+ * record in the state directory -> runtime directory removed -> control socket closed (clients take that as
+ * the end)
+ *
+ * Whatever is killed in between, the record and the lock tell the next vmctl what to do (vmctl/store.c). */
+#include "vmctl/supervisor-private.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <glib-unix.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "vmctl/base/error.h"
+#include "vmctl/base/fd.h"
+#include "vmctl/base/file.h"
+#include "vmctl/base/json.h"
+#include "vmctl/store.h"
+
+enum { PLAN_MAX = 16 << 20, ANSWER_MAX = 65536, START_WAIT_MS = 60000 };
+
+void
+vm_failpoint (const char *point)
+{
+  if (g_strcmp0 (g_getenv ("VMCTL_FAILPOINT"), point) == 0)
+    (void)kill (getpid (), SIGKILL);
+}
+
+gboolean
+vm_supervisor_save (VmSupervisor *sup, GError **error)
+{
+  return vm_record_write (sup->record, sup->runtime_fd, FALSE, error);
+}
+
+void
+vm_supervisor_step (VmSupervisor *sup, const char *step)
+{
+  g_autoptr (GError) error = NULL;
+
+  g_free (sup->record->step);
+  sup->record->step = g_strdup (step);
+  if (!vm_supervisor_save (sup, &error))
+    vm_log_line (sup->log, "cannot write the record: %s", error->message);
+  vm_log_line (sup->log, "step %s", step);
+  vm_failpoint (step);
+}
+
+void
+vm_supervisor_emit (VmSupervisor *sup, const char *name, json_object *take_data)
+{
+  if (sup->control != NULL)
+    qmp_server_emit (sup->control, name, take_data);
+  else
+    json_object_put (take_data);
+}
+
+void
+vm_supervisor_set_state (VmSupervisor *sup, VmState state)
+{
+  json_object *data = json_object_new_object ();
+  g_autoptr (GError) error = NULL;
+
+  sup->record->state = state;
+  if (!vm_supervisor_save (sup, &error))
+    vm_log_line (sup->log, "cannot write the record: %s", error->message);
+  vm_log_line (sup->log, "state %s", vm_state_name (state));
+  vm_json_add_str (data, "state", vm_state_name (state));
+  vm_supervisor_emit (sup, "SANDBOX_STATE", data);
+}
+
+/* Client side */
+
+gboolean
+vm_supervisor_wait_ready (int fd, int timeout_ms, GError **error)
+{
+  char answer[ANSWER_MAX];
+  gsize length = 0;
+  gint64 end = g_get_monotonic_time () + (gint64)timeout_ms * 1000;
+
+  while (length < sizeof answer - 1 && memchr (answer, '\n', length) == NULL) {
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    int left = (int)MAX (0, (end - g_get_monotonic_time ()) / 1000);
+    ssize_t n;
+
+    if (poll (&p, 1, left) == 0)
+      return vm_error (error, VM_ERROR_TIMEOUT, "the supervisor did not answer in %d s", timeout_ms / 1000);
+    n = read (fd, answer + length, sizeof answer - 1 - length);
+    if (n < 0 && errno == EINTR)
+      continue;
+    if (n <= 0)
+      return vm_error (error, VM_ERROR_CHILD,
+                       "the supervisor died while it was starting; see: vmctl list --all");
+    length += (gsize)n;
+  }
+  answer[length] = '\0';
+  g_strchomp (answer);
+  if (g_str_equal (answer, "ok"))
+    return TRUE;
+  if (g_str_has_prefix (answer, "error ")) {
+    char *text;
+    long code = strtol (answer + strlen ("error "), &text, 10);
+
+    return vm_error (error, (VmErrorCode)code, "%s", g_strchug (text));
+  }
+  return vm_error (error, VM_ERROR_INVALID, "the supervisor answered nonsense");
+}
+
+static gboolean
+bind_plan (VmArgv *argv, const VmPlan *plan, GError **error)
+{
+  g_autoptr (json_object) object = vm_plan_to_json (plan);
+  g_autofree char *text = vm_json_line (object);
+  int fd = vm_fd_memfd ("plan", text, strlen (text), error);
+
+  if (fd < 0)
+    return FALSE;
+  vm_argv_bind (argv, "plan", fd);
+  return TRUE;
+}
+
+gboolean
+vm_supervisor_start (const VmDirs *dirs, const VmPlan *plan, const VmStartOptions *options, int *ret_lifeline,
+                     GError **error)
+{
+  g_autoptr (VmArgv) argv = vm_argv_new ();
+  vm_autofd mine = -1;
+  int ends[2];
+  pid_t pid;
+
+  if (!bind_plan (argv, plan, error) || !vm_fd_socketpair (SOCK_STREAM, ends, error))
+    return FALSE;
+  mine = ends[0];
+  vm_argv_bind (argv, "ready", ends[1]);
+  vm_argv_add_many (argv, dirs->self, "supervise", NULL);
+  vm_argv_addf (argv, "--plan-fd=%d", vm_argv_slot (argv, "plan"));
+  vm_argv_addf (argv, "--ready-fd=%d", vm_argv_slot (argv, "ready"));
+  if (options->detached)
+    vm_argv_add (argv, "--detached");
+  if (options->tty)
+    vm_argv_addf (argv, "--tty=%ux%u", options->rows, options->columns);
+  if (!vm_argv_spawn (argv, VM_SPAWN_NEW_SESSION, &pid, NULL, error))
+    return FALSE;
+  g_clear_pointer (&argv, vm_argv_free);
+  if (!vm_supervisor_wait_ready (mine, START_WAIT_MS, error))
+    return FALSE;
+  *ret_lifeline = vm_fd_steal (&mine);
+  return TRUE;
+}
+
+/* Supervisor side */
+
+static void
+harden (void)
+{
+  struct rlimit none = {0, 0};
+
+  umask (077);
+  (void)chdir ("/"); /* so that no directory of the user's is held busy */
+  (void)setrlimit (RLIMIT_CORE, &none);
+  (void)prctl (PR_SET_DUMPABLE, 0);
+  (void)prctl (PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+  (void)signal (SIGPIPE, SIG_IGN);
+  (void)signal (SIGHUP, SIG_IGN);
+}
+
+static VmRecord *
+record_from_plan (const VmPlan *plan, gboolean detached)
+{
+  VmRecord *record = vm_record_new ();
+
+  record->id = g_strdup (plan->id);
+  record->name = g_strdup (plan->name);
+  record->project = g_strdup (plan->project);
+  record->driver = g_strdup (plan->driver);
+  record->isolation = g_strdup (vm_isolation_name (plan->isolation));
+  record->accel = g_strdup (plan->accel);
+  record->profile = g_strdup (plan->profile);
+  record->command = g_strdupv (plan->command);
+  record->created = g_get_real_time ();
+  record->detached = detached;
+  record->serial = plan->serial;
+  record->memory = plan->memory;
+  record->cpus = plan->cpus;
+  record->disk = plan->disk;
+  record->net = g_strdup (plan->net == VM_NET_NONE ? "none" : "public");
+  vm_process_self (&record->supervisor);
+  return record;
+}
+
+static gboolean
+open_state (VmSupervisor *sup, GError **error)
+{
+  if (!vm_file_make_private_dir (sup->plan->state_dir, error))
+    return FALSE;
+  sup->state_fd = vm_file_open_private_dir (sup->plan->state_dir, error);
+  if (sup->state_fd < 0)
+    return FALSE;
+  sup->log = vm_log_open (sup->state_fd, "supervisor.log", VM_LOG_LIMIT, error);
+  sup->console_log =
+      sup->log != NULL ? vm_log_open (sup->state_fd, "console.log", VM_LOG_LIMIT, error) : NULL;
+  sup->output_log =
+      sup->console_log != NULL ? vm_log_open (sup->state_fd, "output.log", VM_LOG_LIMIT, error) : NULL;
+  return sup->output_log != NULL;
+}
+
+/* The directory appears under its name only with its lock held and its record written: a sweep never sees it
+ * half made. */
+static gboolean
+make_runtime (VmSupervisor *sup, GError **error)
+{
+  g_autofree char *hidden = g_strconcat (".new-", sup->plan->id, NULL);
+  vm_autofd parent = -1;
+
+  if (!vm_file_make_private_dir (sup->dirs->runtime, error) ||
+      (parent = vm_file_open_private_dir (sup->dirs->runtime, error)) < 0)
+    return FALSE;
+  if (mkdirat (parent, hidden, 0700) < 0 ||
+      (sup->runtime_fd = openat (parent, hidden, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)) < 0 ||
+      (sup->lock_fd = openat (sup->runtime_fd, "lock", O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600)) < 0 ||
+      flock (sup->lock_fd, LOCK_EX | LOCK_NB) < 0)
+    return vm_error_errno (error, errno, "cannot make the directory '%s'", sup->plan->runtime_dir);
+  vm_failpoint ("lock");
+  if (!vm_supervisor_save (sup, error))
+    return FALSE;
+  if (renameat (parent, hidden, parent, sup->plan->id) < 0)
+    return vm_error_errno (error, errno, "cannot make the directory '%s'", sup->plan->runtime_dir);
+  return TRUE;
+}
+
+static gboolean
+read_plan (VmSupervisor *sup, int fd, GError **error)
+{
+  gsize length;
+  g_autofree char *text = vm_fd_read_all (fd, PLAN_MAX, &length, error);
+  g_autoptr (json_object) object = text != NULL ? vm_json_parse (text, length, error) : NULL;
+
+  if (object == NULL)
+    return FALSE;
+  sup->plan = vm_plan_from_json (object, error);
+  if (sup->plan == NULL)
+    return FALSE;
+  sup->driver = vm_driver_find (sup->plan->driver);
+  if (sup->driver == NULL)
+    return vm_error (error, VM_ERROR_UNSUPPORTED, "unknown driver '%s'", sup->plan->driver);
+  return TRUE;
+}
+
+static gboolean
+keep_plan (VmSupervisor *sup, GError **error)
+{
+  g_autoptr (json_object) object = vm_plan_to_json (sup->plan);
+  g_autofree char *text = vm_json_line (object);
+
+  return vm_file_replace (sup->runtime_fd, "plan.json", text, strlen (text), 0600, FALSE, error);
+}
+
+static gboolean
+on_term (gpointer data)
+{
+  vm_supervisor_stop (data, VM_REASON_STOPPED, "the supervisor was asked to end by a signal",
+                      VM_STOP_POWERDOWN, VM_STOP_POWERDOWN_MS);
+  return G_SOURCE_CONTINUE;
+}
+
+static void
+answer (int fd, const GError *error)
+{
+  g_autofree char *line = NULL;
+
+  if (error == NULL)
+    line = g_strdup ("ok\n");
+  else
+    line = g_strdup_printf ("error %d %s\n", error->domain == VM_ERROR ? error->code : VM_ERROR_FAILED,
+                            error->message);
+  for (char *p = line; *p != '\0' && p[1] != '\0'; p++)
+    if (*p == '\n')
+      *p = ' ';
+  (void)vm_fd_write_all (fd, line, strlen (line),
+                         NULL); /* the client may be gone: then nobody wants to know */
+}
+
+static gboolean
+lifeline_cut (int fd, GIOCondition condition, gpointer data)
+{
+  VmSupervisor *sup = data;
+
+  sup->lifeline_tag = 0;
+  vm_fd_clear (&sup->lifeline);
+  if (!sup->record->detached && !vm_sessions_main_has_client (sup->sessions))
+    vm_supervisor_stop (sup, VM_REASON_CLIENT_GONE, NULL, VM_STOP_POWERDOWN, VM_STOP_POWERDOWN_MS);
+  return G_SOURCE_REMOVE;
+}
+
+static gboolean
+start_fresh (VmSupervisor *sup, VmSuperviseOptions *options, GError **error)
+{
+  if (!read_plan (sup, options->plan_fd, error))
+    return FALSE;
+  sup->record = record_from_plan (sup->plan, options->start.detached);
+  sup->start = options->start;
+  if (!make_runtime (sup, error) || !open_state (sup, error) || !keep_plan (sup, error))
+    return FALSE;
+  vm_supervisor_step (sup, "files");
+  return vm_control_start (sup, error) && vm_supervisor_launch (sup, error);
+}
+
+static gboolean
+start_over (VmSupervisor *sup, VmSuperviseOptions *options, GError **error)
+{
+  vm_autofd plan_fd = -1;
+
+  sup->lock_fd = vm_fd_steal (&options->lock_fd);
+  sup->adopted = TRUE;
+  sup->runtime_fd = vm_store_open_runtime (sup->dirs, options->adopt_id, error);
+  if (sup->runtime_fd < 0 || (sup->record = vm_record_read (sup->runtime_fd, error)) == NULL)
+    return FALSE;
+  plan_fd = openat (sup->runtime_fd, "plan.json", O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+  if (plan_fd < 0)
+    return vm_error_errno (error, errno, "cannot read plan.json of '%s'", options->adopt_id);
+  if (!read_plan (sup, plan_fd, error) || !open_state (sup, error))
+    return FALSE;
+  vm_process_self (&sup->record->supervisor);
+  sup->record->detached = TRUE;
+  vm_log_line (sup->log, "taking over from a supervisor that was killed");
+  return vm_control_start (sup, error) && vm_supervisor_take_over (sup, error);
+}
+
+static void
+clear_supervisor (VmSupervisor *sup)
+{
+  guint *tags[] = {&sup->keeper_tag, &sup->pidfd_tag,  &sup->stderr_tag, &sup->lifeline_tag,
+                   &sup->boot_timer, &sup->stop_timer, &sup->lost_timer};
+  int *fds[] = {&sup->keeper_fd,  &sup->keeper_pidfd, &sup->vmm_stderr, &sup->lifeline,
+                &sup->runtime_fd, &sup->state_fd,     &sup->lock_fd};
+
+  for (guint i = 0; i < G_N_ELEMENTS (tags); i++)
+    if (*tags[i] != 0)
+      g_source_remove (*tags[i]);
+  g_clear_pointer (&sup->sessions, vm_sessions_free);
+  g_clear_pointer (&sup->agent, vm_link_free);
+  g_clear_pointer (&sup->qmp, qmp_client_free);
+  g_clear_pointer (&sup->control, qmp_server_free);
+  g_clear_pointer (&sup->console, vm_console_free);
+  g_clear_pointer (&sup->log, vm_log_free);
+  g_clear_pointer (&sup->console_log, vm_log_free);
+  g_clear_pointer (&sup->output_log, vm_log_free);
+  g_clear_pointer (&sup->plan, vm_plan_free);
+  g_clear_pointer (&sup->record, vm_record_free);
+  g_clear_pointer (&sup->loop, g_main_loop_unref);
+  if (sup->last_words != NULL)
+    g_string_free (g_steal_pointer (&sup->last_words), TRUE);
+  for (guint i = 0; i < G_N_ELEMENTS (fds); i++)
+    vm_fd_clear (fds[i]);
+}
+
+/* A start that failed half way: what there is ends, and the record says why. */
+static void
+fail_start (VmSupervisor *sup, const GError *why)
+{
+  g_autofree char *hidden = NULL;
+  vm_autofd parent = -1;
+
+  if (sup->record != NULL && sup->state_fd >= 0) {
+    if (sup->record->reason == VM_REASON_NONE) {
+      sup->record->reason = VM_REASON_START_FAILED;
+      sup->record->text = g_strdup (why->message);
+    }
+    vm_supervisor_finish (sup, NULL);
+    return;
+  }
+  if (sup->plan == NULL || (parent = vm_file_open_private_dir (sup->dirs->runtime, NULL)) < 0)
+    return;
+  hidden = g_strconcat (".new-", sup->plan->id, NULL);
+  (void)vm_file_remove_tree (parent, hidden, NULL);
+  (void)vm_file_remove_tree (parent, sup->plan->id, NULL);
+}
+
+gboolean
+vm_supervise (const VmDirs *dirs, VmSuperviseOptions *options, GError **error)
+{
+  VmSupervisor sup = {.dirs = dirs,
+                      .runtime_fd = -1,
+                      .state_fd = -1,
+                      .lock_fd = -1,
+                      .keeper_fd = -1,
+                      .keeper_pidfd = -1,
+                      .vmm_stderr = -1,
+                      .lifeline = -1,
+                      .powerdown_ms = VM_STOP_POWERDOWN_MS};
+  GError *why = NULL;
+  gboolean ok;
+
+  harden ();
+  sup.loop = g_main_loop_new (NULL, FALSE);
+  sup.last_words = g_string_new (NULL);
+  g_unix_signal_add (SIGTERM, on_term, &sup);
+  g_unix_signal_add (SIGINT, on_term, &sup);
+  ok = options->adopt_id != NULL ? start_over (&sup, options, &why) : start_fresh (&sup, options, &why);
+  if (!ok)
+    fail_start (&sup, why);
+  answer (options->ready_fd, why);
+  if (ok) {
+    if (options->adopt_id == NULL) {
+      sup.lifeline = vm_fd_steal (&options->ready_fd);
+      sup.lifeline_tag = g_unix_fd_add (sup.lifeline, G_IO_IN | G_IO_HUP, lifeline_cut, &sup);
+    }
+    vm_fd_clear (&options->ready_fd);
+    if (!sup.finished)
+      g_main_loop_run (sup.loop);
+  }
+  clear_supervisor (&sup);
+  if (!ok)
+    g_propagate_error (error, why);
+  return ok;
+}
