@@ -6,27 +6,35 @@
 
 #include <glib.h>
 
+#define VM_SPEC_MEMORY_MIN (G_GUINT64_CONSTANT (128) << 20)
+#define VM_SPEC_MEMORY_DEFAULT_MAX (G_GUINT64_CONSTANT (4) << 30)
+#define VM_SPEC_CPUS_DEFAULT_MAX 4
+#define VM_SPEC_DISK_DEFAULT (G_GUINT64_CONSTANT (16) << 30)
+#define VM_SPEC_BOOT_TIMEOUT_DEFAULT 120
+
 typedef enum { VM_NET_DEFAULT, VM_NET_NONE, VM_NET_PUBLIC } VmNet;
 typedef enum { VM_TTY_AUTO, VM_TTY_YES, VM_TTY_NO } VmTtyMode;
 
 typedef struct {
-  char *project;      /* owned; as given; NULL: the current directory */
-  char **command;     /* owned; NULL: the entrypoint of the profile */
-  char *name;         /* owned; NULL: made from the project's */
-  char *driver;       /* owned; "auto" (NULL), "qemu", "null" */
-  char *profile;      /* owned; NULL: "shell" */
-  char *kernel;       /* owned; a kernel image to use instead of the newest usable one; NULL */
-  guint64 memory;     /* bytes; 0: half the host's, at most 4 GiB */
-  guint cpus;         /* 0: half the host's, at most 4 */
-  guint64 disk;       /* bytes, virtual; 0: 16 GiB */
-  gboolean disk_none; /* --disk none: a tmpfs instead */
-  VmNet net;          /* DEFAULT: public */
-  char **env;         /* owned; "NAME=value", or "NAME" to pass the host's on; NULL: none */
-  char **grants;      /* owned; named on the command line or in the config; NULL: none */
-  char **no_grants;   /* owned; taken away; NULL: none */
-  gboolean no_root;   /* nobody becomes root inside */
-  gboolean serial;    /* the session runs on the serial console */
-  guint boot_timeout; /* seconds; 0: 120 */
+  char *project;        /* owned; as given; NULL: the current directory */
+  char **command;       /* owned; NULL: the entrypoint of the profile */
+  char *name;           /* owned; NULL: made from the project's */
+  char *driver;         /* owned; "auto" (NULL), "qemu", "null" */
+  char *profile;        /* owned; NULL: "shell" */
+  char *kernel;         /* owned; a kernel image to use instead of the newest usable one; NULL */
+  guint64 memory;       /* bytes; 0: half the host's, at most 4 GiB */
+  guint cpus;           /* 0: half the host's, at most 4 */
+  guint64 memory_limit; /* bytes; set by the project's .vmctl.conf, cuts the default; 0: no limit */
+  guint cpus_limit;     /* likewise */
+  guint64 disk;         /* bytes, virtual; 0: 16 GiB */
+  gboolean disk_none;   /* --disk none: a tmpfs instead */
+  VmNet net;            /* DEFAULT: public */
+  char **env;           /* owned; "NAME=value", or "NAME" to pass the host's on; NULL: none */
+  char **grants;        /* owned; named on the command line or in the config; NULL: none */
+  char **no_grants;     /* owned; taken away; NULL: none */
+  gboolean no_root;     /* nobody becomes root inside */
+  gboolean serial;      /* the session runs on the serial console */
+  guint boot_timeout;   /* seconds; 0: 120 */
   char **ignored; /* owned; what a project's .vmctl.conf asked for and did not get, one sentence each; NULL:
                      none */
 } VmSpec;
@@ -48,3 +56,10 @@ gboolean vm_spec_set_name (VmSpec *spec, const char *text, const char *what,
                            GError **error); /* [a-zA-Z0-9][a-zA-Z0-9_.-]{0,62} */
 gboolean
 vm_spec_set_timeout (VmSpec *spec, const char *text, const char *what, GError **error); /* seconds, 1..3600 */
+
+/* The size of the scratch disk: as asked for, or the default; 0 with --disk none. */
+guint64 vm_spec_disk_size (const VmSpec *spec);
+/* "NAME=value" or "NAME" with a sane name. */
+gboolean vm_spec_check_env (const char *text, const char *what, GError **error);
+/* [a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}: sandbox and profile names. */
+gboolean vm_spec_is_name (const char *text);

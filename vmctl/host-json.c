@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <string.h>
+
+#include "vmctl/base/error.h"
+#include "vmctl/base/json.h"
+#include "vmctl/host.h"
+
+typedef struct {
+  const char *key;
+  gsize offset; /* of a char * in VmHost */
+} Field;
+
+#define FIELD(key, member)                                                                                   \
+  {                                                                                                          \
+    key, G_STRUCT_OFFSET (VmHost, member)                                                                    \
+  }
+
+/* Every string of the facts, so that writing and reading cannot differ. */
+static const Field fields[] = {
+    FIELD ("user", user),
+    FIELD ("group", group),
+    FIELD ("home", home),
+    FIELD ("home-real", home_real),
+    FIELD ("shell", shell),
+    FIELD ("hostname", hostname),
+    FIELD ("cwd", cwd),
+    FIELD ("timezone", timezone),
+    FIELD ("qemu", qemu),
+    FIELD ("qemu-version", qemu_version),
+    FIELD ("firmware", firmware),
+    FIELD ("bwrap", bwrap),
+    FIELD ("keeper", keeper),
+    FIELD ("agent", agent),
+    FIELD ("kernel", kernel),
+    FIELD ("kernel-version", kernel_version),
+    FIELD ("kernel-problem", kernel_problem),
+    FIELD ("vmlinux", vmlinux),
+    FIELD ("initramfs", initramfs),
+    FIELD ("disk-base", disk_base),
+    FIELD ("runtime-dir", dirs.runtime),
+    FIELD ("state-dir", dirs.state),
+    FIELD ("cache-dir", dirs.cache),
+    FIELD ("data-dir", dirs.data),
+    FIELD ("config-dir", dirs.config),
+    FIELD ("libexec-dir", dirs.libexec),
+    FIELD ("self", dirs.self),
+};
+
+static char **
+field_of (const VmHost *host, const Field *field)
+{
+  return (char **)G_STRUCT_MEMBER_P (host, field->offset);
+}
+
+static json_object *
+entries_to_json (const VmHostEntry *entries)
+{
+  json_object *array = json_object_new_array ();
+
+  for (; entries != NULL && entries->path != NULL; entries++) {
+    json_object *one = json_object_new_object ();
+
+    vm_json_add_str (one, "path", entries->path);
+    vm_json_add_str (one, "link", entries->link);
+    vm_json_add_str (one, "real", entries->real);
+    vm_json_add_bool (one, "dir", entries->is_dir);
+    json_object_array_add (array, one);
+  }
+  return array;
+}
+
+static VmHostEntry *
+entries_from_json (json_object *array)
+{
+  gsize length = array != NULL ? json_object_array_length (array) : 0;
+  VmHostEntry *entries = g_new0 (VmHostEntry, length + 1);
+  gsize n = 0;
+
+  for (gsize i = 0; i < length; i++) {
+    json_object *one = json_object_array_get_idx (array, i);
+    const char *path = vm_json_str (one, "path", NULL);
+
+    if (path == NULL)
+      continue;
+    entries[n++] = (VmHostEntry){.path = g_strdup (path),
+                                 .link = g_strdup (vm_json_str (one, "link", NULL)),
+                                 .real = g_strdup (vm_json_str (one, "real", NULL)),
+                                 .is_dir = vm_json_bool (one, "dir", FALSE)};
+  }
+  return entries;
+}
+
+static json_object *
+project_to_json (const VmHostProject *project)
+{
+  json_object *object = json_object_new_object ();
+
+  vm_json_add_str (object, "path", project->path);
+  vm_json_add_int (object, "uid", project->uid);
+  vm_json_add_bool (object, "writable", project->writable);
+  vm_json_add_str (object, "git-dir", project->git_dir);
+  vm_json_add_str (object, "worktree", project->worktree);
+  vm_json_add_bool (object, "git-file", project->has_git_file);
+  vm_json_add (object, "present", entries_to_json (project->present));
+  return object;
+}
+
+static void
+add_environment (json_object *object, char **environment)
+{
+  json_object *array = json_object_new_array ();
+
+  for (char **one = environment; one != NULL && *one != NULL; one++) {
+    g_autofree char *name = g_strndup (*one, strcspn (*one, "="));
+
+    if (vm_host_env_is_plain (name))
+      json_object_array_add (array, vm_json_new_text (*one));
+  }
+  vm_json_add (object, "environment", array);
+}
+
+json_object *
+vm_host_to_json (const VmHost *host)
+{
+  json_object *object = json_object_new_object ();
+
+  for (gsize i = 0; i < G_N_ELEMENTS (fields); i++)
+    vm_json_add_str (object, fields[i].key, *field_of (host, &fields[i]));
+  vm_json_add_int (object, "uid", host->uid);
+  vm_json_add_int (object, "gid", host->gid);
+  vm_json_add_bool (object, "sudo", host->is_sudo);
+  vm_json_add_int (object, "memory", (gint64)host->memory);
+  vm_json_add_int (object, "cpus", host->cpus);
+  vm_json_add_bool (object, "kvm", host->kvm);
+  vm_json_add_bool (object, "runtime-is-fallback", host->dirs.runtime_is_fallback);
+  vm_json_add_strv (object, "secret", (const char *const *)host->secret);
+  add_environment (object, host->environment);
+  vm_json_add (object, "root", entries_to_json (host->root));
+  vm_json_add (object, "etc", entries_to_json (host->etc));
+  vm_json_add (object, "dotfiles", entries_to_json (host->dotfiles));
+  if (host->project.path != NULL)
+    vm_json_add (object, "project", project_to_json (&host->project));
+  return object;
+}
+
+static void
+read_project (json_object *object, VmHostProject *project)
+{
+  project->path = g_strdup (vm_json_str (object, "path", NULL));
+  project->uid = (guint)vm_json_int (object, "uid", 0);
+  project->writable = vm_json_bool (object, "writable", TRUE);
+  project->git_dir = g_strdup (vm_json_str (object, "git-dir", NULL));
+  project->worktree = g_strdup (vm_json_str (object, "worktree", NULL));
+  project->has_git_file = vm_json_bool (object, "git-file", FALSE);
+  project->present = entries_from_json (vm_json_array (object, "present"));
+}
+
+gboolean
+vm_host_from_json (json_object *object, VmHost *ret, GError **error)
+{
+  static const char *const needed[] = {"user",      "group",    "home",        "shell",
+                                       "hostname",  "cwd",      "runtime-dir", "state-dir",
+                                       "cache-dir", "data-dir", "config-dir",  NULL};
+  VmHost host = {0};
+  gint64 uid = 0, gid = 0, memory = 0, cpus = 0;
+  const char *ignored = NULL;
+
+  for (const char *const *key = needed; *key != NULL; key++)
+    if (!vm_json_need_str (object, *key, &ignored, error))
+      return FALSE;
+  if (!vm_json_need_int (object, "uid", &uid, error) || !vm_json_need_int (object, "gid", &gid, error) ||
+      !vm_json_need_int (object, "memory", &memory, error) ||
+      !vm_json_need_int (object, "cpus", &cpus, error))
+    return FALSE;
+  for (gsize i = 0; i < G_N_ELEMENTS (fields); i++)
+    *field_of (&host, &fields[i]) = g_strdup (vm_json_str (object, fields[i].key, NULL));
+  host.uid = (guint)uid;
+  host.gid = (guint)gid;
+  host.memory = (guint64)memory;
+  host.cpus = (guint)cpus;
+  host.is_sudo = vm_json_bool (object, "sudo", FALSE);
+  host.kvm = vm_json_bool (object, "kvm", FALSE);
+  host.dirs.runtime_is_fallback = vm_json_bool (object, "runtime-is-fallback", FALSE);
+  host.secret = vm_json_dup_strv (vm_json_array (object, "secret"));
+  host.environment = vm_json_dup_strv (vm_json_array (object, "environment"));
+  host.root = entries_from_json (vm_json_array (object, "root"));
+  host.etc = entries_from_json (vm_json_array (object, "etc"));
+  host.dotfiles = entries_from_json (vm_json_array (object, "dotfiles"));
+  read_project (vm_json_object (object, "project"), &host.project);
+  *ret = host;
+  return TRUE;
+}

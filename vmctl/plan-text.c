@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <string.h>
+
+#include "vmctl/base/escape.h"
+#include "vmctl/base/file.h"
+#include "vmctl/grant.h"
+#include "vmctl/plan-parts.h"
+
+static void line (GString *out, const char *label, const char *format, ...) G_GNUC_PRINTF (3, 4);
+
+/* One line "label   text"; the text is escaped as a whole, since any part of it may be foreign. */
+static void
+line (GString *out, const char *label, const char *format, ...)
+{
+  g_autofree char *text = NULL, *safe = NULL;
+  va_list ap;
+
+  va_start (ap, format);
+  text = g_strdup_vprintf (format, ap);
+  va_end (ap);
+  safe = vm_escape_terminal (text, -1, -1);
+  g_string_append_printf (out, "%-10s %s\n", label, safe);
+}
+
+static char *
+join_shell (char **words)
+{
+  g_autoptr (GPtrArray) quoted = g_ptr_array_new_null_terminated (8, g_free, TRUE);
+
+  for (; words != NULL && *words != NULL; words++)
+    g_ptr_array_add (quoted, vm_escape_shell (*words));
+  return g_strjoinv (" ", (char **)quoted->pdata);
+}
+
+static const char *
+accel_note (const VmPlan *plan)
+{
+  if (g_strcmp0 (plan->accel, "tcg") == 0)
+    return ", accel tcg (emulated: not a security boundary)";
+  return g_strcmp0 (plan->accel, "kvm") == 0 ? ", accel kvm" : "";
+}
+
+static void
+add_head (GString *out, const VmPlan *plan)
+{
+  g_autofree char *memory = vm_size_format (plan->memory), *disk = vm_size_format (plan->disk);
+  g_autofree char *command = plan->command != NULL ? join_shell (plan->command) : g_strdup (plan->shell);
+
+  line (out, "sandbox", "%s (%s)", plan->name, plan->id);
+  line (out, "driver", "%s, isolation %s%s", plan->driver, vm_isolation_name (plan->isolation),
+        accel_note (plan));
+  line (out, "user", "%s (uid %u, gid %u), %s", plan->user, plan->uid, plan->gid,
+        plan->root_allowed ? "may become root inside" : "never root inside");
+  line (out, "project", "%s", plan->project);
+  if (!g_str_equal (plan->project, plan->cwd))
+    line (out, "starts in", "%s", plan->cwd);
+  line (out, "command", "%s%s", command, plan->command != NULL ? "" : " (login shell)");
+  line (out, "limits", "%s memory, %u CPU%s, disk %s", memory, plan->cpus, plan->cpus == 1 ? "" : "s",
+        plan->disk != 0 ? disk : "in memory");
+  line (out, "network", "%s", plan->net == VM_NET_NONE ? "none" : "public");
+  if (plan->kernel_version != NULL)
+    line (out, "kernel", "%s", plan->kernel_version);
+}
+
+static void
+add_grants (GString *out, const VmPlan *plan)
+{
+  line (out, "profile", "%s", plan->profile);
+  for (char **name = plan->grants; *name != NULL; name++) {
+    const VmGrant *grant = vm_grant_find (*name);
+    g_autofree char *label = g_strdup_printf ("  %s", *name);
+
+    line (out, label, "%s", grant != NULL ? grant->summary : "");
+  }
+}
+
+static const char *
+title (VmMountKind kind)
+{
+  switch (kind) {
+  case VM_MOUNT_RW:
+    return "can be written:";
+  case VM_MOUNT_PROTECT:
+    return "in it, read-only:";
+  case VM_MOUNT_RO:
+    return "can be read:";
+  case VM_MOUNT_PIN:
+  case VM_MOUNT_DIR:
+  case VM_MOUNT_LINK:
+  case VM_MOUNT_FILE:
+  case VM_MOUNT_TMPFS:
+    break;
+  }
+  return "made up:";
+}
+
+static void
+add_mounts (GString *out, const VmPlan *plan, VmMountKind kind)
+{
+  gboolean any = FALSE;
+
+  for (guint i = 0; i < plan->mounts->len; i++) {
+    const VmMount *mount = g_ptr_array_index (plan->mounts, i);
+    gboolean same = g_strcmp0 (mount->source, mount->target) == 0;
+
+    if (mount->kind != kind)
+      continue;
+    if (!any)
+      g_string_append_printf (out, "%s\n", title (kind));
+    any = TRUE;
+    if (same || mount->source == NULL)
+      line (out, "", "%s (%s)", mount->target, mount->why);
+    else
+      line (out, "", "%s from %s (%s)", mount->target, mount->source, mount->why);
+  }
+}
+
+/* A report is shown around; what the user passed in with --env may be a key. */
+static void
+add_variable (GString *out, const char *variable)
+{
+  static const char *const own[] = {"HOME",          "USER", "LOGNAME", "SHELL", "XDG_RUNTIME_DIR",
+                                    "VMCTL_SANDBOX", NULL};
+  g_autofree char *name = g_strndup (variable, strcspn (variable, "="));
+
+  if (vm_host_env_is_plain (name) || g_strv_contains (own, name))
+    line (out, "", "%s", variable);
+  else
+    line (out, "", "%s (value not shown)", name);
+}
+
+char *
+vm_plan_to_text (const VmPlan *plan)
+{
+  GString *out = g_string_new (NULL);
+
+  add_head (out, plan);
+  add_grants (out, plan);
+  add_mounts (out, plan, VM_MOUNT_RW);
+  add_mounts (out, plan, VM_MOUNT_PROTECT);
+  if (*plan->watched != NULL)
+    g_string_append (out, "not there, looked for at the end:\n");
+  for (char **path = plan->watched; *path != NULL; path++)
+    line (out, "", "%s", *path);
+  add_mounts (out, plan, VM_MOUNT_RO);
+  add_mounts (out, plan, VM_MOUNT_FILE);
+  g_string_append (out, "environment:\n");
+  for (char **one = plan->environment; *one != NULL; one++)
+    add_variable (out, *one);
+  return g_string_free (out, FALSE);
+}

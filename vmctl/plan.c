@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* How it works
+ *
+ * A plan grows by entries in the order in which they will be made: the host's tree and the made-up /etc, the
+ * home, what persists in it, the project with what is protected in it, the meta dir, then the grants, then
+ * the environment (which needs the tree: PATH names only what is inside). Nothing here asks the host
+ * anything; what is not in VmHost does not exist. */
+#include "vmctl/plan.h"
+
+#include <string.h>
+
+#include "meta/format.h"
+#include "vmctl/base/error.h"
+#include "vmctl/base/file.h"
+#include "vmctl/grant.h"
+#include "vmctl/path.h"
+#include "vmctl/plan-parts.h"
+
+#define MEMORY_UNIT (G_GUINT64_CONSTANT (2) << 20) /* QEMU's memory, in huge pages */
+
+const char *
+vm_isolation_name (VmIsolation isolation)
+{
+  static const char *const names[] = {"none", "namespace", "container", "vm"};
+
+  g_assert ((gsize)isolation < G_N_ELEMENTS (names));
+  return names[isolation];
+}
+
+void
+vm_mount_free (VmMount *mount)
+{
+  if (mount == NULL)
+    return;
+  g_free (mount->source);
+  g_free (mount->target);
+  g_free (mount->share);
+  g_free (mount->content);
+  g_free (mount->why);
+  g_free (mount);
+}
+
+void
+vm_plan_free (VmPlan *plan)
+{
+  if (plan == NULL)
+    return;
+  char *strings[] = {plan->id,        plan->name,       plan->driver,         plan->accel,
+                     plan->profile,   plan->user,       plan->group,          plan->home,
+                     plan->shell,     plan->hostname,   plan->project,        plan->cwd,
+                     plan->qemu,      plan->firmware,   plan->bwrap,          plan->keeper,
+                     plan->vmlinux,   plan->initramfs,  plan->kernel_version, plan->disk_base,
+                     plan->state_dir, plan->runtime_dir};
+
+  for (gsize i = 0; i < G_N_ELEMENTS (strings); i++)
+    g_free (strings[i]);
+  g_clear_pointer (&plan->mounts, g_ptr_array_unref);
+  g_strfreev (plan->grants);
+  g_strfreev (plan->watched);
+  g_strfreev (plan->command);
+  g_strfreev (plan->environment);
+  g_free (plan);
+}
+
+static void
+set_identity (VmPlan *plan, const VmHost *host)
+{
+  plan->user = g_strdup (host->user);
+  plan->group = g_strdup (host->group);
+  plan->home = g_strdup (host->home);
+  plan->shell = g_strdup (host->shell);
+  plan->hostname = g_strdup (host->hostname);
+  plan->uid = host->uid;
+  plan->gid = host->gid;
+}
+
+/* Four words go into lines with ':' between them. */
+static gboolean
+check_identity (const VmHost *host, GError **error)
+{
+  const struct {
+    const char *what, *value;
+  } words[] = {
+      {"user name", host->user}, {"group name", host->group}, {"home", host->home}, {"shell", host->shell}};
+
+  for (gsize i = 0; i < G_N_ELEMENTS (words); i++)
+    if (*words[i].value == '\0' || strpbrk (words[i].value, ":\n") != NULL ||
+        !g_utf8_validate (words[i].value, -1, NULL))
+      return vm_error (error, VM_ERROR_HOST, "the %s '%s' cannot be written to a passwd file; change it",
+                       words[i].what, words[i].value);
+  if (*host->home != '/' || host->home[1] == '\0')
+    return vm_error (error, VM_ERROR_HOST,
+                     "the home of '%s' is '%s'; run vmctl as a user who has a home directory of their own",
+                     host->user, host->home);
+  return TRUE;
+}
+
+static gboolean
+set_memory (VmPlan *plan, const VmSpec *spec, const VmHost *host, GError **error)
+{
+  g_autofree char *asked = vm_size_format (spec->memory);
+  g_autofree char *there = vm_size_format (host->memory);
+  guint64 memory = spec->memory;
+
+  if (memory > host->memory)
+    return vm_error (error, VM_ERROR_USAGE, "--memory: %s is more than the %s of this host; ask for less",
+                     asked, there);
+  if (memory == 0) {
+    memory = MIN (host->memory / 2, VM_SPEC_MEMORY_DEFAULT_MAX);
+    if (spec->memory_limit != 0)
+      memory = MIN (memory, spec->memory_limit);
+    memory = MAX (memory, VM_SPEC_MEMORY_MIN);
+  }
+  plan->memory = memory - memory % MEMORY_UNIT;
+  if (plan->memory < VM_SPEC_MEMORY_MIN)
+    return vm_error (error, VM_ERROR_USAGE, "--memory: %s is too little; a guest needs at least 128M", asked);
+  return TRUE;
+}
+
+static gboolean
+set_cpus (VmPlan *plan, const VmSpec *spec, const VmHost *host, GError **error)
+{
+  guint cpus = spec->cpus;
+
+  if (cpus > host->cpus)
+    return vm_error (error, VM_ERROR_USAGE,
+                     "--cpus: %u is more than the %u of this host; ask for %u or fewer", cpus, host->cpus,
+                     host->cpus);
+  if (cpus == 0) {
+    cpus = CLAMP (host->cpus / 2, 1, VM_SPEC_CPUS_DEFAULT_MAX);
+    if (spec->cpus_limit != 0)
+      cpus = MIN (cpus, spec->cpus_limit);
+  }
+  plan->cpus = MIN (cpus, 255);
+  return TRUE;
+}
+
+static gboolean
+need (const char *fact, const char *problem, GError **error)
+{
+  return fact != NULL || vm_error (error, VM_ERROR_HOST, "%s", problem);
+}
+
+static gboolean
+set_qemu (VmPlan *plan, const VmSpec *spec, const VmHost *host, GError **error)
+{
+  const char *kernel =
+      host->kernel_problem != NULL
+          ? host->kernel_problem
+          : "no usable kernel was found; install one (Debian: apt install linux-image-amd64)";
+
+  if (!need (host->qemu, "'qemu-system-x86_64' is missing; install it (Debian: apt install qemu-system-x86)",
+             error) ||
+      !need (host->bwrap, "'bwrap' is missing; install it (Debian: apt install bubblewrap)", error) ||
+      !need (host->kernel, kernel, error) ||
+      !need (host->agent, "'vmctl-agent' is missing; install vmctl again, or build it with ./bootstrap build",
+             error) ||
+      !need (host->keeper,
+             "'vmctl-keeper' is missing; install vmctl again, or build it with ./bootstrap build", error) ||
+      !need (host->vmlinux, "the place of the guest's kernel is not known; run: vmctl doctor", error) ||
+      !need (host->initramfs, "the place of the guest's initramfs is not known; run: vmctl doctor", error))
+    return FALSE;
+  plan->isolation = VM_ISOLATION_VM;
+  plan->accel = g_strdup (host->kvm ? "kvm" : "tcg");
+  plan->qemu = g_strdup (host->qemu);
+  plan->firmware = g_strdup (host->firmware);
+  plan->bwrap = g_strdup (host->bwrap);
+  plan->keeper = g_strdup (host->keeper);
+  plan->vmlinux = g_strdup (host->vmlinux);
+  plan->initramfs = g_strdup (host->initramfs);
+  plan->kernel_version = g_strdup (host->kernel_version);
+  plan->disk = vm_spec_disk_size (spec);
+  if (plan->disk != 0 &&
+      !need (host->disk_base, "the place of the disk is not known; run: vmctl doctor", error))
+    return FALSE;
+  plan->disk_base = plan->disk != 0 ? g_strdup (host->disk_base) : NULL;
+  return TRUE;
+}
+
+static gboolean
+set_driver (VmPlan *plan, const VmSpec *spec, const VmHost *host, GError **error)
+{
+  const char *driver = spec->driver == NULL || g_str_equal (spec->driver, "auto") ? "qemu" : spec->driver;
+
+  plan->driver = g_strdup (driver);
+  if (g_str_equal (driver, "qemu"))
+    return set_qemu (plan, spec, host, error);
+  if (!g_str_equal (driver, "null"))
+    return vm_error (error, VM_ERROR_USAGE, "--driver: '%s' is not a driver; write 'auto' or 'qemu'", driver);
+  plan->isolation = VM_ISOLATION_NONE;
+  plan->disk = vm_spec_disk_size (spec);
+  return TRUE;
+}
+
+static gboolean
+check_words (char **words, GError **error)
+{
+  for (guint i = 0; words != NULL && words[i] != NULL; i++)
+    if (!g_utf8_validate (words[i], -1, NULL))
+      return vm_error (error, VM_ERROR_USAGE, "word %u of the command is not UTF-8; put it into a script",
+                       i + 1);
+  return TRUE;
+}
+
+static gboolean
+set_session (VmPlan *plan, const VmSpec *spec, const VmProfile *profile, const VmHost *host, GError **error)
+{
+  char **command = spec->command != NULL ? spec->command : profile->entrypoint;
+  gboolean is_inside = vm_path_is_within (host->cwd, plan->project);
+
+  if (!check_words (command, error))
+    return FALSE;
+  if (command != NULL && *command == NULL)
+    return vm_error (error, VM_ERROR_USAGE, "the command is empty; name one, or leave it out for a shell");
+  if (is_inside && !g_utf8_validate (host->cwd, -1, NULL))
+    return vm_error (error, VM_ERROR_USAGE,
+                     "the path of the current directory is not UTF-8; start from another");
+  plan->command = g_strdupv (command);
+  plan->cwd = g_strdup (is_inside ? host->cwd : plan->project);
+  plan->net = spec->net == VM_NET_DEFAULT ? VM_NET_PUBLIC : spec->net;
+  plan->serial = spec->serial;
+  plan->root_allowed = !spec->no_root;
+  plan->boot_timeout = spec->boot_timeout != 0 ? spec->boot_timeout : VM_SPEC_BOOT_TIMEOUT_DEFAULT;
+  plan->profile = g_strdup (profile->name);
+  return TRUE;
+}
+
+static gboolean
+has (char **list, const char *name)
+{
+  return list != NULL && g_strv_contains ((const char *const *)list, name);
+}
+
+static gboolean
+check_grant_names (char **names, const char *what, GError **error)
+{
+  g_autoptr (GString) known = NULL;
+
+  for (; names != NULL && *names != NULL; names++) {
+    if (vm_grant_find (*names) != NULL)
+      continue;
+    known = g_string_new (NULL);
+    for (const VmGrant *grant = vm_grants; grant->name != NULL; grant++)
+      g_string_append_printf (known, "%s%s", known->len > 0 ? ", " : "", grant->name);
+    return vm_error (error, VM_ERROR_USAGE, "%s: '%s' is not a grant; there are: %s", what, *names,
+                     known->str);
+  }
+  return TRUE;
+}
+
+static gboolean
+add_grants (VmPlan *plan, const VmSpec *spec, const VmProfile *profile, const VmHost *host, GError **error)
+{
+  g_autofree char *in_profile = g_strdup_printf ("profile '%s'", profile->name);
+  GPtrArray *names = g_ptr_array_new_null_terminated (8, g_free, TRUE);
+
+  plan->grants = NULL;
+  for (const VmGrant *grant = vm_grants; grant->name != NULL; grant++)
+    if ((has (spec->grants, grant->name) || has (profile->grants, grant->name)) &&
+        !has (spec->no_grants, grant->name))
+      g_ptr_array_add (names, g_strdup (grant->name));
+  plan->grants = (char **)g_ptr_array_free (names, FALSE);
+  if (!check_grant_names (spec->grants, "--grant", error) ||
+      !check_grant_names (spec->no_grants, "--no-grant", error) ||
+      !check_grant_names (profile->grants, in_profile, error))
+    return FALSE;
+  for (char **name = plan->grants; *name != NULL; name++)
+    if (!vm_grant_find (*name)->add (plan, host, has (spec->grants, *name), error))
+      return FALSE;
+  return TRUE;
+}
+
+/* The project's share is "0" wherever its mount stands in the order. */
+static void
+name_shares (VmPlan *plan)
+{
+  guint n = 0;
+
+  for (guint pass = 0; pass < 2; pass++)
+    for (guint i = 0; i < plan->mounts->len; i++) {
+      VmMount *mount = g_ptr_array_index (plan->mounts, i);
+
+      if (mount->kind == VM_MOUNT_RW && g_str_equal (mount->why, "project") == (pass == 0))
+        mount->share = g_strdup_printf ("%u", n++);
+    }
+}
+
+static void
+add_meta (VmPlan *plan)
+{
+  g_autofree char *meta = g_build_filename (plan->runtime_dir, "meta", NULL);
+
+  vm_plan_add_ro (plan, meta, META_DIR, TRUE, "meta");
+}
+
+/* The plan travels as JSON, so what is not UTF-8 would arrive as something else. */
+static gboolean
+check_mounts (const VmPlan *plan, GError **error)
+{
+  for (guint i = 0; i < plan->mounts->len; i++) {
+    const VmMount *mount = g_ptr_array_index (plan->mounts, i);
+
+    if ((mount->source != NULL && !g_utf8_validate (mount->source, -1, NULL)) ||
+        !g_utf8_validate (mount->target, -1, NULL))
+      return vm_error (error, VM_ERROR_HOST, "the path '%s' is not UTF-8; rename it", mount->target);
+  }
+  return TRUE;
+}
+
+static gboolean
+fill (VmPlan *plan, const VmSpec *spec, const VmProfile *profile, const VmHost *host, GError **error)
+{
+  if (!check_identity (host, error) || !vm_plan_check_project (host, error))
+    return FALSE;
+  set_identity (plan, host);
+  plan->project = g_strdup (host->project.path);
+  plan->runtime_dir = g_build_filename (host->dirs.runtime, plan->id, NULL);
+  plan->state_dir = g_build_filename (host->dirs.state, "sandboxes", plan->id, NULL);
+  if (!set_session (plan, spec, profile, host, error) || !set_memory (plan, spec, host, error) ||
+      !set_cpus (plan, spec, host, error) || !set_driver (plan, spec, host, error) ||
+      !vm_plan_add_root (plan, host, error))
+    return FALSE;
+  vm_plan_add_home (plan, host);
+  vm_plan_add_project (plan, host);
+  add_meta (plan);
+  if (!add_grants (plan, spec, profile, host, error))
+    return FALSE;
+  vm_plan_finish_etc (plan);
+  name_shares (plan);
+  vm_plan_add_environment (plan, host);
+  return vm_plan_add_spec_environment (plan, spec, host, error) && check_mounts (plan, error);
+}
+
+VmPlan *
+vm_plan_make (const VmSpec *spec, const VmProfile *profile, const VmHost *host, const char *id,
+              const char *name, GError **error)
+{
+  g_autoptr (VmPlan) plan = g_new0 (VmPlan, 1);
+
+  plan->mounts = g_ptr_array_new_with_free_func ((GDestroyNotify)vm_mount_free);
+  plan->id = g_strdup (id);
+  plan->name = g_strdup (name);
+  plan->watched = g_new0 (char *, 1);
+  plan->environment = g_new0 (char *, 1);
+  if (!fill (plan, spec, profile, host, error))
+    return NULL;
+  return g_steal_pointer (&plan);
+}
