@@ -64,6 +64,7 @@ const VmEtcRule vm_etc_rules[] = {
     {"texmf", NULL},
     {"timezone", "tz"},
     {"xdg", NULL},
+    {"zoneinfo", "tz"},
     {"zprofile", NULL},
     {"zsh", NULL},
     {"zshenv", NULL},

@@ -88,8 +88,10 @@ vm_plan_shows (const VmPlan *plan, const char *path)
   for (guint i = 0; i < plan->mounts->len; i++) {
     const VmMount *mount = g_ptr_array_index (plan->mounts, i);
 
-    if ((mount->kind == VM_MOUNT_RO || mount->kind == VM_MOUNT_RW || mount->kind == VM_MOUNT_LINK) &&
-        vm_path_is_within (path, mount->target))
+    gboolean is_host = mount->kind == VM_MOUNT_RO || mount->kind == VM_MOUNT_RW ||
+                       (mount->kind == VM_MOUNT_LINK && !g_str_equal (mount->why, "home"));
+
+    if (is_host && vm_path_is_within (path, mount->target))
       return TRUE;
   }
   return FALSE;

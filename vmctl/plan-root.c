@@ -177,4 +177,6 @@ vm_plan_finish_etc (VmPlan *plan)
                       "passwd: files\ngroup: files\nshadow: files\nhosts: files\n", "root");
   if (vm_plan_mount_at (plan, "/usr") != NULL)
     vm_plan_add_link (plan, "/etc/os-release", "../usr/lib/os-release", "root");
+  else if (vm_plan_mount_at (plan, "/etc/static") != NULL)
+    vm_plan_add_link (plan, "/etc/os-release", "static/os-release", "root");
 }

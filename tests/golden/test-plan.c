@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Golden plans. tests/golden/plan/NAME.json is a case:
+ *
+ *   "base"     tests/golden/host/BASE.json, made-up host facts as vm_host_to_json writes them
+ *   "host"     laid over the base; objects are merged, null removes
+ *   "spec"     the keys of the command line: command, env, grants, ... ; sizes as the user writes them
+ *   "profile"  name, entrypoint, grants; without it the built-in profile "shell"
+ *
+ * Every view of the plan (`views` below) is compared with NAME.SUFFIX; where no plan can be made, the error
+ * is with NAME.error. `test-plan --update` writes what comes out instead: review the diff.
+ *
+ * To add a view, such as the command lines of the children: one function and one line in `views`. */
+#include <stdio.h>
+#include <string.h>
+
+#include "vmctl/base/error.h"
+#include "vmctl/base/json.h"
+#include "vmctl/plan.h"
+
+typedef struct {
+  const char *suffix;
+  char *(*render) (const VmPlan *plan); /* (transfer full); NULL: this plan has no such view */
+} View;
+
+static gboolean update;
+
+static char *
+render_plan (const VmPlan *plan)
+{
+  g_autoptr (json_object) object = vm_plan_to_json (plan);
+
+  return vm_json_pretty (object);
+}
+
+static const View views[] = {
+    {"plan", render_plan},
+};
+
+static char *
+golden_path (const char *folder, const char *name, const char *suffix)
+{
+  g_autofree char *file = g_strconcat (name, ".", suffix, NULL);
+
+  return g_build_filename (GOLDEN_DIR, folder, file, NULL);
+}
+
+static json_object *
+load_json (const char *folder, const char *name)
+{
+  g_autofree char *path = golden_path (folder, name, "json");
+  g_autofree char *text = NULL;
+  g_autoptr (GError) error = NULL;
+  json_object *object;
+  gsize length;
+
+  g_file_get_contents (path, &text, &length, &error);
+  g_assert_no_error (error);
+  object = vm_json_parse (text, length, &error);
+  if (error != NULL)
+    g_error ("%s: %s", path, error->message);
+  return object;
+}
+
+static void
+merge (json_object *base, json_object *over)
+{
+  json_object_object_foreach (over, key, value)
+  {
+    json_object *old = vm_json_object (base, key);
+
+    if (value == NULL)
+      json_object_object_del (base, key);
+    else if (old != NULL && json_object_is_type (value, json_type_object))
+      merge (old, value);
+    else
+      json_object_object_add (base, key, json_object_get (value));
+  }
+}
+
+static void
+load_host (json_object *test, VmHost *ret)
+{
+  g_autoptr (json_object) object = load_json ("host", vm_json_str (test, "base", "debian"));
+  g_autoptr (GError) error = NULL;
+
+  if (vm_json_object (test, "host") != NULL)
+    merge (object, vm_json_object (test, "host"));
+  vm_host_from_json (object, ret, &error);
+  g_assert_no_error (error);
+}
+
+static char **
+strings (json_object *object, const char *key)
+{
+  json_object *array = vm_json_array (object, key);
+
+  return array != NULL ? vm_json_dup_strv (array) : NULL;
+}
+
+static void
+load_spec (json_object *test, VmSpec *spec)
+{
+  static const struct {
+    const char *key;
+    gboolean (*set) (VmSpec *, const char *, const char *, GError **);
+  } setters[] = {{"memory", vm_spec_set_memory}, {"cpus", vm_spec_set_cpus},
+                 {"disk", vm_spec_set_disk},     {"net", vm_spec_set_net},
+                 {"driver", vm_spec_set_driver}, {"boot-timeout", vm_spec_set_timeout}};
+  json_object *object = vm_json_object (test, "spec");
+  g_autoptr (GError) error = NULL;
+
+  for (gsize i = 0; i < G_N_ELEMENTS (setters); i++) {
+    const char *text = vm_json_str (object, setters[i].key, NULL);
+
+    if (text != NULL)
+      setters[i].set (spec, text, setters[i].key, &error);
+    g_assert_no_error (error);
+  }
+  spec->command = strings (object, "command");
+  spec->env = strings (object, "env");
+  spec->grants = strings (object, "grants");
+  spec->no_grants = strings (object, "no-grants");
+  spec->no_root = vm_json_bool (object, "no-root", FALSE);
+  spec->serial = vm_json_bool (object, "serial", FALSE);
+  spec->memory_limit = (guint64)vm_json_int (object, "memory-limit", 0);
+  spec->cpus_limit = (guint)vm_json_int (object, "cpus-limit", 0);
+}
+
+static void
+load_profile (json_object *test, VmProfile *profile)
+{
+  static const char *const shell[] = {"locale", "tz", "tls", "dns", "fonts", "git", NULL};
+  json_object *object = vm_json_object (test, "profile");
+
+  profile->name = g_strdup (vm_json_str (object, "name", "shell"));
+  profile->entrypoint = strings (object, "entrypoint");
+  profile->grants = object != NULL ? strings (object, "grants") : g_strdupv ((char **)shell);
+}
+
+static void
+compare (const char *name, const char *suffix, const char *text)
+{
+  g_autofree char *path = golden_path ("plan", name, suffix);
+  g_autofree char *expected = NULL;
+  g_autoptr (GError) error = NULL;
+
+  if (update) {
+    if (text != NULL)
+      g_file_set_contents (path, text, -1, &error);
+    else
+      (void)remove (path); /* may not be there */
+    g_assert_no_error (error);
+    return;
+  }
+  if (!g_file_get_contents (path, &expected, NULL, NULL))
+    expected = NULL;
+  g_assert_cmpstr (text, ==, expected);
+}
+
+/* What the supervisor reads is what was written. */
+static void
+check_round_trip (const VmPlan *plan)
+{
+  g_autofree char *before = render_plan (plan), *after = NULL;
+  g_autoptr (json_object) object = vm_json_parse (before, strlen (before), NULL);
+  g_autoptr (GError) error = NULL;
+  g_autoptr (VmPlan) read = vm_plan_from_json (object, &error);
+
+  g_assert_no_error (error);
+  after = render_plan (read);
+  g_assert_cmpstr (before, ==, after);
+}
+
+/* What holds for every plan, whatever the case. */
+static void
+check_invariants (const VmPlan *plan)
+{
+  static const char *const never[] = {"/etc/shadow", "/etc/gshadow", "/etc/ssl/private",
+                                      "/etc/ssh",    "/var",         "/root"};
+
+  for (guint i = 0; i < plan->mounts->len; i++) {
+    const VmMount *mount = g_ptr_array_index (plan->mounts, i);
+
+    for (guint j = 0; j < i; j++)
+      if (((const VmMount *)g_ptr_array_index (plan->mounts, j))->kind == mount->kind)
+        g_assert_cmpstr (((const VmMount *)g_ptr_array_index (plan->mounts, j))->target, !=, mount->target);
+    for (gsize j = 0; j < G_N_ELEMENTS (never); j++)
+      if (mount->source != NULL && mount->kind != VM_MOUNT_LINK)
+        g_assert_cmpstr (mount->source, !=, never[j]);
+    if (mount->kind == VM_MOUNT_RW && g_str_equal (mount->why, "project") &&
+        g_str_equal (mount->source, plan->project))
+      g_assert_cmpstr (mount->share, ==, "0");
+  }
+}
+
+static char *
+describe (const GError *error)
+{
+  const char *class = error->code == VM_ERROR_USAGE  ? "USAGE"
+                      : error->code == VM_ERROR_HOST ? "HOST"
+                                                     : "OTHER";
+
+  g_assert_true (error->domain == VM_ERROR);
+  return g_strdup_printf ("%s: %s\n", class, error->message);
+}
+
+static void
+test_case (gconstpointer data)
+{
+  const char *name = data;
+  g_autoptr (json_object) test = load_json ("plan", name);
+  g_autoptr (GError) error = NULL;
+  g_autoptr (VmPlan) plan = NULL;
+  g_autofree char *message = NULL;
+  VmHost host = {0};
+  VmSpec spec = {0};
+  VmProfile profile = {0};
+
+  load_host (test, &host);
+  load_spec (test, &spec);
+  load_profile (test, &profile);
+  plan = vm_plan_make (&spec, &profile, &host, "ab12cd34", "hello", &error);
+  g_assert_true ((plan == NULL) == (error != NULL));
+  message = error != NULL ? describe (error) : NULL;
+  compare (name, "error", message);
+  for (gsize i = 0; i < G_N_ELEMENTS (views); i++) {
+    g_autofree char *text = plan != NULL ? views[i].render (plan) : NULL;
+
+    compare (name, views[i].suffix, text);
+  }
+  if (plan != NULL) {
+    check_round_trip (plan);
+    check_invariants (plan);
+  }
+  vm_host_clear (&host);
+  vm_spec_clear (&spec);
+  vm_profile_clear (&profile);
+}
+
+static void
+add_cases (void)
+{
+  g_autofree char *folder = g_build_filename (GOLDEN_DIR, "plan", NULL);
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GDir) dir = g_dir_open (folder, 0, &error);
+  const char *file;
+
+  g_assert_no_error (error);
+  while ((file = g_dir_read_name (dir)) != NULL)
+    if (g_str_has_suffix (file, ".json")) {
+      char *name = g_strndup (file, strlen (file) - strlen (".json"));
+      g_autofree char *path = g_strconcat ("/golden/plan/", name, NULL);
+
+      g_test_add_data_func_full (path, name, test_case, g_free);
+    }
+}
+
+int
+main (int argc, char **argv)
+{
+  if (argc > 1 && g_str_equal (argv[1], "--update")) {
+    update = TRUE;
+    argv[1] = argv[0];
+    argv++;
+    argc--;
+  }
+  g_test_init (&argc, &argv, NULL);
+  add_cases ();
+  return g_test_run ();
+}
