@@ -16,20 +16,39 @@
 #include "vmctl/base/fd.h"
 #include "vmctl/host-parts.h"
 
-/* The passwd database, not $HOME and $USER: under sudo those are root's. */
-static gboolean
-gather_identity (VmHost *host, GError **error)
+/* getpwuid with an error that says how to mend it. Borrowed from libc. */
+static struct passwd *
+find_user (GError **error)
 {
   struct passwd *pw;
-  struct group *gr;
-  const char *sudo_uid = g_getenv ("SUDO_UID");
 
   errno = 0;
   pw = getpwuid (geteuid ());
   if (pw == NULL)
-    return vm_error (error, VM_ERROR_HOST,
-                     "uid %u has no entry in the passwd database%s%s; add one, or run vmctl as another user",
-                     (unsigned)geteuid (), errno != 0 ? ": " : "", errno != 0 ? g_strerror (errno) : "");
+    vm_error (error, VM_ERROR_HOST,
+              "uid %u has no entry in the passwd database%s%s; add one, or run vmctl as another user",
+              (unsigned)geteuid (), errno != 0 ? ": " : "", errno != 0 ? g_strerror (errno) : "");
+  return pw;
+}
+
+char *
+vm_host_home (GError **error)
+{
+  struct passwd *pw = find_user (error);
+
+  return pw != NULL ? g_canonicalize_filename (pw->pw_dir, "/") : NULL;
+}
+
+/* The passwd database, not $HOME and $USER: under sudo those are root's. */
+static gboolean
+gather_identity (VmHost *host, GError **error)
+{
+  struct passwd *pw = find_user (error);
+  struct group *gr;
+  const char *sudo_uid = g_getenv ("SUDO_UID");
+
+  if (pw == NULL)
+    return FALSE;
   host->user = g_strdup (pw->pw_name);
   host->home = g_canonicalize_filename (pw->pw_dir, "/");
   host->shell = g_strdup (pw->pw_shell != NULL && *pw->pw_shell != '\0' ? pw->pw_shell : "/bin/sh");

@@ -88,6 +88,10 @@ char **vm_host_protected_paths (const VmHostProject *project);
  * it did. */
 gboolean vm_host_become_user (gboolean *ret_was_sudo, GError **error);
 
+/* The home of the user that this process runs as, from the passwd database: $HOME may be another's. (transfer
+ * full) */
+char *vm_host_home (GError **error);
+
 /* For golden tests and `vmctl doctor --json`. Of the environment only what a plan passes on by itself is
  * written: the rest may hold secrets. */
 json_object *vm_host_to_json (const VmHost *host);

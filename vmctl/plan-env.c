@@ -2,7 +2,6 @@
 /* The environment inside: a list of what is passed on, never the host's own. */
 #include <string.h>
 
-#include "meta/format.h"
 #include "vmctl/base/error.h"
 #include "vmctl/plan-parts.h"
 
@@ -46,8 +45,8 @@ add_to_path (VmPlan *plan, GPtrArray *path, const char *dir)
   g_ptr_array_add (path, g_strdup (dir));
 }
 
-/* The host's order, without what is not there inside. vmctl's own sudo stands before the host's, whose setuid
- * bit is not honoured. */
+/* The host's order, without what is not there inside. Where root is allowed, the agent puts its own sudo
+ * before all. */
 static void
 add_path (VmPlan *plan, const VmHost *host)
 {
@@ -58,8 +57,6 @@ add_path (VmPlan *plan, const VmHost *host)
   g_autofree char *text = NULL;
 
   g_ptr_array_add (path, g_build_filename (plan->home, ".local/bin", NULL));
-  if (plan->root_allowed)
-    g_ptr_array_add (path, g_strdup (META_BIN_DIR));
   for (char **dir = dirs; *dir != NULL; dir++)
     add_to_path (plan, path, *dir);
   for (const char *const *dir = usual; *dir != NULL; dir++)

@@ -291,6 +291,7 @@ add_meta (VmPlan *plan)
   g_autofree char *meta = g_build_filename (plan->runtime_dir, "meta", NULL);
 
   vm_plan_add_ro (plan, meta, META_DIR, TRUE, "meta");
+  vm_plan_add_link (plan, META_DIR_ALIAS, META_DIR, "meta");
 }
 
 /* The plan travels as JSON, so what is not UTF-8 would arrive as something else. */
