@@ -185,6 +185,7 @@ typedef struct {
 static gboolean
 find_payload (const guint8 *image, gsize length, Payload *ret, GError **error)
 {
+  const char *format;
   guint64 start, size;
 
   if (length < 0x250 || memcmp (image + 0x202, "HdrS", 4) != 0)
@@ -197,9 +198,13 @@ find_payload (const guint8 *image, gsize length, Payload *ret, GError **error)
   if (size < 16 || start > length || size > length - start)
     return vm_error (error, VM_ERROR_INVALID, "its payload lies outside the file; is it cut off?");
   *ret = (Payload){.data = image + start, .length = size, .plain_size = get_u32 (image + start + size - 4)};
-  if (image_unpack_format (ret->data, size) != NULL &&
-      strcmp (image_unpack_format (ret->data, size), "gzip") != 0)
+  format = image_unpack_format (ret->data, size);
+  if (format == NULL)
+    return TRUE; /* image_unpack() says so */
+  if (strcmp (format, "gzip") != 0)
     ret->length -= 4;
+  if (ret->plain_size == 0)
+    return vm_error (error, VM_ERROR_INVALID, "it claims to unpack to nothing; is it damaged?");
   if (ret->plain_size > IMAGE_KERNEL_MAX)
     return vm_error (error, VM_ERROR_INVALID, "it claims to unpack to %u MiB; the most is %u MiB",
                      ret->plain_size >> 20, (unsigned)IMAGE_KERNEL_MAX >> 20);
