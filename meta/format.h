@@ -33,7 +33,8 @@
 #define META_TAG_RW "vmctl.rw"           /* 9p mount tag of the read-write share */
 #define META_PORT_AGENT "vmctl.agent"    /* virtio-serial port name */
 #define META_DISK_SERIAL "vmctl-scratch" /* serial number of the scratch disk */
-#define META_RW_DIR "/run/vmctl/rw"      /* where the agent mounts META_TAG_RW, 0700 root */
-#define META_BIN_DIR "/run/vmctl/bin"    /* the agent's own programs inside: sudo */
+#define META_RW_DIR "/run/vmctl/rw"      /* 0700 root: hides META_RW_SHARE, whose root has the host's mode */
+#define META_RW_SHARE META_RW_DIR "/share" /* where the agent mounts META_TAG_RW */
+#define META_BIN_DIR "/run/vmctl/bin"      /* the agent's own programs inside: sudo */
 #define META_9P_OPTIONS_RO "trans=virtio,version=9p2000.L,msize=512000,cache=loose"
 #define META_9P_OPTIONS_RW "trans=virtio,version=9p2000.L,msize=512000,cache=mmap"

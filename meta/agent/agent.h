@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The agent: the one program of vmctl that runs inside a sandbox. Static, libc only, one thread, one poll()
+ * loop. Nothing in it may block for long or end the program: it is PID 1, and its end is a kernel panic.
+ *
+ * How it works
+ *
+ *   main.c     which of its lives it leads (PID 1 of a VM, --socket, --listen, `sudo`), and the loop
+ *   boot.c     PID 1 only: /proc, /sys, /dev, kernel modules, the virtio-serial port
+ *   setup.c    PID 1 only: from a bare initramfs to the sandbox's root (mounts.c, ops.c, net.c, metaread.c)
+ *   link.c     the connection: input decoder, output queue, coming and going of the host
+ *   dispatch.c what each frame does
+ *   session.c  one command: its life from OPEN to EXIT   (launch.c: what to run, spawn.c: running it,
+ *              stream.c: its stdin, stdout, stderr with credit, pty.c: terminals, console.c: the serial one)
+ *   stop.c     POWEROFF
+ *   sudo.c     the `sudo` of a sandbox whose user may become root
+ *
+ * Every function that can fail returns 0 (or a count) or -errno. */
+#pragma once
+
+#include <poll.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "meta/agent/link.h"
+#include "meta/agent/metaread.h"
+#include "meta/agent/poller.h"
+#include "meta/agent/session.h"
+#include "meta/agent/util.h"
+#include "meta/frame.h"
+
+/* Channels that were refused but whose OPEN frames are still coming have to be remembered too. */
+enum { AGENT_REFUSED_MAX = 16, AGENT_SESSIONS = FRAME_CHANNELS_MAX + AGENT_REFUSED_MAX };
+
+typedef enum { AGENT_WAITING, AGENT_UP, AGENT_FAILED } AgentState;
+
+/* How the main command ended, kept for a host that comes later. */
+typedef struct {
+  bool started, ended;
+  uint8_t kind;
+  uint32_t value;
+} AgentMain;
+
+typedef struct {
+  bool wanted;
+  bool killed;      /* SIGKILL was sent */
+  int64_t deadline; /* ms; SIGKILL, later the end */
+} AgentStop;
+
+typedef struct Agent {
+  bool vm; /* PID 1 of a VM: boots, mounts, sets identities, powers off */
+  AgentState state;
+  Why failure;                          /* AGENT_FAILED */
+  uint64_t started_us, setup_us, up_us; /* CLOCK_MONOTONIC */
+
+  Link link;
+  Poller poller;
+  int signal_fd, signal_poll;
+  int meta_fd; /* --meta, else -1 */
+  Meta meta;   /* AGENT_UP */
+
+  Session sessions[AGENT_SESSIONS];
+  unsigned turn; /* whose streams go first */
+  AgentMain main;
+  AgentStop stop;
+  int console_fd, console_poll; /* waiting for a line on the serial console, or -1 */
+  pid_t console_pid;            /* the emergency shell, or 0 */
+} Agent;
+
+/* main.c */
+int agent_run (Agent *agent); /* until it is to end; the exit status */
+
+/* dispatch.c: takes what has been read. 0 or -EPROTO. */
+int agent_dispatch (Agent *agent);
+void agent_log (Agent *agent, const char *format, ...) __attribute__ ((format (printf, 2, 3)));
+void agent_link_up (Agent *agent);                    /* a host has come: HELLO and what it must know */
+void agent_link_lost (Agent *agent, const char *why); /* it has gone, or has to be thought gone */
+uint64_t agent_age_us (const Agent *agent);
+
+/* boot.c */
+int boot_begin (void);     /* descriptors 0-2, /proc, /sys, /dev, modules */
+int boot_find_port (void); /* the agent's port, non-blocking; does not return without one */
+int boot_seed (const uint8_t *seed, size_t n);
+int boot_set_clock (int64_t seconds, uint32_t nanoseconds);
+
+/* setup.c */
+int setup_vm (Agent *agent, Why *why);
+
+/* console.c */
+void console_watch (Agent *agent); /* (re-)arms the emergency shell */
+void console_prepare_poll (Agent *agent);
+void console_handle (Agent *agent);
+bool console_reaped (Agent *agent, pid_t pid);
+int console_open (void); /* the serial console as a sane terminal, or -errno */
+
+/* stop.c */
+void stop_begin (Agent *agent, unsigned grace_ms);
+int stop_step (Agent *agent); /* 1: nothing is left, or the time is up */
+int stop_timeout (const Agent *agent, int timeout);
+void stop_power_off (Agent *agent);
+
+/* sudo.c */
+int sudo_main (int argc, char **argv);

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/random.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/klog.h>
+#include <sys/mount.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "meta/agent/agent.h"
+#include "meta/format.h"
+
+enum { PORT_FAST_MS = 1, PORT_SLOW_MS = 50, PORT_REPORT_MS = 5000, KLOG_CONSOLE_LEVEL = 8 };
+
+static int
+mount_dir (const char *type, const char *path, unsigned long flags)
+{
+  (void)mkdir (path, 0755);
+  return mount (type, path, type, flags, NULL) < 0 && errno != EBUSY ? -errno : 0;
+}
+
+/* Descriptors 0 to 2 are the console if the kernel could open one. If it could not they are free, and the
+ * next file opened would become "stderr": then they are the serial line, or nothing. */
+static void
+fill_stdio (void)
+{
+  bool have = fcntl (STDERR_FILENO, F_GETFD) >= 0;
+  int fd;
+
+  do
+    fd = open ("/dev/null", O_RDWR);
+  while (fd >= 0 && fd <= 2);
+  close_fd (&fd);
+  if (!have && (fd = open ("/dev/ttyS0", O_RDWR | O_NOCTTY | O_NONBLOCK)) >= 0) {
+    for (int i = 0; i < 3; i++)
+      (void)dup2 (fd, i);
+    close_fd (&fd);
+  }
+  (void)fcntl (STDERR_FILENO, F_SETFL, O_RDWR | O_NONBLOCK); /* see say() */
+}
+
+static void
+load_module (const char *name)
+{
+  char path[300];
+  int fd;
+
+  snprintf (path, sizeof path, "/modules/%s", name);
+  fd = open (path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0 || (syscall (SYS_finit_module, fd, "", 0) < 0 && errno != EEXIST))
+    say ("cannot load module '%s': %s", name, strerror (errno));
+  close_fd (&fd);
+}
+
+static void
+load_modules (void)
+{
+  struct dirent **entries;
+  int n = scandir ("/modules", &entries, NULL, alphasort);
+
+  for (int i = 0; i < n; i++) {
+    if (entries[i]->d_name[0] != '.')
+      load_module (entries[i]->d_name);
+    free (entries[i]);
+  }
+  if (n >= 0)
+    free (entries);
+}
+
+/* As an ordinary system's first process sets them: the kernel's own hard limit on descriptors is low. */
+static void
+set_limits (void)
+{
+  struct rlimit files = {1024, 524288}, core = {0, RLIM_INFINITY};
+
+  (void)setrlimit (RLIMIT_NOFILE, &files);
+  (void)setrlimit (RLIMIT_CORE, &core);
+}
+
+int
+boot_begin (void)
+{
+  int r;
+
+  umask (022);
+  if ((r = mount_dir ("devtmpfs", "/dev", MS_NOSUID)) < 0)
+    return r;
+  fill_stdio ();
+  if ((r = mount_dir ("proc", "/proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)) < 0 ||
+      (r = mount_dir ("sysfs", "/sys", MS_NOSUID | MS_NODEV | MS_NOEXEC)) < 0)
+    return r;
+  (void)setenv ("PATH", "/usr/bin:/bin", 1);
+  set_limits ();
+  /* 9p with a cache logs errors that are none, and "quiet" lets them through. Panics still show. */
+  (void)klogctl (KLOG_CONSOLE_LEVEL, NULL, 3);
+  load_modules ();
+  return 0;
+}
+
+static bool
+port_is_ours (const char *name)
+{
+  char path[300], text[128];
+  ssize_t n;
+  int fd;
+
+  snprintf (path, sizeof path, "/sys/class/virtio-ports/%s/name", name);
+  fd = open (path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0)
+    return false;
+  n = read (fd, text, sizeof text - 1);
+  close_fd (&fd);
+  if (n <= 0)
+    return false;
+  text[n] = '\0';
+  text[strcspn (text, "\n")] = '\0';
+  return strcmp (text, META_PORT_AGENT) == 0;
+}
+
+static int
+try_open_port (void)
+{
+  DIR *dir = opendir ("/sys/class/virtio-ports");
+  struct dirent *entry;
+  char path[300];
+  int fd = -1;
+
+  while (dir && fd < 0 && (entry = readdir (dir))) {
+    if (entry->d_name[0] == '.' || !port_is_ours (entry->d_name))
+      continue;
+    snprintf (path, sizeof path, "/dev/%s", entry->d_name);
+    fd = open (path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+  }
+  if (dir)
+    closedir (dir);
+  return fd;
+}
+
+/* The name comes in a message from the host some time after the device. */
+int
+boot_find_port (void)
+{
+  int64_t started = now_ms ();
+  bool reported = false;
+  int fd;
+
+  while ((fd = try_open_port ()) < 0) {
+    bool late = now_ms () - started > PORT_REPORT_MS;
+    if (late && !reported)
+      say ("no virtio-serial port '%s'", META_PORT_AGENT);
+    reported |= late;
+    usleep (1000 * (late ? PORT_SLOW_MS : PORT_FAST_MS));
+  }
+  return fd;
+}
+
+int
+boot_seed (const uint8_t *seed, size_t n)
+{
+  struct {
+    struct rand_pool_info info;
+    uint8_t bytes[256];
+  } pool;
+  int fd, r = 0;
+
+  if (n > sizeof pool.bytes)
+    return -EINVAL;
+  pool.info.entropy_count = (int)n * 8;
+  pool.info.buf_size = (int)n;
+  memcpy ((uint8_t *)&pool + offsetof (struct rand_pool_info, buf), seed, n);
+  fd = open ("/dev/urandom", O_RDWR | O_CLOEXEC);
+  if (fd < 0)
+    return -errno;
+  if (ioctl (fd, RNDADDENTROPY, &pool) < 0 || ioctl (fd, RNDRESEEDCRNG) < 0)
+    r = -errno;
+  close_fd (&fd);
+  explicit_bzero (&pool, sizeof pool);
+  return r;
+}
+
+int
+boot_set_clock (int64_t seconds, uint32_t nanoseconds)
+{
+  struct timespec t = {.tv_sec = (time_t)seconds, .tv_nsec = nanoseconds};
+
+  return clock_settime (CLOCK_REALTIME, &t) < 0 ? -errno : 0;
+}

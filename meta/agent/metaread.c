@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "meta/agent/metaread.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "meta/format.h"
+
+enum { FILE_MAX = 8 << 20 };
+
+typedef struct {
+  Meta *meta;
+  int dir_fd;
+  size_t n;
+  Why *why;
+} Loader;
+
+/* The next file's bytes, owned by the Meta, NUL behind them. NULL: failed, and said so. */
+static char *
+load (Loader *loader, const char *name, size_t *ret_size)
+{
+  char *data = read_file_at (loader->dir_fd, name, FILE_MAX, ret_size);
+
+  if (!data)
+    why_set (loader->why, errno, "meta file '%s'", name);
+  else
+    loader->meta->files[loader->n++] = data;
+  return data;
+}
+
+static int
+bad (Loader *loader, const char *name, const char *what)
+{
+  return why_set (loader->why, EBADMSG, "meta file '%s': %s", name, what);
+}
+
+/* A text without NUL inside. */
+static int
+load_text (Loader *loader, const char *name, const char **ret)
+{
+  size_t size;
+  char *data = load (loader, name, &size);
+
+  if (!data)
+    return -EBADMSG;
+  if (strlen (data) != size)
+    return bad (loader, name, "a NUL byte in it");
+  *ret = data;
+  return 0;
+}
+
+static int
+load_path (Loader *loader, const char *name, const char **ret)
+{
+  int r = load_text (loader, name, ret);
+
+  if (r == 0 && **ret != '/')
+    return bad (loader, name, "not an absolute path");
+  return r;
+}
+
+/* NUL-ended words. */
+static int
+load_words (Loader *loader, const char *name, char ***ret, size_t *ret_n)
+{
+  size_t size, n = 0;
+  char *data = load (loader, name, &size);
+
+  if (!data)
+    return -EBADMSG;
+  if (size > 0 && data[size - 1] != '\0')
+    return bad (loader, name, "the last word has no end");
+  for (size_t i = 0; i < size; i++)
+    n += data[i] == '\0';
+  *ret = calloc (n + 1, sizeof (char *));
+  if (!*ret)
+    return why_set (loader->why, ENOMEM, "meta file '%s'", name);
+  for (size_t i = 0; i < n; i++) {
+    (*ret)[i] = data;
+    data += strlen (data) + 1;
+  }
+  *ret_n = n;
+  return 0;
+}
+
+static int
+set_identity (Loader *loader, const char *key, char *value)
+{
+  Meta *meta = loader->meta;
+  uint64_t number;
+
+  if (strcmp (key, "name") == 0)
+    meta->name = value;
+  else if (strcmp (key, "group") == 0)
+    meta->group = value;
+  else if (strcmp (key, "shell") == 0)
+    meta->shell = value;
+  else if (strcmp (key, "hostname") == 0)
+    meta->hostname = value;
+  else if (strcmp (key, "root") == 0)
+    meta->root = strcmp (value, "yes") == 0;
+  else if (strcmp (key, "uid") == 0 || strcmp (key, "gid") == 0) {
+    if (parse_number (value, UINT32_MAX - 1, &number) < 0)
+      return bad (loader, "identity", "uid or gid is not a number");
+    if (*key == 'u')
+      meta->uid = (uid_t)number;
+    else
+      meta->gid = (gid_t)number;
+  }
+  return 0; /* keys of later versions are not our business */
+}
+
+static int
+load_identity (Loader *loader)
+{
+  Meta *meta = loader->meta;
+  const char *text = NULL;
+  char *line, *next;
+  int r = load_text (loader, "identity", &text);
+
+  meta->uid = (uid_t)-1;
+  meta->gid = (gid_t)-1;
+  for (line = (char *)text; r == 0 && *line; line = next) {
+    char *equals;
+    next = strchrnul (line, '\n');
+    if (*next)
+      *next++ = '\0';
+    equals = strchr (line, '=');
+    if (!equals)
+      return bad (loader, "identity", "a line without '='");
+    *equals = '\0';
+    r = set_identity (loader, line, equals + 1);
+  }
+  if (r == 0 && (!meta->name || meta->uid == (uid_t)-1 || meta->gid == (gid_t)-1))
+    return bad (loader, "identity", "name, uid or gid is missing");
+  if (!meta->shell || *meta->shell != '/')
+    meta->shell = "/bin/sh";
+  return r;
+}
+
+/* The value of a line "KEY value", in place; NULL if there is no such line. */
+static const char *
+line_value (char *text, const char *key)
+{
+  size_t n = strlen (key);
+
+  for (char *line = text; line; line = strchr (line, '\n')) {
+    line += *line == '\n';
+    if (strncmp (line, key, n) == 0 && line[n] == ' ') {
+      char *end = strchrnul (line, '\n');
+      return strndup (line + n + 1, (size_t)(end - line) - n - 1);
+    }
+  }
+  return NULL;
+}
+
+static int
+load_network (Loader *loader)
+{
+  const char *text;
+  int r = load_text (loader, "network", &text);
+
+  if (r < 0)
+    return r;
+  loader->meta->address = line_value ((char *)text, "address");
+  loader->meta->gateway = line_value ((char *)text, "gateway");
+  return 0;
+}
+
+static int
+load_disk (Loader *loader)
+{
+  const char *text;
+  char *end;
+  int r = load_text (loader, "disk", &text);
+
+  if (r < 0)
+    return r;
+  end = strchr (text, '\n');
+  if (end)
+    *end = '\0';
+  if (strcmp (text, "blk") == 0)
+    return 0;
+  if (strncmp (text, "tmpfs ", 6) != 0 || parse_number (text + 6, 1 << 30, &loader->meta->tmpfs_mib) < 0 ||
+      loader->meta->tmpfs_mib == 0)
+    return bad (loader, "disk", "neither 'blk' nor 'tmpfs SIZE'");
+  return 0;
+}
+
+static int
+load_version (Loader *loader)
+{
+  const char *text;
+  int r = load_text (loader, "version", &text);
+
+  if (r == 0 && strcmp (text, META_VERSION) != 0)
+    return bad (loader, "version", "not a version that this agent knows");
+  return r;
+}
+
+int
+meta_load (Meta *meta, int dir_fd, Why *why)
+{
+  Loader loader = {.meta = meta, .dir_fd = dir_fd, .why = why};
+  size_t ignored;
+  int r;
+
+  *meta = (Meta){0};
+  if ((r = load_version (&loader)) < 0 || (r = load_identity (&loader)) < 0 ||
+      (r = load_path (&loader, "host_home", &meta->home)) < 0 ||
+      (r = load_path (&loader, "host_project", &meta->project)) < 0 ||
+      (r = load_path (&loader, "cwd", &meta->cwd)) < 0 ||
+      (r = load_words (&loader, "entrypoint", &meta->entrypoint, &ignored)) < 0 ||
+      (r = load_words (&loader, "environment", &meta->environment, &ignored)) < 0 ||
+      (r = load_words (&loader, "mounts", &meta->mounts, &meta->n_mounts)) < 0 ||
+      (r = load_network (&loader)) < 0 || (r = load_disk (&loader)) < 0)
+    goto fail;
+  if (meta->n_mounts % 4 == 0)
+    return 0;
+  r = bad (&loader, "mounts", "not four words each");
+fail:
+  meta_clear (meta);
+  return r < 0 ? r : -EIO;
+}
+
+void
+meta_clear (Meta *meta)
+{
+  for (size_t i = 0; i < META_FILES; i++)
+    free (meta->files[i]);
+  free ((char *)meta->address);
+  free ((char *)meta->gateway);
+  free (meta->entrypoint);
+  free (meta->environment);
+  free (meta->mounts);
+  *meta = (Meta){0};
+}

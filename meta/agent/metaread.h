@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Reads a meta dir (meta/format.h) inside. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "meta/agent/util.h"
+
+enum { META_FILES = 10 };
+
+typedef struct {
+  const char *name, *group, *shell, *hostname; /* all texts point into `files` */
+  uid_t uid;
+  gid_t gid;
+  bool root; /* the user may become root inside */
+  const char *home, *project, *cwd;
+  char **entrypoint, **environment, **mounts; /* owned, NULL at the end; what they point at is not */
+  size_t n_mounts;                            /* words; a multiple of 4 */
+  const char *address, *gateway;              /* NULL: loopback only */
+  uint64_t tmpfs_mib;                         /* 0: the scratch disk */
+  char *files[META_FILES];                    /* owned */
+} Meta;
+
+/* 0, or -errno and a text that names the file. On failure nothing is left in *meta. */
+int meta_load (Meta *meta, int dir_fd, Why *why);
+void meta_clear (Meta *meta);

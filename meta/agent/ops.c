@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "meta/agent/ops.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+enum { CONTENT_MAX = 16 << 20 };
+
+typedef struct {
+  const Tree *tree;
+  int meta_fd, share_fd;
+} Ops;
+
+static int
+parse_mode (const char *text, mode_t *ret)
+{
+  unsigned long mode = 0;
+  char *end;
+
+  mode = strtoul (text, &end, 8);
+  if (*text < '0' || *text > '7' || *end || mode > 07777)
+    return -EINVAL;
+  *ret = (mode_t)mode;
+  return 0;
+}
+
+static int
+op_dir (const Ops *ops, const char *target, const char *mode_text, const char *owner)
+{
+  bool root = strcmp (owner, "root") == 0;
+  mode_t mode;
+  int fd, r;
+
+  if (parse_mode (mode_text, &mode) < 0 || (!root && strcmp (owner, "user") != 0))
+    return -EINVAL;
+  fd = tree_make_dirs (ops->tree, target);
+  if (fd < 0)
+    return fd;
+  r = fd_set_owner (fd, root ? 0 : ops->tree->uid, root ? 0 : ops->tree->gid, mode);
+  close_fd (&fd);
+  return r;
+}
+
+/* The name may lie deeper in a share, where somebody else makes the links. */
+static int
+open_share (const Ops *ops, const char *name)
+{
+  struct open_how how = {
+      .flags = O_PATH | O_CLOEXEC,
+      .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS,
+  };
+  int fd = (int)syscall (SYS_openat2, ops->share_fd, name, &how, sizeof how);
+
+  return fd < 0 ? -errno : fd;
+}
+
+static int
+op_bind (const Ops *ops, const char *name, const char *target, const char *access)
+{
+  bool ro = strcmp (access, "ro") == 0;
+  struct stat st;
+  int source, fd, r;
+
+  if (!ro && strcmp (access, "rw") != 0)
+    return -EINVAL;
+  source = open_share (ops, name);
+  if (source < 0)
+    return source;
+  if (fstat (source, &st) < 0)
+    fd = -errno;
+  else
+    fd = S_ISDIR (st.st_mode) ? tree_make_dirs (ops->tree, target) : tree_make_file (ops->tree, target);
+  r = fd < 0 ? fd : mount_bind_at (source, MOUNT_PLAIN | (ro ? MOUNT_ATTR_RDONLY : 0), fd);
+  close_fd (&fd);
+  close_fd (&source);
+  return r;
+}
+
+static int
+replace (int parent, const char *name)
+{
+  return unlinkat (parent, name, 0) < 0 && errno != ENOENT ? -errno : 0;
+}
+
+static int
+write_file (const Ops *ops, int parent, const char *name, const char *data, size_t size, mode_t mode)
+{
+  int fd, r;
+
+  if ((r = replace (parent, name)) < 0)
+    return r;
+  fd = openat (parent, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+  if (fd < 0)
+    return -errno;
+  r = write_all (fd, data, size);
+  if (r == 0 && (fchown (fd, ops->tree->uid, ops->tree->gid) < 0 || fchmod (fd, mode) < 0))
+    r = -errno;
+  close_fd (&fd);
+  return r;
+}
+
+static int
+open_meta_file (const Ops *ops, const char *name)
+{
+  struct open_how how = {
+      .flags = O_RDONLY | O_CLOEXEC,
+      .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS,
+  };
+
+  return (int)syscall (SYS_openat2, ops->meta_fd, name, &how, sizeof how);
+}
+
+static int
+op_file (const Ops *ops, const char *name, const char *target, const char *mode_text)
+{
+  const char *last;
+  mode_t mode;
+  size_t size;
+  int source, parent, r = parse_mode (mode_text, &mode);
+  char *data;
+
+  if (r < 0)
+    return r;
+  source = open_meta_file (ops, name);
+  if (source < 0)
+    return -errno;
+  data = read_open_file (source, CONTENT_MAX, &size);
+  r = data ? 0 : -errno;
+  close_fd (&source);
+  parent = r < 0 ? r : tree_parent (ops->tree, target, &last);
+  r = parent < 0 ? parent : write_file (ops, parent, last, data, size, mode);
+  close_fd (&parent);
+  free (data);
+  return r;
+}
+
+static int
+op_link (const Ops *ops, const char *text, const char *target)
+{
+  const char *last;
+  int parent = tree_parent (ops->tree, target, &last), r;
+
+  if (parent < 0)
+    return parent;
+  r = replace (parent, last);
+  if (r == 0 && symlinkat (text, parent, last) < 0)
+    r = -errno;
+  if (r == 0 && tree_below_home (ops->tree, target))
+    (void)!fchownat (parent, last, ops->tree->uid, ops->tree->gid, AT_SYMLINK_NOFOLLOW);
+  close_fd (&parent);
+  return r;
+}
+
+static int
+op_tmpfs (const Ops *ops, const char *target, const char *mode_text, const char *size_text)
+{
+  const Tree *tree = ops->tree;
+  bool user = tree_below_home (tree, target) || strcmp (target, tree->home) == 0;
+  char options[128];
+  uint64_t mib;
+  mode_t mode;
+
+  if (parse_mode (mode_text, &mode) < 0 || parse_number (size_text, 1 << 30, &mib) < 0 || mib == 0)
+    return -EINVAL;
+  snprintf (options, sizeof options, "mode=%o,uid=%u,gid=%u,size=%llum", mode, user ? tree->uid : 0,
+            user ? tree->gid : 0, (unsigned long long)mib);
+  return mount_new (tree, "tmpfs", "tmpfs", options, MOUNT_PLAIN, target);
+}
+
+static int
+op_own (const Ops *ops, const char *target, const char *mode_text)
+{
+  mode_t mode;
+  int fd, r = parse_mode (mode_text, &mode);
+
+  if (r < 0)
+    return r;
+  fd = tree_open (ops->tree, target, 0);
+  if (fd < 0)
+    return fd;
+  r = fd_set_owner (fd, 0, 0, mode);
+  close_fd (&fd);
+  return r;
+}
+
+/* *ret_target: the word that names what is being made, for messages. */
+static int
+run_one (const Ops *ops, char *const *words, const char **ret_target)
+{
+  const char *op = words[0], *a = words[1], *b = words[2], *c = words[3];
+  bool second = strcmp (op, "bind") == 0 || strcmp (op, "file") == 0 || strcmp (op, "link") == 0;
+
+  *ret_target = second ? b : a;
+  if (**ret_target != '/')
+    return -EINVAL;
+  if (strcmp (op, "dir") == 0)
+    return op_dir (ops, a, b, c);
+  if (strcmp (op, "bind") == 0)
+    return op_bind (ops, a, b, c);
+  if (strcmp (op, "file") == 0)
+    return op_file (ops, a, b, c);
+  if (strcmp (op, "link") == 0)
+    return op_link (ops, a, b);
+  if (strcmp (op, "tmpfs") == 0)
+    return op_tmpfs (ops, a, b, c);
+  if (strcmp (op, "own") == 0)
+    return op_own (ops, a, b);
+  return -ENOSYS;
+}
+
+int
+ops_run (const Tree *tree, const Meta *meta, int meta_fd, int share_fd, Why *why)
+{
+  Ops ops = {.tree = tree, .meta_fd = meta_fd, .share_fd = share_fd};
+
+  for (size_t i = 0; i < meta->n_mounts; i += 4) {
+    const char *target = "";
+    int r = run_one (&ops, meta->mounts + i, &target);
+    if (r < 0)
+      return why_set (why, -r, "meta file 'mounts': cannot do '%s' for '%s'", meta->mounts[i], target);
+  }
+  return 0;
+}

@@ -1,0 +1,444 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* How it works
+ *
+ *   /lower    the read-only 9p share: the tree that the plan lets in, and the meta dir
+ *   /scratch  the scratch disk, or a tmpfs: what is written outside the shares
+ *   /newroot  an overlay of the two, the sandbox's root; on it /proc, /sys, /dev, /run, /tmp, the rw share,
+ * and what the meta dir's `mounts` says
+ *
+ * Then /newroot is moved over / and becomes the root of the mount namespace, as every initramfs does it: a
+ * mere chroot would forbid user namespaces (browsers, containers) to everybody inside. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/sendfile.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "meta/agent/agent.h"
+#include "meta/agent/mounts.h"
+#include "meta/agent/net.h"
+#include "meta/agent/ops.h"
+#include "meta/format.h"
+
+#define LOWER "/lower"
+#define SCRATCH "/scratch"
+
+enum { DISK_WAIT_MS = 3000, SUDO_SIZE_MIB = 16 };
+
+typedef struct {
+  Agent *agent;
+  Meta *meta;
+  Tree tree;
+  int meta_fd, share_fd, self_fd;
+  Why *why;
+} Setup;
+
+static int
+mount_lower (Setup *setup)
+{
+  unsigned long flags = MS_RDONLY | MS_NOSUID | MS_NODEV;
+
+  (void)mkdir (LOWER, 0755);
+  if (mount (META_TAG_RO, LOWER, "9p", flags, META_9P_OPTIONS_RO) < 0)
+    return why_set (setup->why, errno, "cannot mount the read-only share '%s'", META_TAG_RO);
+  setup->meta_fd = open (LOWER META_DIR, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (setup->meta_fd < 0)
+    return why_set (setup->why, errno, "no meta dir '%s' in the read-only share", META_DIR);
+  return meta_load (setup->meta, setup->meta_fd, setup->why);
+}
+
+/* "/dev/vdX" by its serial number. */
+static bool
+find_disk (char *ret, size_t n)
+{
+  DIR *dir = opendir ("/sys/block");
+  struct dirent *entry;
+  bool found = false;
+
+  while (dir && !found && (entry = readdir (dir))) {
+    char path[300], text[64];
+    ssize_t got;
+    int fd;
+
+    if (strncmp (entry->d_name, "vd", 2) != 0)
+      continue;
+    snprintf (path, sizeof path, "/sys/block/%s/serial", entry->d_name);
+    fd = open (path, O_RDONLY | O_CLOEXEC);
+    got = fd < 0 ? -1 : read (fd, text, sizeof text - 1);
+    close_fd (&fd);
+    if (got <= 0)
+      continue;
+    text[got] = '\0';
+    text[strcspn (text, "\n")] = '\0';
+    found = strcmp (text, META_DISK_SERIAL) == 0;
+    snprintf (ret, n, "/dev/%.*s", (int)n - 6, entry->d_name);
+  }
+  if (dir)
+    closedir (dir);
+  return found;
+}
+
+static int
+mount_disk (Setup *setup)
+{
+  char path[64];
+  int64_t started = now_ms ();
+
+  while (!find_disk (path, sizeof path)) {
+    if (now_ms () - started > DISK_WAIT_MS)
+      return why_set (setup->why, ENODEV, "no scratch disk with the serial number '%s'", META_DISK_SERIAL);
+    usleep (1000);
+  }
+  if (mount (path, SCRATCH, "ext4", MS_NOSUID | MS_NODEV | MS_NOATIME, "noinit_itable") < 0)
+    return why_set (setup->why, errno, "cannot mount the scratch disk '%s'", path);
+  return 0;
+}
+
+static int
+mount_scratch (Setup *setup)
+{
+  char options[64];
+
+  (void)mkdir (SCRATCH, 0700);
+  if (setup->meta->tmpfs_mib == 0)
+    return mount_disk (setup);
+  snprintf (options, sizeof options, "mode=0700,size=%llum", (unsigned long long)setup->meta->tmpfs_mib);
+  if (mount ("tmpfs", SCRATCH, "tmpfs", MS_NOSUID | MS_NODEV, options) < 0)
+    return why_set (setup->why, errno, "cannot mount a tmpfs for the root");
+  return 0;
+}
+
+/* The upper layer lives as long as the sandbox, so it need not be flushed (volatile) and its own notes can be
+ * trusted (redirect_dir: renaming a directory of the lower layer works). The root of the overlay has the
+ * upper directory's owner and mode. */
+static int
+mount_overlay (Setup *setup)
+{
+  const char *layers = "lowerdir=" LOWER ",upperdir=" SCRATCH "/upper,workdir=" SCRATCH "/work";
+  const char *extras[] = {",redirect_dir=on,volatile", ",redirect_dir=on", ""};
+  char options[256];
+
+  (void)mkdir (SCRATCH "/upper", 0755);
+  (void)mkdir (SCRATCH "/work", 0700);
+  (void)mkdir (SETUP_ROOT, 0755);
+  for (unsigned i = 0; i < 3; i++) {
+    snprintf (options, sizeof options, "%s%s", layers, extras[i]);
+    if (mount ("overlay", SETUP_ROOT, "overlay", MS_NOSUID | MS_NODEV, options) == 0)
+      break;
+    if (i == 2 || errno != EINVAL)
+      return why_set (setup->why, errno, "cannot mount the overlay");
+  }
+  setup->tree = (Tree){.root = open (SETUP_ROOT, O_PATH | O_DIRECTORY | O_CLOEXEC),
+                       .uid = setup->meta->uid,
+                       .gid = setup->meta->gid,
+                       .home = setup->meta->home};
+  return setup->tree.root < 0 ? why_set (setup->why, errno, "cannot open the overlay") : 0;
+}
+
+static gid_t
+group_id (const Setup *setup, const char *name, gid_t otherwise)
+{
+  int fd = openat (setup->tree.root, "etc/group", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+  size_t size, n = strlen (name);
+  char *text = fd < 0 ? NULL : read_open_file (fd, 1 << 20, &size), *line = text;
+
+  close_fd (&fd);
+  while (line && *line) {
+    if (strncmp (line, name, n) == 0 && line[n] == ':' && strchr (line + n + 1, ':')) {
+      otherwise = (gid_t)strtoul (strchr (line + n + 1, ':') + 1, NULL, 10);
+      break;
+    }
+    line = strchr (line, '\n');
+    line += line != NULL;
+  }
+  free (text);
+  return otherwise;
+}
+
+static int
+mount_kernel_fs (Setup *setup)
+{
+  static const struct {
+    const char *type, *path, *options;
+    unsigned attr;
+    bool needed;
+  } table[] = {
+      {"proc", "/proc", "", MOUNT_PLAIN | MOUNT_ATTR_NOEXEC, true},
+      {"sysfs", "/sys", "", MOUNT_PLAIN | MOUNT_ATTR_NOEXEC, true},
+      {"cgroup2", "/sys/fs/cgroup", "nsdelegate", MOUNT_PLAIN | MOUNT_ATTR_NOEXEC, false},
+      {"devtmpfs", "/dev", "", MOUNT_ATTR_NOSUID, true},
+      {"tmpfs", "/dev/shm", "mode=1777", MOUNT_PLAIN, true},
+      {"mqueue", "/dev/mqueue", "", MOUNT_PLAIN | MOUNT_ATTR_NOEXEC, false},
+  };
+  char options[64];
+  int r;
+
+  for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+    r = mount_new (&setup->tree, table[i].type, table[i].type, table[i].options, table[i].attr,
+                   table[i].path);
+    if (r < 0 && table[i].needed)
+      return why_set (setup->why, -r, "cannot mount %s on '%s'", table[i].type, table[i].path);
+  }
+  snprintf (options, sizeof options, "mode=0620,ptmxmode=0666,gid=%u", group_id (setup, "tty", 5));
+  r = mount_new (&setup->tree, "devpts", "devpts", options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC,
+                 "/dev/pts");
+  return r < 0 ? why_set (setup->why, -r, "cannot mount devpts on '/dev/pts'") : 0;
+}
+
+static void
+make_dev_links (Setup *setup)
+{
+  static const char *const links[][2] = {{"/proc/self/fd", "fd"},
+                                         {"/proc/self/fd/0", "stdin"},
+                                         {"/proc/self/fd/1", "stdout"},
+                                         {"/proc/self/fd/2", "stderr"},
+                                         {"/proc/kcore", "core"}};
+  int dev = tree_open (&setup->tree, "/dev", O_DIRECTORY);
+
+  for (size_t i = 0; i < 5 && dev >= 0; i++)
+    (void)symlinkat (links[i][0], dev, links[i][1]);
+  close_fd (&dev);
+}
+
+/* What the tree has directly in a directory that a tmpfs is about to cover (NixOS keeps its system in /run)
+ * is shown in the tmpfs again. */
+static void
+carry_over_one (int from, int to, const char *name)
+{
+  char text[PATH_MAX];
+  ssize_t n = readlinkat (from, name, text, sizeof text - 1);
+  int source, target = -1;
+  struct stat st;
+
+  if (n >= 0) {
+    text[n] = '\0';
+    (void)symlinkat (text, to, name);
+    return;
+  }
+  source = openat (from, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+  if (source < 0 || fstat (source, &st) < 0) {
+    close_fd (&source);
+    return;
+  }
+  if (S_ISDIR (st.st_mode) && mkdirat (to, name, 0755) == 0)
+    target = openat (to, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+  else if (S_ISREG (st.st_mode))
+    target = openat (to, name, O_RDONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+  if (target >= 0)
+    (void)mount_bind_at (source, MOUNT_PLAIN, target);
+  close_fd (&target);
+  close_fd (&source);
+}
+
+static int
+cover (Setup *setup, const char *path, const char *options, const char *except)
+{
+  int under = tree_make_dirs (&setup->tree, path), list, over, r;
+  struct dirent *entry;
+  DIR *dir;
+
+  if (under < 0)
+    return why_set (setup->why, -under, "cannot make '%s'", path);
+  r = mount_new_at ("tmpfs", "tmpfs", options, MOUNT_PLAIN, under);
+  over = r < 0 ? r : tree_open (&setup->tree, path, O_DIRECTORY);
+  list = over < 0 ? -1 : openat (under, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  dir = list < 0 ? NULL : fdopendir (list);
+  while (dir && (entry = readdir (dir)))
+    if (strcmp (entry->d_name, ".") != 0 && strcmp (entry->d_name, "..") != 0 &&
+        strcmp (entry->d_name, except) != 0)
+      carry_over_one (under, over, entry->d_name);
+  if (dir)
+    closedir (dir);
+  close_fd (&over);
+  close_fd (&under);
+  return r < 0 ? why_set (setup->why, -r, "cannot mount a tmpfs on '%s'", path) : 0;
+}
+
+static int
+make_owned (Setup *setup, const char *path, uid_t uid, gid_t gid, mode_t mode)
+{
+  int fd = tree_make_dirs (&setup->tree, path), r;
+
+  r = fd < 0 ? fd : fd_set_owner (fd, uid, gid, mode);
+  close_fd (&fd);
+  return r < 0 ? why_set (setup->why, -r, "cannot make '%s'", path) : 0;
+}
+
+static int
+make_run_dirs (Setup *setup)
+{
+  char path[64];
+  int r;
+
+  snprintf (path, sizeof path, "/run/user/%u", setup->meta->uid);
+  if ((r = cover (setup, "/run", "mode=0755", "vmctl")) < 0 ||
+      (r = cover (setup, "/tmp", "mode=1777", "")) < 0 || (r = make_owned (setup, "/root", 0, 0, 0700)) < 0 ||
+      (r = make_owned (setup, META_RW_DIR, 0, 0, 0700)) < 0)
+    return r;
+  return make_owned (setup, path, setup->meta->uid, setup->meta->gid, 0700);
+}
+
+static int
+mount_share (Setup *setup)
+{
+  int r = mount_new (&setup->tree, "9p", META_TAG_RW, META_9P_OPTIONS_RW, MOUNT_PLAIN, META_RW_SHARE);
+
+  if (r < 0)
+    return why_set (setup->why, -r, "cannot mount the read-write share '%s'", META_TAG_RW);
+  setup->share_fd = tree_open (&setup->tree, META_RW_SHARE, O_DIRECTORY);
+  return setup->share_fd < 0 ? why_set (setup->why, -setup->share_fd, "cannot open '%s'", META_RW_SHARE) : 0;
+}
+
+static int
+show_meta (Setup *setup)
+{
+  int target = tree_make_dirs (&setup->tree, META_DIR), parent, r;
+  const char *name;
+
+  r = target < 0 ? target : mount_bind_at (setup->meta_fd, MOUNT_PLAIN | MOUNT_ATTR_RDONLY, target);
+  close_fd (&target);
+  if (r < 0)
+    return why_set (setup->why, -r, "cannot mount the meta dir on '%s'", META_DIR);
+  parent = tree_parent (&setup->tree, META_DIR_ALIAS, &name);
+  if (parent >= 0)
+    (void)symlinkat (META_DIR, parent, name);
+  close_fd (&parent);
+  return 0;
+}
+
+/* Ourselves, under the name of sudo, on a file system of its own that honours the set-user-ID bit. */
+static int
+install_sudo (Setup *setup)
+{
+  char options[64];
+  struct stat st;
+  int dir, fd = -1, r;
+
+  snprintf (options, sizeof options, "mode=0755,size=%dm", SUDO_SIZE_MIB);
+  r = mount_new (&setup->tree, "tmpfs", "tmpfs", options, MOUNT_ATTR_NODEV, META_BIN_DIR);
+  dir = r < 0 ? r : tree_open (&setup->tree, META_BIN_DIR, O_DIRECTORY);
+  if (dir >= 0)
+    fd = openat (dir, "sudo", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0700);
+  if (fd < 0 || fstat (setup->self_fd, &st) < 0 ||
+      sendfile (fd, setup->self_fd, NULL, (size_t)st.st_size) != st.st_size || fchmod (fd, 04755) < 0)
+    r = why_set (setup->why, errno, "cannot install sudo in '%s'", META_BIN_DIR);
+  close_fd (&fd);
+  if (r == 0) {
+    struct mount_attr set = {.attr_set = MOUNT_ATTR_RDONLY};
+    (void)mount_setattr (dir, "", AT_EMPTY_PATH, &set, sizeof set);
+  }
+  close_fd (&dir);
+  return r;
+}
+
+/* Scripts call it by this name. The host's own would only complain, without its set-user-ID bit. */
+static void
+link_sudo (Setup *setup)
+{
+  int dir = tree_open (&setup->tree, "/usr/bin", O_DIRECTORY);
+
+  if (dir >= 0 && symlinkat (META_BIN_DIR "/sudo", dir, ".vmctl-sudo") == 0 &&
+      renameat (dir, ".vmctl-sudo", dir, "sudo") < 0)
+    (void)unlinkat (dir, ".vmctl-sudo", 0);
+  close_fd (&dir);
+}
+
+static void
+set_kernel_value (const char *path, const char *value)
+{
+  int fd = open (path, O_WRONLY | O_CLOEXEC);
+
+  if (fd >= 0)
+    (void)!write (fd, value, strlen (value));
+  close_fd (&fd);
+}
+
+static void
+set_system (Setup *setup)
+{
+  const Meta *meta = setup->meta;
+  int r;
+
+  if (meta->hostname && *meta->hostname && sethostname (meta->hostname, strlen (meta->hostname)) < 0)
+    agent_log (setup->agent, "cannot set the host name: %s", strerror (errno));
+  net_loopback_up ();
+  set_kernel_value ("/proc/sys/net/ipv4/ping_group_range", "0 2147483647");
+  r = meta->address ? net_configure (meta->address, meta->gateway) : 0;
+  if (r < 0)
+    agent_log (setup->agent, "cannot configure the network: %s", strerror (-r));
+}
+
+static void
+remove_modules (void)
+{
+  DIR *dir = opendir ("/modules");
+  struct dirent *entry;
+
+  while (dir && (entry = readdir (dir)))
+    (void)unlinkat (dirfd (dir), entry->d_name, 0);
+  if (dir)
+    closedir (dir);
+  (void)rmdir ("/modules");
+  (void)unlink ("/init");
+}
+
+static int
+switch_root (Setup *setup)
+{
+  remove_modules (); /* the initramfs stays below everything, as memory that nobody can reach */
+  (void)umount2 ("/proc", MNT_DETACH);
+  (void)umount2 ("/sys", MNT_DETACH);
+  (void)umount2 ("/dev", MNT_DETACH);
+  if (chdir (SETUP_ROOT) < 0 || mount (".", "/", NULL, MS_MOVE, NULL) < 0 || chroot (".") < 0 ||
+      chdir ("/") < 0)
+    return why_set (setup->why, errno, "cannot make the overlay the root");
+  (void)mount (NULL, "/", NULL, MS_REC | MS_SHARED, NULL); /* as systemd has it; containers expect it */
+  return 0;
+}
+
+static int
+run (Setup *setup)
+{
+  int r;
+
+  if ((r = mount_lower (setup)) < 0 || (r = mount_scratch (setup)) < 0 || (r = mount_overlay (setup)) < 0 ||
+      (r = make_owned (setup, "/", 0, 0, 0755)) < 0 || (r = mount_kernel_fs (setup)) < 0)
+    return r;
+  make_dev_links (setup);
+  if ((r = make_run_dirs (setup)) < 0 || (r = mount_share (setup)) < 0 || (r = show_meta (setup)) < 0)
+    return r;
+  if (setup->meta->root) {
+    if ((r = install_sudo (setup)) < 0)
+      return r;
+    link_sudo (setup);
+  }
+  r = ops_run (&setup->tree, setup->meta, setup->meta_fd, setup->share_fd, setup->why);
+  if (r < 0)
+    return r;
+  set_system (setup);
+  return switch_root (setup);
+}
+
+int
+setup_vm (Agent *agent, Why *why)
+{
+  Setup setup = {.agent = agent, .meta = &agent->meta, .meta_fd = -1, .share_fd = -1, .why = why};
+  int r;
+
+  setup.tree.root = -1;
+  setup.self_fd = open ("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+  r = run (&setup);
+  close_fd (&setup.meta_fd);
+  close_fd (&setup.share_fd);
+  close_fd (&setup.self_fd);
+  close_fd (&setup.tree.root);
+  if (r == 0)
+    say ("press Enter for a shell");
+  return r;
+}
