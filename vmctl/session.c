@@ -310,7 +310,7 @@ client_input (VmSessions *sessions, Session *s, const FrameHeader *header, const
     return FALSE;
   s->in_flight[FRAME_STDIN] += header->length;
   if (sessions->agent != NULL && !s->ended)
-    vm_link_send (sessions->agent, header->type, s->channel, FRAME_STDIN, payload, header->length);
+    vm_link_send (sessions->agent, FRAME_DATA, s->channel, FRAME_STDIN, payload, header->length);
   return TRUE;
 }
 
@@ -319,8 +319,11 @@ client_frame_ok (VmSessions *sessions, Session *s, const FrameHeader *header, co
 {
   switch ((FrameType)header->type) {
   case FRAME_DATA:
-  case FRAME_EOF:
     return client_input (sessions, s, header, payload);
+  case FRAME_EOF: /* no more input; or nobody reads that output any more */
+    if (sessions->agent != NULL && !s->ended)
+      vm_link_send (sessions->agent, FRAME_EOF, s->channel, header->stream, NULL, 0);
+    return header->length == 0;
   case FRAME_CREDIT:
     return client_credit (sessions, s, header, payload);
   case FRAME_SIGNAL:

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What the verbs that hold a session do alike: choose a terminal, run it, and turn its end into an exit
+ * status. */
+#pragma once
+
+#include <glib.h>
+
+#include "vmctl/client.h"
+#include "vmctl/record.h"
+#include "vmctl/spec.h"
+#include "vmctl/terminal.h"
+#include "vmctl/verb.h"
+
+/* YES and NO as told; AUTO: stdin and stdout are terminals. YES without a terminal is an error. */
+gboolean vm_attached_wants_tty (VmTtyMode mode, gboolean *ret_tty, GError **error);
+
+/* Runs a command in a running sandbox with our streams, to its end. The exit status, or -1 and error. */
+int vm_attached_exec (VmContext *context, const VmRecord *record, json_object *take_arguments, gboolean tty,
+                      GError **error);
+
+/* Holds the main command (or the serial console) of a sandbox to its end, or until detached. `starting`: it
+ * is ours, being started: its end is waited for, and its warnings are shown. */
+int vm_attached_main (VmContext *context, const VmRecord *record, gboolean tty, gboolean steal,
+                      gboolean starting, GError **error);
+
+/* Prints to stderr what the user should know about an ended sandbox. */
+void vm_attached_print_warnings (char **warnings);

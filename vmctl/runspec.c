@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "vmctl/runspec.h"
+
+#include <string.h>
+
+#include "images/boot.h"
+#include "images/scratch.h"
+#include "vmctl/base/error.h"
+#include "vmctl/progress.h"
+
+static gboolean
+take_options (const VmRunOptions *o, VmSpec *spec, GError **error)
+{
+  spec->profile = g_strdup (o->profile);
+  spec->kernel = g_strdup (o->kernel);
+  spec->env = g_strdupv (o->env);
+  spec->grants = g_strdupv (o->grants);
+  spec->no_grants = g_strdupv (o->no_grants);
+  spec->no_root = o->no_root;
+  spec->serial = o->serial;
+  return (o->driver == NULL || vm_spec_set_driver (spec, o->driver, "--driver", error)) &&
+         (o->name == NULL || vm_spec_set_name (spec, o->name, "--name", error)) &&
+         (o->memory == NULL || vm_spec_set_memory (spec, o->memory, "--memory", error)) &&
+         (o->cpus == NULL || vm_spec_set_cpus (spec, o->cpus, "--cpus", error)) &&
+         (o->disk == NULL || vm_spec_set_disk (spec, o->disk, "--disk", error)) &&
+         (o->net == NULL || vm_spec_set_net (spec, o->net, "--net", error)) &&
+         (o->boot_timeout == NULL || vm_spec_set_timeout (spec, o->boot_timeout, "--boot-timeout", error));
+}
+
+static gboolean
+gather (VmContext *context, const VmRunOptions *options, const char *project, char **command, VmRun *run,
+        GError **error)
+{
+  const char *system = options->no_config ? "/dev/null" : VMCTL_SYSCONFDIR "/config";
+  VmDirs no_config = context->dirs;
+
+  if (options->no_config)
+    no_config.config = (char *)"/nonexistent";
+  run->spec.project = g_strdup (project);
+  run->spec.command = command != NULL && command[0] != NULL ? g_strdupv (command) : NULL;
+  if (!take_options (options, &run->spec, error) || !vm_host_gather (&run->host, error) ||
+      !vm_host_gather_project (&run->host, project, error))
+    return FALSE;
+  run->host.is_sudo = context->was_sudo;
+  return vm_config_apply (options->no_config ? &no_config : &context->dirs, system,
+                          options->no_config ? NULL : run->host.project.path, &run->spec, &run->profile,
+                          error) &&
+         vm_host_gather_images (&run->host, &run->spec, error);
+}
+
+gboolean
+vm_run_gather (VmContext *context, const VmRunOptions *options, const char *project, char **command,
+               VmRun *ret, GError **error)
+{
+  memset (ret, 0, sizeof *ret);
+  if (gather (context, options, project, command, ret, error))
+    return TRUE;
+  vm_run_clear (ret);
+  return FALSE;
+}
+
+void
+vm_run_clear (VmRun *run)
+{
+  vm_spec_clear (&run->spec);
+  vm_profile_clear (&run->profile);
+  vm_host_clear (&run->host);
+}
+
+/* Never silently a weaker one: today there is one real driver, and the null driver must be named. */
+const VmDriver *
+vm_run_choose_driver (VmRun *run, GError **error)
+{
+  const char *name = run->spec.driver;
+  const VmDriver *driver =
+      name == NULL || g_str_equal (name, "auto") ? &vm_driver_qemu : vm_driver_find (name);
+
+  if (driver == NULL) {
+    vm_error (error, VM_ERROR_USAGE, "--driver: there is no driver '%s'", name);
+    return NULL;
+  }
+  if (!driver->probe (&run->host, error)) {
+    g_prefix_error (error, "the %s driver cannot work here: ", driver->name);
+    return NULL;
+  }
+  return driver;
+}
+
+static gboolean
+build_boot (VmContext *context, VmRun *run, VmProgress *progress, GError **error)
+{
+  g_autofree char *helper = NULL;
+  ImageKernel kernel = {0};
+  gboolean ok;
+
+  if (image_boot_ready (run->host.vmlinux, run->host.initramfs))
+    return TRUE;
+  helper = vm_dirs_helper (&context->dirs, "vmctl-image", error);
+  if (helper == NULL || !image_kernel_find ("", run->spec.kernel, &kernel, error))
+    return FALSE;
+  ok = image_boot_build (helper, context->dirs.cache, &kernel, run->host.agent, run->host.vmlinux,
+                         run->host.initramfs, vm_progress_step, progress, error);
+  image_kernel_clear (&kernel);
+  return ok;
+}
+
+static gboolean
+build_disk (VmContext *context, VmRun *run, VmProgress *progress, GError **error)
+{
+  guint64 bytes = vm_spec_disk_size (&run->spec);
+
+  if (run->host.disk_base == NULL || image_scratch_ready (run->host.disk_base))
+    return TRUE;
+  return image_scratch_build (context->dirs.cache, bytes, vm_progress_step, progress, error);
+}
+
+gboolean
+vm_run_build_images (VmContext *context, VmRun *run, gboolean quiet, GError **error)
+{
+  VmProgress progress;
+  gboolean ok;
+
+  vm_progress_begin (&progress, quiet);
+  ok = build_boot (context, run, &progress, error) && build_disk (context, run, &progress, error);
+  vm_progress_end (&progress);
+  return ok;
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* vmctl exec: another command in a running sandbox. */
+#include <stddef.h>
+
+#include "vmctl/attached.h"
+#include "vmctl/base/error.h"
+#include "vmctl/base/json.h"
+#include "vmctl/store.h"
+#include "vmctl/verbs.h"
+
+typedef struct {
+  char *cwd;
+  char **env;
+  gboolean tty, no_tty, root;
+} ExecOptions;
+
+static const VmOption options[] = {
+    {"cwd", 'C', VM_OPTION_STRING, offsetof (ExecOptions, cwd), "DIR", "start there (default: the project)",
+     NULL},
+    {"env", 'e', VM_OPTION_LIST, offsetof (ExecOptions, env), "NAME=VALUE", "set a variable (repeat)", NULL},
+    {"no-tty", 'T', VM_OPTION_FLAG, offsetof (ExecOptions, no_tty), NULL, "no terminal for the command",
+     NULL},
+    {"root", 0, VM_OPTION_FLAG, offsetof (ExecOptions, root), NULL, "run as root inside (virtual machines)",
+     NULL},
+    {"tty", 't', VM_OPTION_FLAG, offsetof (ExecOptions, tty), NULL, "a terminal for the command", NULL},
+    {NULL},
+};
+
+static int
+exec_run (VmContext *context, gpointer data, char **args, char **command, GError **error)
+{
+  const ExecOptions *o = data;
+  g_autoptr (VmRecord) record = NULL;
+  json_object *arguments;
+  gboolean tty;
+
+  if (command == NULL || command[0] == NULL) {
+    vm_error (error, VM_ERROR_USAGE, "no command; usage: vmctl exec SANDBOX -- COMMAND...");
+    return -1;
+  }
+  record = vm_store_find (&context->dirs, args[0], FALSE, error);
+  if (record == NULL || !vm_attached_wants_tty (o->no_tty ? VM_TTY_NO
+                                                : o->tty  ? VM_TTY_YES
+                                                          : VM_TTY_AUTO,
+                                                &tty, error))
+    return -1;
+  arguments = json_object_new_object ();
+  vm_json_add_strv (arguments, "argv", (const char *const *)command);
+  if (o->env != NULL)
+    vm_json_add_strv (arguments, "env", (const char *const *)o->env);
+  vm_json_add_str (arguments, "cwd", o->cwd);
+  vm_json_add_bool (arguments, "root", o->root);
+  return vm_attached_exec (context, record, arguments, tty, error);
+}
+
+const VmVerb vm_verb_exec = {
+    .name = "exec",
+    .usage = "[OPTIONS] SANDBOX -- COMMAND...",
+    .summary = "run another command in a running sandbox",
+    .details = "SANDBOX is an id, a unique beginning of one, a name, or the project's path.",
+    .options = options,
+    .options_size = sizeof (ExecOptions),
+    .min_args = 1,
+    .max_args = 1,
+    .flags = VM_VERB_TAKES_COMMAND | VM_VERB_RUNS,
+    .complete = "sandbox",
+    .run = exec_run,
+};
