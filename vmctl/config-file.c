@@ -282,7 +282,8 @@ vm_layer_parse (const char *bytes, gsize length, const char *origin, gboolean is
 
   if (memchr (bytes, '\0', length) != NULL || !g_utf8_validate (bytes, (gssize)length, NULL))
     return vm_error (error, VM_ERROR_USAGE, "'%s': not a text file in UTF-8", origin);
-  if (length > 0 && !g_key_file_load_from_data (file, bytes, length, G_KEY_FILE_NONE, &problem))
+  /* Without KEEP_TRANSLATIONS GLib drops `no-root[de]` in silence, and a mistyped key would set nothing. */
+  if (length > 0 && !g_key_file_load_from_data (file, bytes, length, G_KEY_FILE_KEEP_TRANSLATIONS, &problem))
     return vm_error (error, VM_ERROR_USAGE, "'%s': %s", origin, problem->message);
   groups = g_key_file_get_groups (file, NULL);
   for (char **group = groups; *group != NULL; group++)

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <string.h>
+
+#include "vmctl/base/error.h"
+#include "vmctl/spec.h"
+
+#define assert_usage(call, needle)                                                                           \
+  do {                                                                                                       \
+    g_autoptr (GError) problem = NULL;                                                                       \
+    GError **error = &problem;                                                                               \
+    g_assert_false (call);                                                                                   \
+    g_assert_error (problem, VM_ERROR, VM_ERROR_USAGE);                                                      \
+    g_assert_nonnull (strstr (problem->message, needle));                                                    \
+  } while (0)
+
+#define assert_good(call)                                                                                    \
+  do {                                                                                                       \
+    g_autoptr (GError) problem = NULL;                                                                       \
+    GError **error = &problem;                                                                               \
+    g_assert_true (call);                                                                                    \
+    g_assert_no_error (problem);                                                                             \
+  } while (0)
+
+static void
+test_memory (void)
+{
+  VmSpec spec = {0};
+
+  assert_good (vm_spec_set_memory (&spec, "512", "--memory", error));
+  g_assert_cmpuint (spec.memory, ==, G_GUINT64_CONSTANT (512) << 20);
+  assert_good (vm_spec_set_memory (&spec, "2G", "--memory", error));
+  g_assert_cmpuint (spec.memory, ==, G_GUINT64_CONSTANT (2) << 30);
+  assert_good (vm_spec_set_memory (&spec, "128M", "--memory", error));
+  assert_usage (vm_spec_set_memory (&spec, "127M", "--memory", error), "--memory");
+  assert_usage (vm_spec_set_memory (&spec, "0", "--memory", error), "--memory");
+  assert_usage (vm_spec_set_memory (&spec, "-1G", "--memory", error), "--memory");
+  assert_usage (vm_spec_set_memory (&spec, "", "--memory", error), "--memory");
+  assert_usage (vm_spec_set_memory (&spec, "4Gx", "--memory", error), "'4Gx'");
+  g_assert_cmpuint (spec.memory, ==, G_GUINT64_CONSTANT (128) << 20);
+}
+
+static void
+test_cpus (void)
+{
+  VmSpec spec = {0};
+
+  assert_good (vm_spec_set_cpus (&spec, "255", "--cpus", error));
+  g_assert_cmpuint (spec.cpus, ==, 255);
+  for (const char *const *bad =
+           (const char *const[]){"0", "256", "-1", "+1", "1.5", " 1", "", "x", "0x1", NULL};
+       *bad != NULL; bad++)
+    assert_usage (vm_spec_set_cpus (&spec, *bad, "--cpus", error), "--cpus");
+  g_assert_cmpuint (spec.cpus, ==, 255);
+}
+
+static void
+test_disk (void)
+{
+  VmSpec spec = {0};
+
+  g_assert_cmpuint (vm_spec_disk_size (&spec), ==, G_GUINT64_CONSTANT (16) << 30);
+  assert_good (vm_spec_set_disk (&spec, "1G", "--disk", error));
+  g_assert_cmpuint (vm_spec_disk_size (&spec), ==, G_GUINT64_CONSTANT (1) << 30);
+  assert_good (vm_spec_set_disk (&spec, "67108865", "--disk", error));
+  g_assert_cmpuint (vm_spec_disk_size (&spec), ==, G_GUINT64_CONSTANT (64) << 20);
+  assert_good (vm_spec_set_disk (&spec, "none", "--disk", error));
+  g_assert_cmpuint (vm_spec_disk_size (&spec), ==, 0);
+  assert_good (vm_spec_set_disk (&spec, "16T", "--disk", error));
+  g_assert_false (spec.disk_none);
+  assert_usage (vm_spec_set_disk (&spec, "17T", "--disk", error), "--disk");
+  assert_usage (vm_spec_set_disk (&spec, "63M", "--disk", error), "--disk");
+  assert_usage (vm_spec_set_disk (&spec, "None", "--disk", error), "--disk");
+}
+
+static void
+test_words (void)
+{
+  VmSpec spec = {0};
+
+  assert_good (vm_spec_set_net (&spec, "none", "--net", error));
+  g_assert_cmpint (spec.net, ==, VM_NET_NONE);
+  assert_good (vm_spec_set_net (&spec, "public", "--net", error));
+  g_assert_cmpint (spec.net, ==, VM_NET_PUBLIC);
+  assert_usage (vm_spec_set_net (&spec, "host", "--net", error), "--net");
+  assert_good (vm_spec_set_driver (&spec, "qemu", "--driver", error));
+  assert_usage (vm_spec_set_driver (&spec, "none", "--driver", error), "--driver");
+  g_assert_cmpstr (spec.driver, ==, "qemu");
+  assert_good (vm_spec_set_timeout (&spec, "3600", "--boot-timeout", error));
+  assert_usage (vm_spec_set_timeout (&spec, "0", "--boot-timeout", error), "--boot-timeout");
+  assert_usage (vm_spec_set_timeout (&spec, "3601", "--boot-timeout", error), "--boot-timeout");
+  vm_spec_clear (&spec);
+}
+
+static void
+test_name (void)
+{
+  VmSpec spec = {0};
+  g_autofree char *longest = g_strnfill (63, 'a'), *longer = g_strnfill (64, 'a');
+
+  assert_good (vm_spec_set_name (&spec, "a.B_c-9", "--name", error));
+  assert_good (vm_spec_set_name (&spec, longest, "--name", error));
+  for (const char *const *bad =
+           (const char *const[]){"", "-a", ".a", "..", "a/b", "a b", "a\n", "\xc3\xa4", NULL};
+       *bad != NULL; bad++)
+    assert_usage (vm_spec_set_name (&spec, *bad, "--name", error), "--name");
+  assert_usage (vm_spec_set_name (&spec, longer, "--name", error), "--name");
+  g_assert_cmpstr (spec.name, ==, longest);
+  vm_spec_clear (&spec);
+}
+
+static void
+test_env (void)
+{
+  for (const char *const *good = (const char *const[]){"A=", "A", "_a1=x=y\n", "LC_ALL=\xc3\xa4", NULL};
+       *good != NULL; good++)
+    assert_good (vm_spec_check_env (*good, "--env", error));
+  for (const char *const *bad =
+           (const char *const[]){"", "=x", "1A=x", "A-B=x", "A B", "A=\xff", "\xff=1", "A\n=1", NULL};
+       *bad != NULL; bad++)
+    assert_usage (vm_spec_check_env (*bad, "--env", error), "--env");
+}
+
+int
+main (int argc, char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+  g_test_add_func ("/vmctl/spec/memory", test_memory);
+  g_test_add_func ("/vmctl/spec/cpus", test_cpus);
+  g_test_add_func ("/vmctl/spec/disk", test_disk);
+  g_test_add_func ("/vmctl/spec/words", test_words);
+  g_test_add_func ("/vmctl/spec/name", test_name);
+  g_test_add_func ("/vmctl/spec/env", test_env);
+  return g_test_run ();
+}
