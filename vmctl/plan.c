@@ -188,6 +188,7 @@ set_driver (VmPlan *plan, const VmSpec *spec, const VmHost *host, GError **error
   if (!g_str_equal (driver, "null"))
     return vm_error (error, VM_ERROR_USAGE, "--driver: '%s' is not a driver; write 'auto' or 'qemu'", driver);
   plan->isolation = VM_ISOLATION_NONE;
+  plan->keeper = g_strdup (host->keeper);
   plan->disk = vm_spec_disk_size (spec);
   return TRUE;
 }

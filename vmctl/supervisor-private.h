@@ -39,6 +39,8 @@ typedef struct {
   int keeper_fd;    /* owned; connected SOCK_SEQPACKET */
   int keeper_pidfd; /* owned */
   int vmm_stderr;   /* owned; what the keeper and its children say */
+  int signal_fd;    /* owned */
+  guint signal_tag;
   guint keeper_tag, pidfd_tag, stderr_tag, lifeline_tag;
   GString *last_words; /* the end of that, for the reason */
 

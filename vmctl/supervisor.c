@@ -21,6 +21,7 @@
 #include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -214,7 +215,10 @@ open_state (VmSupervisor *sup, GError **error)
       sup->log != NULL ? vm_log_open (sup->state_fd, "console.log", VM_LOG_LIMIT, error) : NULL;
   sup->output_log =
       sup->console_log != NULL ? vm_log_open (sup->state_fd, "output.log", VM_LOG_LIMIT, error) : NULL;
-  return sup->output_log != NULL;
+  if (sup->output_log == NULL)
+    return FALSE;
+  vm_supervisor_make_sessions (sup);
+  return TRUE;
 }
 
 /* The directory appears under its name only with its lock held and its record written: a sweep never sees it
@@ -269,11 +273,29 @@ keep_plan (VmSupervisor *sup, GError **error)
 }
 
 static gboolean
-on_term (gpointer data)
+got_signal (int fd, GIOCondition condition, gpointer data)
 {
-  vm_supervisor_stop (data, VM_REASON_STOPPED, "the supervisor was asked to end by a signal",
-                      VM_STOP_POWERDOWN, VM_STOP_POWERDOWN_MS);
+  struct signalfd_siginfo info;
+
+  if (read (fd, &info, sizeof info) == sizeof info)
+    vm_supervisor_stop (data, VM_REASON_STOPPED, "the supervisor was asked to end by a signal",
+                        VM_STOP_POWERDOWN, VM_STOP_POWERDOWN_MS);
   return G_SOURCE_CONTINUE;
+}
+
+/* A signalfd and not g_unix_signal_add, which starts a thread: this process forks, and should be small. */
+static void
+watch_signals (VmSupervisor *sup)
+{
+  sigset_t set;
+
+  sigemptyset (&set);
+  sigaddset (&set, SIGTERM);
+  sigaddset (&set, SIGINT);
+  (void)sigprocmask (SIG_BLOCK, &set, NULL);
+  sup->signal_fd = signalfd (-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+  if (sup->signal_fd >= 0)
+    sup->signal_tag = g_unix_fd_add (sup->signal_fd, G_IO_IN, got_signal, sup);
 }
 
 static void
@@ -342,10 +364,10 @@ start_over (VmSupervisor *sup, VmSuperviseOptions *options, GError **error)
 static void
 clear_supervisor (VmSupervisor *sup)
 {
-  guint *tags[] = {&sup->keeper_tag, &sup->pidfd_tag,  &sup->stderr_tag, &sup->lifeline_tag,
-                   &sup->boot_timer, &sup->stop_timer, &sup->lost_timer};
-  int *fds[] = {&sup->keeper_fd,  &sup->keeper_pidfd, &sup->vmm_stderr, &sup->lifeline,
-                &sup->runtime_fd, &sup->state_fd,     &sup->lock_fd};
+  guint *tags[] = {&sup->signal_tag,   &sup->keeper_tag, &sup->pidfd_tag,  &sup->stderr_tag,
+                   &sup->lifeline_tag, &sup->boot_timer, &sup->stop_timer, &sup->lost_timer};
+  int *fds[] = {&sup->signal_fd, &sup->keeper_fd,  &sup->keeper_pidfd, &sup->vmm_stderr,
+                &sup->lifeline,  &sup->runtime_fd, &sup->state_fd,     &sup->lock_fd};
 
   for (guint i = 0; i < G_N_ELEMENTS (tags); i++)
     if (*tags[i] != 0)
@@ -399,6 +421,7 @@ vm_supervise (const VmDirs *dirs, VmSuperviseOptions *options, GError **error)
                       .keeper_fd = -1,
                       .keeper_pidfd = -1,
                       .vmm_stderr = -1,
+                      .signal_fd = -1,
                       .lifeline = -1,
                       .powerdown_ms = VM_STOP_POWERDOWN_MS};
   GError *why = NULL;
@@ -407,8 +430,7 @@ vm_supervise (const VmDirs *dirs, VmSuperviseOptions *options, GError **error)
   harden ();
   sup.loop = g_main_loop_new (NULL, FALSE);
   sup.last_words = g_string_new (NULL);
-  g_unix_signal_add (SIGTERM, on_term, &sup);
-  g_unix_signal_add (SIGINT, on_term, &sup);
+  watch_signals (&sup);
   ok = options->adopt_id != NULL ? start_over (&sup, options, &why) : start_fresh (&sup, options, &why);
   if (!ok)
     fail_start (&sup, why);
