@@ -1,17 +1,36 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The scratch disk: a qcow2 overlay made by mktemp on a cached, empty, formatted base, one base a size. */
+/* The scratch disk: a qcow2 overlay made by mktemp on a cached, empty, formatted base, one base a size.
+ *
+ * The driver passes both descriptors as fd sets (they work under -sandbox, without /proc, in a jail, and for
+ * the unlinked overlay) and names no path; checked with QEMU 7.2:
+ *
+ *   -add-fd fd=BASE,set=1 -add-fd fd=OVERLAY,set=2
+ *   -blockdev {"driver":"file","node-name":"scratch-base-file","filename":"/dev/fdset/1","read-only":true,
+ *              "auto-read-only":false,"cache":{"direct":false,"no-flush":true}}
+ *   -blockdev {"driver":"qcow2","node-name":"scratch-base","read-only":true,"auto-read-only":false,
+ *              "file":"scratch-base-file","backing":null}
+ *   -blockdev {"driver":"file","node-name":"scratch-file","filename":"/dev/fdset/2","discard":"unmap",
+ *              "cache":{"direct":false,"no-flush":true}}
+ *   -blockdev {"driver":"qcow2","node-name":"scratch","file":"scratch-file","backing":"scratch-base",
+ *              "discard":"unmap","detect-zeroes":"unmap","cache":{"direct":false,"no-flush":true}}
+ *   -device {"driver":"virtio-blk-pci","drive":"scratch","serial":"vmctl-scratch"}
+ *
+ * no-flush: nothing here outlives the sandbox, so nothing needs to reach the disk. */
 #pragma once
 
 #include <glib.h>
 
 #include "images/boot.h"
 
-/* `cache_dir`/disks/ext4-SIZE.qcow2, whether or not it exists. (transfer full) */
+/* `cache_dir`/disks/ext4-SIZE.qcow2, whether or not it exists; SIZE is `bytes` rounded up to whole MiB.
+ * (transfer full) */
 char *image_scratch_base (const char *cache_dir, guint64 bytes);
 
 /* Makes the base if it is missing: mke2fs on a sparse file, then qemu-img convert to qcow2. One builds
  * (flock), others wait; nothing half is left. `overlay template` beside it (ext4-SIZE.overlay) is an empty
- * qcow2 with the base's size, made by qemu-img once and copied for each sandbox. */
+ * qcow2 with the base's size, made by qemu-img once and copied for each sandbox. `bytes`: 16 MiB to 15 TiB,
+ * else VM_ERROR_USAGE. VM_ERROR_HOST if mke2fs (also looked for in the sbin directories) or qemu-img is
+ * missing. */
 gboolean image_scratch_build (const char *cache_dir, guint64 bytes, ImageProgress progress, gpointer data,
                               GError **error);
 gboolean image_scratch_ready (const char *base);

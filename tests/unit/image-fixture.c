@@ -16,7 +16,7 @@ fixture_init (Fixture *fixture, gconstpointer unused)
 {
   GError *error = NULL;
 
-  fixture->dir = g_dir_make_tmp ("vmctl-test-XXXXXX", &error);
+  fixture->dir = g_dir_make_tmp ("vmctl-image-test-XXXXXX", &error);
   g_assert_no_error (error);
 }
 
