@@ -64,7 +64,8 @@ typedef enum {
   FRAME_OPEN, /* payload: fields; `stream` 1: more OPEN frames of this channel follow; 0: this is the last */
   FRAME_STARTED, /* u32 pid inside */
   FRAME_DATA,    /* `stream` says which; 1 to FRAME_PAYLOAD_MAX bytes */
-  FRAME_EOF,     /* `stream` says which; no payload */
+  FRAME_EOF,     /* `stream` says which; no payload. From the host for stdout or stderr: nobody reads it any more,
+                    so the agent closes its end and the command gets SIGPIPE or EPIPE at its next write */
   FRAME_CREDIT,  /* `stream` says which; u32 bytes given back, not 0 */
   FRAME_SIGNAL,  /* u32 signal number (Linux x86-64 numbering), to the session's foreground process group */
   FRAME_RESIZE,  /* u16 rows, u16 columns; clamped to 1..4096 */

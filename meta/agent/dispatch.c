@@ -192,7 +192,11 @@ handle_session (Agent *agent, const FrameHeader *header, const uint8_t *data)
   case FRAME_DATA:
     return session ? session_data (agent, session, data, n) : 0;
   case FRAME_EOF:
-    return n != 0 ? -EPROTO : session ? session_eof (agent, session) : 0;
+    if (n != 0)
+      return -EPROTO;
+    if (session && header->stream != FRAME_STDIN)
+      stream_out_unread (agent, session, header->stream - FRAME_STDOUT);
+    return session && header->stream == FRAME_STDIN ? session_eof (agent, session) : 0;
   case FRAME_CREDIT:
     if (n != 4)
       return -EPROTO;
@@ -225,6 +229,8 @@ stream_fits (const FrameHeader *header)
 {
   if (header->type == FRAME_CREDIT)
     return header->stream != FRAME_STDIN;
+  if (header->type == FRAME_EOF)
+    return true;
   if (header->type == FRAME_OPEN)
     return header->stream <= 1;
   return header->stream == 0; /* FRAME_STDIN too */

@@ -39,6 +39,7 @@ typedef struct {
   uint32_t credit; /* how much we may still send */
   size_t drain;    /* was in the pipe when the command ended and is not read yet */
   bool eof;        /* EOF was sent, or there never was such a stream */
+  int64_t asleep;  /* ms; a terminal that nobody has open now: not looked at until then */
 } StreamOut;
 
 typedef struct {
@@ -96,4 +97,6 @@ void stream_in_close (struct Agent *agent, Session *session);
 void stream_out_pump (struct Agent *agent, Session *session, unsigned index);
 bool stream_out_wanted (const struct Agent *agent, const Session *session, const StreamOut *out);
 void stream_out_end (struct Agent *agent, Session *session, unsigned index);
+/* The host has nobody to read it: the pipe is closed, so that the command gets SIGPIPE. */
+void stream_out_unread (struct Agent *agent, Session *session, unsigned index);
 size_t stream_out_pending (const StreamOut *out); /* bytes in the pipe */

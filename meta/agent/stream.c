@@ -18,7 +18,8 @@
 enum {
   CREDIT_STEP = FRAME_WINDOW / 4, /* credit is given back in pieces no smaller, while there is more */
   PUMP_MAX = 262144,              /* bytes of one stream in one turn */
-  STALE_MAX = 16 * FRAME_WINDOW,  /* unread input of hosts that came and went */
+  TTY_RETRY_MS = 100,
+  STALE_MAX = 16 * FRAME_WINDOW, /* unread input of hosts that came and went */
 };
 
 static size_t
@@ -180,7 +181,7 @@ stream_out_pending (const StreamOut *out)
 bool
 stream_out_wanted (const Agent *agent, const Session *session, const StreamOut *out)
 {
-  if (out->fd < 0)
+  if (out->fd < 0 || (out->asleep && out->asleep > now_ms ()))
     return false;
   return session->closed || (out->credit > 0 && link_has_room (&agent->link));
 }
@@ -195,6 +196,15 @@ stream_out_end (Agent *agent, Session *session, unsigned index)
   if (!out->eof && !session->closed)
     link_send (&agent->link, FRAME_EOF, session->channel, (uint8_t)(FRAME_STDOUT + index), NULL, 0);
   out->eof = true;
+}
+
+/* Nobody will read this any more: the command's next write fails, as in a pipe on the host. A terminal cannot be
+ * closed for one direction; its output goes on, and the host throws it away. */
+void
+stream_out_unread (Agent *agent, Session *session, unsigned index)
+{
+  if (!session->tty && session->out[index].fd >= 0)
+    stream_out_end (agent, session, index);
 }
 
 /* The client of this session has gone; the command must not notice by standing still. */
@@ -242,10 +252,17 @@ stream_out_pump (Agent *agent, Session *session, unsigned index)
       continue;
     if (n < 0 && errno == EAGAIN)
       return;
-    if (n <= 0) { /* a terminal ends with EIO */
+    /* Nobody has the terminal open: at its end, or just now. To close it would be to hang up, and many
+     * programs close their descriptors just before they end. */
+    if (n <= 0 && session->tty && !session->ended) {
+      out->asleep = now_ms () + TTY_RETRY_MS;
+      return;
+    }
+    if (n <= 0) {
       stream_out_end (agent, session, index);
       return;
     }
+    out->asleep = 0;
     session->quiet_since = now_ms ();
     out->drain -= out->drain < (size_t)n ? out->drain : (size_t)n;
     budget -= budget < (size_t)n ? budget : (size_t)n;
