@@ -1,0 +1,226 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Measures vmctl against named baselines, in one run, interleaved, medians. Never a test: it asserts nothing.
+
+    bench.py [--n 10] [--only cold,exec,stream,rest,list,plan] [--json]
+
+Baselines: floor.sh (cold start by hand), ssh into the same guest (exec), a raw virtio-serial port of the same guest (stream)."""
+import argparse, glob, json, os, shutil, socket, subprocess, sys, tempfile, threading, time
+
+import lib
+
+MEGABYTES = 100
+
+
+class Bench:
+    def __init__(self, n):
+        self.n, self.rows = n, []
+        self.dir = tempfile.mkdtemp(prefix="vmctl-bench-")
+        self.project = os.path.join(self.dir, "project")
+        os.mkdir(self.project)
+        runtime = os.path.join(self.dir, "run")
+        os.mkdir(runtime, 0o700)
+        self.env = dict(os.environ, XDG_RUNTIME_DIR=runtime, XDG_STATE_HOME=os.path.join(self.dir, "state"),
+                        XDG_CACHE_HOME=os.environ.get("BENCH_CACHE", os.path.join(self.dir, "cache")))
+        self.runtime = runtime
+
+    def vmctl(self, *args, **kw):
+        return subprocess.run([lib.VMCTL, *args], env=self.env, check=True, **kw)
+
+    def row(self, name, value, unit, baseline=None, base_value=None, target=None):
+        self.rows.append(dict(name=name, value=value, unit=unit, baseline=baseline, base_value=base_value,
+                              ratio=value / base_value if base_value else None, target=target))
+
+    def plan(self):
+        out = subprocess.run([lib.VMCTL, "plan", "--json", self.project, "--", "true"], env=self.env, check=True,
+                             stdout=subprocess.PIPE).stdout
+        return json.loads(out)["plan"]
+
+    # cold start
+
+    def floor_initramfs(self, plan):
+        init = os.path.join(self.dir, "floor-init")
+        subprocess.run(["cc", "-O2", "-static", "-D_GNU_SOURCE", "-o", init,
+                        os.path.join(lib.ROOT, "tests/bench/floor-init.c")], check=True)
+        target = os.path.join(self.dir, "floor.cpio")
+        lib.newc_replace(plan["initramfs"], target, "init", open(init, "rb").read())
+        return target
+
+    def floor_root(self):
+        """The same small tree that vmctl exports: /usr and the links into it, and mount points."""
+        root = os.path.join(self.dir, "floor-root")
+        os.makedirs(root)
+        for name in ("proc", "dev", "tmp", "usr"):
+            os.mkdir(os.path.join(root, name))
+        for link in ("bin", "lib", "lib64", "sbin"):
+            os.symlink("usr/" + link, os.path.join(root, link))
+        subprocess.run(["mount", "--bind", "/usr", os.path.join(root, "usr")], check=True)
+        return root
+
+    def cold(self):
+        self.vmctl("up", "-q", self.project, "--", "true")
+        plan = self.plan()
+        root = self.floor_root()
+        floor = [os.path.join(lib.ROOT, "tests/bench/floor.sh"), plan["vmlinux"], self.floor_initramfs(plan),
+                 plan["disk-base"], self.project, str(plan["memory"] >> 20), str(plan["cpus"]), root]
+
+        def run_floor():
+            out = subprocess.run(floor, check=True, stdout=subprocess.PIPE).stdout
+            if b"floor: status 0" not in out:
+                raise RuntimeError(out)
+        try:
+            t = lib.interleaved(self.n, {"floor": run_floor,
+                                         "up": lambda: self.vmctl("up", "-q", self.project, "--", "true")})
+        finally:
+            subprocess.run(["umount", os.path.join(root, "usr")], check=True)
+        self.row("cold `vmctl up P -- true`", lib.median(t["up"]), "s", "floor.sh", lib.median(t["floor"]), "<= 1.15")
+
+    # a running guest
+
+    def start(self):
+        out = self.vmctl("up", "-q", "-d", self.project, "--", "sleep", "1000000", stdout=subprocess.PIPE).stdout
+        self.id = out.decode().strip()
+        while subprocess.run([lib.VMCTL, "exec", self.id, "--", "true"], env=self.env,
+                             stderr=subprocess.DEVNULL).returncode != 0:
+            time.sleep(0.1)
+        self.control = lib.Control(os.path.join(self.runtime, "vmctl", self.id, "control.sock"))
+
+    def exec(self):
+        key = os.path.join(self.dir, "key")
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
+        shutil.copy(key + ".pub", os.path.join(self.project, "key.pub"))
+        self.guest_root("mkdir -p /run/sshd /root/.ssh; cp key.pub /root/.ssh/authorized_keys;"
+                        "chmod 700 /root/.ssh; chmod 600 /root/.ssh/authorized_keys; chown -R 0:0 /root/.ssh;"
+                        "mkdir -p /etc/ssh; ssh-keygen -q -t ed25519 -N '' -f /etc/ssh/hk;"
+                        "printf 'sshd:x:105:65534::/run/sshd:/usr/sbin/nologin\\n' >> /etc/passwd;"
+                        "/usr/sbin/sshd -h /etc/ssh/hk -o UsePAM=no -o StrictModes=no -o PermitRootLogin=yes"
+                        " -o PidFile=none -o UseDNS=no </dev/null >/dev/null 2>&1")
+        port = free_port()
+        self.control.call("human-monitor-command", **{"command-line": f"hostfwd_add net tcp:127.0.0.1:{port}-:22"})
+        ssh = ["ssh", "-i", key, "-p", str(port), "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null",
+               "-o", "LogLevel=ERROR", "-F", "none", "root@127.0.0.1", "true"]
+        wait_for(lambda: subprocess.run(ssh, stderr=subprocess.DEVNULL).returncode == 0, 120)
+        t = lib.interleaved(self.n, {"ssh": lambda: subprocess.run(ssh, check=True),
+                                     "exec": lambda: self.vmctl("exec", self.id, "--", "true")})
+        self.row("`vmctl exec S -- true`", lib.median(t["exec"]), "s", "ssh, same guest", lib.median(t["ssh"]), "<= 0.2")
+
+    def guest_root(self, script):
+        self.vmctl("exec", "--root", self.id, "--", "sh", "-c", script)
+
+    def stream(self):
+        ours, theirs = socket.socketpair()
+        self.control.call("getfd", fds=[theirs.fileno()], fdname="raw")
+        self.control.call("chardev-add", id="raw", backend={
+            "type": "socket", "data": {"addr": {"type": "fd", "data": {"str": "raw"}}, "server": False}})
+        self.control.call("device_add", driver="virtserialport", id="rawport", bus="serial.0", nr=2, chardev="raw",
+                          name="raw")
+        theirs.close()
+        count = MEGABYTES << 20
+        self.guest_root("until [ -e /dev/vport*p2 ]; do :; done; chmod 666 /dev/vport*p2")
+        script = f"head -c {count} /dev/zero"
+
+        def raw():
+            writer = threading.Thread(target=lambda: self.vmctl(
+                "exec", self.id, "--", "sh", "-c", script + " | dd bs=32k iflag=fullblock of=/dev/vport1p2 2>/dev/null ||"
+                " " + script + " > $(ls /dev/vport*p2)"))
+            writer.start()
+            got = 0
+            while got < count:
+                got += len(ours.recv(1 << 20))
+            writer.join()
+
+        def framed():
+            self.vmctl("exec", self.id, "--", "sh", "-c", script, stdout=subprocess.DEVNULL)
+        t = lib.interleaved(max(3, self.n // 2), {"raw port": raw, "exec": framed})
+        self.row(f"{MEGABYTES} MB of stdout through exec", MEGABYTES / lib.median(t["exec"]), "MB/s",
+                 "raw virtio-serial port", MEGABYTES / lib.median(t["raw port"]), ">= 0.5")
+
+    def rest(self):
+        record = json.load(open(os.path.join(self.runtime, "vmctl", self.id, "record.json")))
+        pid = record["supervisor"]["pid"]
+        before = lib.wakeups(pid)
+        time.sleep(10)
+        self.row("supervisor at rest", lib.pss_kib(pid) / 1024, "MiB PSS", target="<= 8")
+        self.row("its wake-ups in 10 s", lib.wakeups(pid) - before, "", target="0")
+
+    def stop(self):
+        self.vmctl("stop", self.id, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    # without a guest
+
+    def list(self):
+        state = tempfile.mkdtemp(dir=self.dir)
+        sandboxes = os.path.join(state, "vmctl/sandboxes")
+        os.makedirs(sandboxes, 0o700)
+        self.vmctl("up", "-q", "--driver", "null", self.project, "--", "true")
+        source = sorted(glob.glob(os.path.join(self.env["XDG_STATE_HOME"], "vmctl/sandboxes/*/record.json")))[0]
+        for i in range(50):
+            record = json.load(open(source))
+            record["id"] = f"bench{i:03d}"
+            path = os.path.join(sandboxes, record["id"])
+            os.mkdir(path, 0o700)
+            json.dump(record, open(os.path.join(path, "record.json"), "w"))
+        env = dict(self.env, XDG_STATE_HOME=state)
+        times = [lib.cpu_of([lib.VMCTL, "list", "--all"], env=env) for _ in range(self.n)]
+        self.row("`vmctl list --all`, 50 recorded", lib.median(times) * 1000, "ms CPU", target="<= 10")
+
+    def plan_cost(self):
+        empty = [lib.cpu_of([lib.VMCTL, "version"], env=self.env) for _ in range(self.n)]
+        times = [lib.cpu_of([lib.VMCTL, "plan", self.project, "--", "true"], env=self.env) for _ in range(self.n)]
+        self.row("`vmctl plan` (with process start)", lib.median(times) * 1000, "ms CPU", "vmctl version",
+                 lib.median(empty) * 1000, "< 5 ms more")
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def wait_for(check, seconds):
+    end = time.monotonic() + seconds
+    while not check():
+        if time.monotonic() > end:
+            raise RuntimeError("timed out")
+        time.sleep(0.2)
+
+
+def table(rows):
+    print("| what | measured | baseline | ratio | target |\n| --- | --- | --- | --- | --- |")
+    for r in rows:
+        base = f"{r['baseline']}: {r['base_value']:.3f}" if r["baseline"] else ""
+        ratio = f"{r['ratio']:.3f}" if r["ratio"] else ""
+        print(f"| {r['name']} | {r['value']:.3f} {r['unit']} | {base} | {ratio} | {r['target'] or ''} |")
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__)
+    p.add_argument("--n", type=int, default=10)
+    p.add_argument("--only", default="cold,exec,stream,rest,list,plan")
+    p.add_argument("--json", action="store_true")
+    a = p.parse_args()
+    only, b = a.only.split(","), Bench(a.n)
+    try:
+        if "cold" in only:
+            b.cold()
+        if {"exec", "stream", "rest"} & set(only):
+            b.start()
+            try:
+                for name in ("rest", "exec", "stream"):
+                    if name in only:
+                        getattr(b, name)()
+            finally:
+                b.stop()
+        if "list" in only:
+            b.list()
+        if "plan" in only:
+            b.plan_cost()
+    finally:
+        shutil.rmtree(b.dir, ignore_errors=True)
+    if a.json:
+        print(json.dumps(b.rows, indent=2))
+    else:
+        table(b.rows)
+
+
+main()
