@@ -12,6 +12,7 @@
 #include "vmctl/base/error.h"
 #include "vmctl/base/file.h"
 #include "vmctl/base/json.h"
+#include "vmctl/etc.h"
 #include "vmctl/host.h"
 #include "vmctl/path.h"
 
@@ -259,6 +260,12 @@ test_worktree_common (Fixture *f, gconstpointer data)
   assert_no_git_dir (f);
   put (f, "main/.git/worktrees/wt/commondir", "/\n");
   assert_no_git_dir (f);
+  /* A whole repository, but not the one that the worktree is in. */
+  put (f, "secret/HEAD", "");
+  make_dir (f, "secret/objects");
+  make_dir (f, "secret/refs");
+  put (f, "main/.git/worktrees/wt/commondir", "../../../../secret\n");
+  assert_no_git_dir (f);
 }
 
 static void
@@ -346,6 +353,33 @@ test_worktree_real (Fixture *f, gconstpointer data)
 }
 
 /* The whole host. */
+
+static void
+test_etc_rules (Fixture *f, gconstpointer data)
+{
+  static const char *const never[] = {"/etc/shadow",
+                                      "/etc/ssl",
+                                      "/etc/ssl/private",
+                                      "/etc/ssl/private/x",
+                                      "/etc/pki",
+                                      "/etc/pki/tls",
+                                      "/etc/ssh",
+                                      "/etc/java-17/../shadow",
+                                      "/etc/fontsx",
+                                      "/etc/nix",
+                                      "/etc/nix/netrc",
+                                      "/usr/etc/fonts",
+                                      "/etc/pki/tls/private",
+                                      "/etc/sudoers",
+                                      "/etc/machine-id",
+                                      "/etc"};
+
+  for (gsize i = 0; i < G_N_ELEMENTS (never); i++)
+    g_assert_null (vm_etc_rule_find (never[i]));
+  g_assert_cmpstr (vm_etc_rule_find ("/etc/fonts")->grant, ==, "fonts");
+  g_assert_null (vm_etc_rule_find ("/etc/java-17-openjdk")->grant);
+  g_assert_nonnull (vm_etc_rule_find ("/etc/python3.11"));
+}
 
 static void
 test_gather (Fixture *f, gconstpointer data)
@@ -466,6 +500,7 @@ main (int argc, char **argv)
   ADD ("worktree-of-no-repository", test_worktree_not_git);
   ADD ("git-file-lies", test_git_file_lies);
   ADD ("worktree-of-real-git", test_worktree_real);
+  ADD ("etc-allow-list", test_etc_rules);
   ADD ("gather", test_gather);
   ADD ("from-json-refuses", test_from_json_refuses);
   ADD ("become-user", test_become_user);
