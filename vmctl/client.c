@@ -8,7 +8,8 @@
 #include "vmctl/base/json.h"
 #include "vmctl/store.h"
 
-enum { CALL_TIMEOUT_MS = 60000, STREAM_BUFFER = 1 << 20 };
+/* A command that comes while the sandbox starts waits for it: the supervisor's own deadline ends that. */
+enum { CALL_TIMEOUT_MS = 60000, STREAM_TIMEOUT_MS = 0, STREAM_BUFFER = 1 << 20 };
 
 static void
 got_event (QmpClient *qmp, const char *name, json_object *event_data, json_object *message, gpointer data)
@@ -89,7 +90,7 @@ vm_client_call_stream (VmClient *client, const char *command, json_object *take_
   mine = ends[0];
   theirs = ends[1];
   (void)setsockopt (mine, SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
-  reply = qmp_client_call (client->qmp, command, take_arguments, &theirs, 1, CALL_TIMEOUT_MS, error);
+  reply = qmp_client_call (client->qmp, command, take_arguments, &theirs, 1, STREAM_TIMEOUT_MS, error);
   if (reply == NULL)
     return -1;
   if (ret_reply != NULL)

@@ -53,8 +53,62 @@ query_sandbox (VmSupervisor *sup, json_object *arguments, QmpRequest *take_reque
   qmp_request_return (take_request, object);
 }
 
+/* `vmctl up -d` returns before the guest has booted: a command that comes early waits. */
+typedef struct {
+  json_object *arguments; /* owned, may be NULL */
+  QmpRequest *request;    /* owned */
+} Waiting;
+
+static void exec_now (VmSupervisor *sup, json_object *arguments, QmpRequest *take_request);
+
+void
+vm_control_agent_up (VmSupervisor *sup)
+{
+  g_autoptr (GArray) waiting = g_steal_pointer (&sup->waiting);
+
+  for (guint i = 0; waiting != NULL && i < waiting->len; i++) {
+    Waiting *w = &g_array_index (waiting, Waiting, i);
+
+    exec_now (sup, w->arguments, w->request);
+    json_object_put (w->arguments);
+  }
+}
+
+void
+vm_control_refuse_waiting (VmSupervisor *sup, const char *why)
+{
+  g_autoptr (GArray) waiting = g_steal_pointer (&sup->waiting);
+
+  for (guint i = 0; waiting != NULL && i < waiting->len; i++) {
+    Waiting *w = &g_array_index (waiting, Waiting, i);
+
+    qmp_request_error (w->request, "GenericError", "the sandbox ended while it was starting: %s", why);
+    json_object_put (w->arguments);
+  }
+}
+
 static void
 exec_command (VmSupervisor *sup, json_object *arguments, QmpRequest *take_request)
+{
+  Waiting w = {.request = take_request};
+
+  if (sup->agent_up || sup->record->state != VM_STATE_STARTING) {
+    exec_now (sup, arguments, take_request);
+    return;
+  }
+  if (sup->waiting == NULL)
+    sup->waiting = g_array_new (FALSE, FALSE, sizeof (Waiting));
+  if (sup->waiting->len >= FRAME_CHANNELS_MAX) {
+    qmp_request_error (take_request, "GenericError", "%u commands wait for the sandbox to start",
+                       sup->waiting->len);
+    return;
+  }
+  w.arguments = arguments != NULL ? json_object_get (arguments) : NULL;
+  g_array_append_val (sup->waiting, w);
+}
+
+static void
+exec_now (VmSupervisor *sup, json_object *arguments, QmpRequest *take_request)
 {
   g_auto (GStrv) argv = vm_json_dup_strv (vm_json_array (arguments, "argv"));
   g_auto (GStrv) env = vm_json_dup_strv (vm_json_array (arguments, "env"));
@@ -72,11 +126,6 @@ exec_command (VmSupervisor *sup, json_object *arguments, QmpRequest *take_reques
   if (argv[0] == NULL && !open.shell) {
     vm_fd_clear (&stream);
     qmp_request_error (take_request, "GenericError", "'argv' is missing or empty, and 'shell' is not true");
-    return;
-  }
-  if (!sup->agent_up && sup->record->state == VM_STATE_STARTING) {
-    vm_fd_clear (&stream);
-    qmp_request_error (take_request, "GenericError", "the sandbox is still starting");
     return;
   }
   session = vm_sessions_open (sup->sessions, &open, stream, &error);

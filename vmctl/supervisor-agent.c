@@ -57,6 +57,7 @@ agent_is_up (VmSupervisor *sup)
     vm_supervisor_step (sup, "up");
     vm_supervisor_set_state (sup, VM_STATE_RUNNING);
   }
+  vm_control_agent_up (sup);
 }
 
 static void
@@ -77,10 +78,10 @@ agent_hello (VmSupervisor *sup, const FrameHeader *header, const guint8 *payload
   if ((flags & FRAME_HELLO_UP) == 0) {
     vm_supervisor_step (sup, "setup");
     vm_link_send (sup->agent, FRAME_SETUP, FRAME_CHANNEL_CONTROL, FRAME_STDIN, NULL, 0);
-  } else {
-    agent_is_up (sup);
   }
   vm_sessions_set_agent (sup->sessions, sup->agent);
+  if ((flags & FRAME_HELLO_UP) != 0)
+    agent_is_up (sup);
 }
 
 static void

@@ -30,6 +30,7 @@ typedef struct {
   VmStartOptions start;
 
   QmpServer *control;   /* owned */
+  GArray *waiting;      /* owned; commands that wait for the agent; NULL: none */
   QmpClient *qmp;       /* owned; NULL: none, or lost */
   VmLink *agent;        /* owned; NULL: none */
   gboolean agent_up;    /* its fix-up is done */
@@ -76,6 +77,9 @@ void vm_supervisor_finish (VmSupervisor *sup, const char *how);
 
 /* control.c */
 gboolean vm_control_start (VmSupervisor *sup, GError **error);
+/* Runs the commands that came before the agent was up, or tells them that it never will be. */
+void vm_control_agent_up (VmSupervisor *sup);
+void vm_control_refuse_waiting (VmSupervisor *sup, const char *why);
 
 enum {
   VM_STOP_QUIT_MS = 5000,       /* QEMU's quit may take so long before it is killed */

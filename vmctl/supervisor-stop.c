@@ -241,8 +241,12 @@ vm_supervisor_finish (VmSupervisor *sup, const char *how)
   if (!vm_record_write (sup->record, sup->state_fd, TRUE, &error))
     vm_log_line (sup->log, "cannot write the last record: %s", error->message);
   vm_failpoint ("ended");
-  if (sup->control != NULL)
+  if (sup->control != NULL) {
+    g_autofree char *text = vm_record_reason_text (sup->record);
+
+    vm_control_refuse_waiting (sup, text);
     emit_ended (sup);
+  }
   if (sup->sessions != NULL)
     vm_sessions_close_all (sup->sessions);
   g_clear_pointer (&sup->console, vm_console_free);
