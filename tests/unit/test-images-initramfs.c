@@ -353,6 +353,8 @@ test_index (Fixture *f, gconstpointer unused)
     g_test_skip (error->message);
     return;
   }
+  g_free (h.cache); /* without what the first look at made-up files left */
+  h.cache = fixture_path (f, "other");
   locate (&h);
   vmlinux = g_strdup (h.vmlinux);
   path = g_build_filename (h.cache, "index", NULL);
@@ -361,10 +363,10 @@ test_index (Fixture *f, gconstpointer unused)
   g_assert_nonnull (digit);
   digit--; /* the last digit of the kernel's hash */
   *digit = *digit == '0' ? '1' : '0';
-  g_free (fixture_write (f, "cache/index", text->data, text->len));
+  g_free (fixture_write (f, "other/index", text->data, text->len));
   locate (&h);
   g_assert_cmpstr (h.vmlinux, !=, vmlinux);
-  g_free (fixture_write_text (f, "cache/index", "what\n\n1:2:3 4\n \xff"));
+  g_free (fixture_write_text (f, "other/index", "what\n\n1:2:3 4\n \xff"));
   locate (&h);
   g_assert_cmpstr (h.vmlinux, ==, vmlinux);
 }

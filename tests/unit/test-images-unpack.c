@@ -17,13 +17,13 @@ typedef struct {
 } Packer;
 
 static const Packer packers[] = {
-    {"gzip", {"gzip", "-9", "-n", "-c"}, FALSE},
-    {"xz", {"xz", "--check=crc32", "--x86", "--lzma2=dict=1MiB", "-c"}, TRUE},
-    {"zstd", {"zstd", "-q", "-19", "-c"}, TRUE},
+    {"gzip", {"gzip", "-1", "-n", "-c"}, FALSE},
+    {"xz", {"xz", "--check=crc32", "--x86", "--lzma2=preset=0,dict=1MiB", "-c"}, TRUE},
+    {"zstd", {"zstd", "-q", "-c"}, TRUE},
     {"lz4", {"lz4", "-l", "-c", "-q"}, TRUE},
-    {"lzo", {"lzop", "-9", "-c"}, TRUE},
-    {"bzip2", {"bzip2", "-9", "-c"}, TRUE},
-    {"lzma", {"xz", "--format=lzma", "-c"}, TRUE},
+    {"lzo", {"lzop", "-c"}, TRUE},
+    {"bzip2", {"bzip2", "-1", "-c"}, TRUE},
+    {"lzma", {"xz", "--format=lzma", "-0", "-c"}, TRUE},
 };
 
 static void
