@@ -23,7 +23,11 @@ typedef struct {
   GByteArray *open; /* owned; an OPEN that waits for the agent; NULL: sent */
   gboolean tty, ended;
   gsize in_flight[FRAME_STREAMS]; /* STDIN: from the client; others: from the agent, not yet credited back */
-  gsize replayed; /* bytes of the ring that the client has not credited yet: not the agent's */
+  gsize replayed;     /* bytes of the ring that the client has not credited yet: not the agent's */
+  gsize owed;         /* of in_flight[STDIN]: what an earlier client sent; its credit is nobody's */
+  GByteArray *input;  /* owned; from the client, waits until the agent is there and has room; NULL: nothing */
+  gboolean input_eof; /* and then comes its end */
+  guint16 rows, columns;           /* a size that waits for the agent; 0: none */
   GByteArray *held[FRAME_STREAMS]; /* owned; output that waits for the first client (foreground), or NULL */
   gboolean held_eof[FRAME_STREAMS];
   GByteArray *capture[FRAME_STREAMS]; /* owned; session without a client, or NULL */
@@ -47,8 +51,8 @@ session_free (gpointer data)
 
   vm_link_free (s->client);
   g_strfreev (s->argv);
-  if (s->open != NULL)
-    g_byte_array_unref (s->open);
+  g_clear_pointer (&s->open, g_byte_array_unref);
+  g_clear_pointer (&s->input, g_byte_array_unref);
   for (int i = 0; i < FRAME_STREAMS; i++) {
     g_clear_pointer (&s->held[i], g_byte_array_unref);
     g_clear_pointer (&s->capture[i], g_byte_array_unref);
@@ -155,6 +159,51 @@ send_open (VmSessions *sessions, Session *s)
   g_clear_pointer (&s->open, g_byte_array_unref);
 }
 
+/* Input. The window is the agent's: what an earlier client sent may still fill it, or there is no agent yet.
+ */
+
+static gboolean
+can_send (VmSessions *sessions, Session *s)
+{
+  return sessions->agent != NULL && s->open == NULL && !s->ended;
+}
+
+static void
+pump_input (VmSessions *sessions, Session *s)
+{
+  gsize n = 0;
+
+  if (!can_send (sessions, s))
+    return;
+  if (s->input != NULL) {
+    n = MIN (MIN (s->input->len, FRAME_PAYLOAD_MAX), FRAME_WINDOW - s->in_flight[FRAME_STDIN]);
+    for (; n > 0;
+         n = MIN (MIN (s->input->len, FRAME_PAYLOAD_MAX), FRAME_WINDOW - s->in_flight[FRAME_STDIN])) {
+      vm_link_send (sessions->agent, FRAME_DATA, s->channel, FRAME_STDIN, s->input->data, n);
+      s->in_flight[FRAME_STDIN] += n;
+      g_byte_array_remove_range (s->input, 0, (guint)n);
+    }
+    if (s->input->len > 0)
+      return;
+    g_clear_pointer (&s->input, g_byte_array_unref);
+  }
+  if (s->input_eof)
+    vm_link_send (sessions->agent, FRAME_EOF, s->channel, FRAME_STDIN, NULL, 0);
+  s->input_eof = FALSE;
+}
+
+/* What came before the agent did. */
+static void
+catch_up (VmSessions *sessions, Session *s)
+{
+  if (s->open != NULL)
+    send_open (sessions, s);
+  if (s->rows > 0)
+    vm_link_send_size (sessions->agent, s->channel, s->rows, s->columns);
+  s->rows = 0;
+  pump_input (sessions, s);
+}
+
 /* Output of the main command while nobody is attached, and what a new client sees first. */
 
 static void
@@ -250,6 +299,9 @@ static void
 let_go (VmSessions *sessions, Session *s)
 {
   g_clear_pointer (&s->client, vm_link_free);
+  g_clear_pointer (&s->input, g_byte_array_unref);
+  s->input_eof = FALSE;
+  s->owed = s->in_flight[FRAME_STDIN];
   s->replayed = 0;
   if (s->channel == FRAME_CHANNEL_MAIN) {
     /* What the client had not taken yet will not be credited by anybody else. */
@@ -303,14 +355,53 @@ client_credit (VmSessions *sessions, Session *s, const FrameHeader *header, cons
   return TRUE;
 }
 
+/* FALSE: it sends more than it was given room for. */
 static gboolean
 client_input (VmSessions *sessions, Session *s, const FrameHeader *header, const guint8 *payload)
 {
-  if (header->stream != FRAME_STDIN || s->in_flight[FRAME_STDIN] + header->length > FRAME_WINDOW)
+  gsize used = s->in_flight[FRAME_STDIN] - s->owed + (s->input != NULL ? s->input->len : 0);
+
+  if (header->stream != FRAME_STDIN || s->input_eof || used + header->length > FRAME_WINDOW)
     return FALSE;
-  s->in_flight[FRAME_STDIN] += header->length;
-  if (sessions->agent != NULL && !s->ended)
+  if (s->input == NULL && can_send (sessions, s) &&
+      s->in_flight[FRAME_STDIN] + header->length <= FRAME_WINDOW) {
+    s->in_flight[FRAME_STDIN] += header->length;
     vm_link_send (sessions->agent, FRAME_DATA, s->channel, FRAME_STDIN, payload, header->length);
+    return TRUE;
+  }
+  if (s->input == NULL)
+    s->input = g_byte_array_new ();
+  g_byte_array_append (s->input, payload, header->length);
+  pump_input (sessions, s);
+  return TRUE;
+}
+
+/* No more input; or nobody reads that output any more. */
+static gboolean
+client_eof (VmSessions *sessions, Session *s, const FrameHeader *header)
+{
+  if (header->length != 0)
+    return FALSE;
+  if (header->stream == FRAME_STDIN) {
+    s->input_eof = TRUE;
+    pump_input (sessions, s);
+  } else if (can_send (sessions, s)) {
+    vm_link_send (sessions->agent, FRAME_EOF, s->channel, header->stream, NULL, 0);
+  }
+  return TRUE;
+}
+
+static gboolean
+client_signal (VmSessions *sessions, Session *s, const FrameHeader *header, const guint8 *payload)
+{
+  if (header->length != 4)
+    return FALSE;
+  if (can_send (sessions, s)) {
+    vm_link_send (sessions->agent, header->type, s->channel, FRAME_STDIN, payload, header->length);
+  } else if (header->type == FRAME_RESIZE) {
+    s->rows = frame_get_u16 (payload);
+    s->columns = frame_get_u16 (payload + 2);
+  }
   return TRUE;
 }
 
@@ -320,19 +411,13 @@ client_frame_ok (VmSessions *sessions, Session *s, const FrameHeader *header, co
   switch ((FrameType)header->type) {
   case FRAME_DATA:
     return client_input (sessions, s, header, payload);
-  case FRAME_EOF: /* no more input; or nobody reads that output any more */
-    if (sessions->agent != NULL && !s->ended)
-      vm_link_send (sessions->agent, FRAME_EOF, s->channel, header->stream, NULL, 0);
-    return header->length == 0;
+  case FRAME_EOF:
+    return client_eof (sessions, s, header);
   case FRAME_CREDIT:
     return client_credit (sessions, s, header, payload);
   case FRAME_SIGNAL:
   case FRAME_RESIZE:
-    if (header->length != 4)
-      return FALSE;
-    if (sessions->agent != NULL && !s->ended)
-      vm_link_send (sessions->agent, header->type, s->channel, FRAME_STDIN, payload, header->length);
-    return TRUE;
+    return client_signal (sessions, s, header, payload);
   case FRAME_HELLO:
   case FRAME_SEED:
   case FRAME_CLOCK:
@@ -440,18 +525,18 @@ agent_stream (VmSessions *sessions, Session *s, const FrameHeader *header, const
 static void
 agent_credit (VmSessions *sessions, Session *s, const FrameHeader *header, const guint8 *payload)
 {
-  gsize n = header->length == 4 ? frame_get_u32 (payload) : 0;
+  gsize n = header->length == 4 ? frame_get_u32 (payload) : 0, old;
 
   if (n == 0 || header->stream != FRAME_STDIN || n > s->in_flight[FRAME_STDIN]) {
-    /* After a change of client the account begins anew; credit for the old one's bytes is late, not wrong. */
-    if (s->channel != FRAME_CHANNEL_MAIN || header->length != 4)
-      broken (sessions, "credit for what was not sent");
-    s->in_flight[FRAME_STDIN] = 0;
+    broken (sessions, "credit for what was not sent");
     return;
   }
   s->in_flight[FRAME_STDIN] -= n;
-  if (s->client != NULL)
-    vm_link_send (s->client, FRAME_CREDIT, CLIENT_CHANNEL, FRAME_STDIN, payload, header->length);
+  old = MIN (n, s->owed);
+  s->owed -= old;
+  if (s->client != NULL && n > old)
+    vm_link_send_u32 (s->client, FRAME_CREDIT, CLIENT_CHANNEL, FRAME_STDIN, (guint32)(n - old));
+  pump_input (sessions, s);
 }
 
 void
@@ -514,8 +599,7 @@ vm_sessions_set_agent (VmSessions *sessions, VmLink *agent)
   }
   g_hash_table_iter_init (&iter, sessions->table);
   while (g_hash_table_iter_next (&iter, NULL, &value))
-    if (((Session *)value)->open != NULL)
-      send_open (sessions, value);
+    catch_up (sessions, value);
 }
 
 void
@@ -604,7 +688,6 @@ vm_sessions_attach_main (VmSessions *sessions, int take_stream, gboolean steal, 
   if (s->client != NULL)
     let_go (sessions, s);
   s->client = link;
-  s->in_flight[FRAME_STDIN] = 0;
   replay (sessions, s);
   release_held (s);
   return TRUE;

@@ -34,7 +34,7 @@ typedef struct {
   int signal_fd;
   VmKeys keys;
   VmTty tty;
-  gboolean done, exited, stdin_ended, status_shown;
+  gboolean done, started, exited, stdin_ended, status_shown;
 } Terminal;
 
 static void read_stdin (Terminal *t);
@@ -114,6 +114,7 @@ got_frame (VmLink *link, const FrameHeader *header, const guint8 *payload, gpoin
   if (header->channel != CHANNEL)
     return;
   clear_status (t);
+  t->started = TRUE;
   if (header->type == FRAME_DATA && header->stream != FRAME_STDIN)
     vm_output_write (t->outputs[header->stream], payload, header->length);
   else if (header->type == FRAME_CREDIT && header->length == 4) {
@@ -154,6 +155,15 @@ key_waited (gpointer data)
   return G_SOURCE_REMOVE;
 }
 
+/* While the guest boots there is nobody to send a signal to: the wish to end is carried out here, by going
+ * away. */
+static void
+give_up (Terminal *t, int number)
+{
+  t->result->status = 128 + number;
+  finish (t, VM_TERMINAL_EXITED);
+}
+
 static void
 typed (Terminal *t, const guint8 *bytes, gsize length)
 {
@@ -192,8 +202,11 @@ stdin_ready (int fd, GIOCondition condition, gpointer data)
     t->stdin_ended = TRUE;
     return G_SOURCE_REMOVE;
   }
-  typed (t, block, (gsize)n);
-  if (t->window > 1)
+  if (t->tty.active && !t->started && t->options->status != NULL && memchr (block, 3, (gsize)n) != NULL)
+    give_up (t, SIGINT); /* Ctrl-C: a raw terminal makes no signal of it */
+  else
+    typed (t, block, (gsize)n);
+  if (t->window > 1 && !t->done)
     return G_SOURCE_CONTINUE;
   t->stdin_tag = 0;
   return G_SOURCE_REMOVE;
@@ -225,7 +238,10 @@ got_signal (Terminal *t, int number)
     detach (t);
     return;
   }
-  vm_link_send_u32 (t->link, FRAME_SIGNAL, CHANNEL, FRAME_STDIN, (guint32)number);
+  if (!t->started && number != SIGUSR1 && number != SIGUSR2)
+    give_up (t, number);
+  else
+    vm_link_send_u32 (t->link, FRAME_SIGNAL, CHANNEL, FRAME_STDIN, (guint32)number);
 }
 
 static gboolean
