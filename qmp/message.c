@@ -71,20 +71,17 @@ qmp_reader_free (QmpReader *reader)
   g_free (reader);
 }
 
-/* Cuts off what is done with. */
+/* Cuts off what is done with. All input has been scanned, so what is left is the beginning of one message,
+ * and it moves at most once. */
 static void
 compact (QmpReader *reader)
 {
-  gsize left = reader->bytes->len - reader->start;
-
-  if (left == 0 && reader->largest > KEEP_CAPACITY) {
+  if (reader->start == reader->bytes->len && reader->largest > KEEP_CAPACITY) {
     g_byte_array_unref (reader->bytes);
     reader->bytes = g_byte_array_new ();
     reader->largest = 0;
-  } else if (left <= reader->start) {
-    g_byte_array_remove_range (reader->bytes, 0, (guint)reader->start);
   } else {
-    return;
+    g_byte_array_remove_range (reader->bytes, 0, (guint)reader->start);
   }
   reader->at -= reader->start;
   reader->start = 0;

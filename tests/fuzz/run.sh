@@ -17,5 +17,5 @@ ninja -C "$build" "tests/fuzz-$target"
 corpus=$(mktemp -d)
 trap 'rm -rf "$corpus"' EXIT
 cp "$root/tests/fuzz/corpus/$target/"* "$corpus/"
-"$build/tests/fuzz-$target" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
+"$build/tests/fuzz-$target" -max_total_time="$seconds" -timeout=30 -rss_limit_mb=2048 -print_final_stats=1 \
   -artifact_prefix="$build/crash-$target-" "$corpus"

@@ -262,9 +262,10 @@ test_handshake_timeout (void)
   teardown (&s);
 
   setup (&s);
+  qmp_client_set_handshake_timeout (s.client, 300);
   shake (&s);
   qmp_client_set_handshake_timeout (s.client, 1);
-  command (&s, "a", 20); /* outlasts the other by far */
+  command (&s, "a", 400); /* outlasts both */
   while (s.log->len == 0)
     g_main_context_iteration (NULL, TRUE);
   logged (&s, "a error 7 alone\n");

@@ -148,7 +148,9 @@ test_refused (void)
     g_autofree char *input = g_strconcat (inputs[i], "\n{\"ok\":1}\n", NULL);
     g_autofree char *got = read_in_pieces (input, strlen (input), 1);
 
-    g_test_message ("%s", inputs[i]);
+    g_autofree char *shown = g_strescape (inputs[i], NULL);
+
+    g_test_message ("%s", shown);
     g_assert_true (g_str_has_prefix (got, "BAD\n"));
     g_assert_true (g_str_has_suffix (got, "\n{\"ok\":1}\n"));
     check (input, got);

@@ -168,6 +168,21 @@ test_broken_schema (void)
   refuse_schema ("[{\"meta-type\":\"command\"}]");
 }
 
+/* device_add is open, but not what lies inside it. */
+static void
+test_open (void)
+{
+  const char *text =
+      "[{\"name\":\"device_add\",\"meta-type\":\"command\",\"arg-type\":\"1\"},"
+      "{\"name\":\"1\",\"meta-type\":\"object\",\"members\":[{\"name\":\"in\",\"type\":\"2\"}]},"
+      "{\"name\":\"2\",\"meta-type\":\"object\",\"members\":[]}]";
+  g_autoptr (json_object) object = vm_json_parse (text, strlen (text), NULL);
+  g_autoptr (QmpSchema) schema = qmp_schema_new (object, NULL);
+
+  check (schema, "device_add", "{\"in\":{},\"x\":1}", 0, NULL);
+  check (schema, "device_add", "{\"in\":{\"x\":1}}", 0, "Parameter 'in.x' is unexpected");
+}
+
 int
 main (int argc, char **argv)
 {
@@ -176,6 +191,7 @@ main (int argc, char **argv)
   g_test_add_func ("/qmp/schema/argument", test_argument);
   g_test_add_func ("/qmp/schema/fits", test_fits);
   g_test_add_func ("/qmp/schema/does-not-fit", test_does_not_fit);
+  g_test_add_func ("/qmp/schema/open", test_open);
   g_test_add_func ("/qmp/schema/broken-schema", test_broken_schema);
   return g_test_run ();
 }

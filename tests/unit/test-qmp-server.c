@@ -186,8 +186,9 @@ static void
 ask (int fd, const char *command, const char *answer)
 {
   g_autofree char *expected = g_strconcat (answer, "\r\n", NULL);
+  g_autofree char *shown = g_strescape (command, NULL);
 
-  g_test_message ("%s", command);
+  g_test_message ("%s", shown);
   say (fd, command);
   heard (fd, expected);
 }
