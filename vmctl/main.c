@@ -55,7 +55,7 @@ run_verb (const VmVerb *verb, char **argv, GError **error)
   if (!vm_verb_parse (verb, argv, &options, &args, &command, &help, error))
     return -1;
   if (help) {
-    g_autofree char *text = vm_verb_help (verb);
+    g_autofree char *text = vm_verb_help_text (verb);
 
     fputs (text, stdout);
     status = 0;

@@ -69,16 +69,24 @@ vm_run_clear (VmRun *run)
 
 /* Never silently a weaker one: today there is one real driver, and the null driver must be named. */
 const VmDriver *
-vm_run_choose_driver (VmRun *run, GError **error)
+vm_run_find_driver (const VmRun *run, GError **error)
 {
   const char *name = run->spec.driver;
   const VmDriver *driver =
       name == NULL || g_str_equal (name, "auto") ? &vm_driver_qemu : vm_driver_find (name);
 
-  if (driver == NULL) {
+  if (driver == NULL)
     vm_error (error, VM_ERROR_USAGE, "--driver: there is no driver '%s'", name);
+  return driver;
+}
+
+const VmDriver *
+vm_run_choose_driver (VmRun *run, GError **error)
+{
+  const VmDriver *driver = vm_run_find_driver (run, error);
+
+  if (driver == NULL)
     return NULL;
-  }
   if (!driver->probe (&run->host, error)) {
     g_prefix_error (error, "the %s driver cannot work here: ", driver->name);
     return NULL;

@@ -111,6 +111,8 @@ gboolean vm_run_gather (VmContext *context, const VmRunOptions *options, const c
                         VmRun *ret, GError **error);
 void vm_run_clear (VmRun *run);
 
+/* The same without asking whether it can work here. */
+const VmDriver *vm_run_find_driver (const VmRun *run, GError **error);
 /* The driver of the spec: the named one, or for "auto" the strongest that can work here. An error says why
  * none can. */
 const VmDriver *vm_run_choose_driver (VmRun *run, GError **error);

@@ -378,8 +378,8 @@ vm_store_new_id (const VmDirs *dirs, char ret_id[9], GError **error)
   return TRUE;
 }
 
-static char *
-name_from_project (const char *project)
+char *
+vm_store_name_of_project (const char *project)
 {
   g_autofree char *base = g_path_get_basename (project);
   GString *name = g_string_new (NULL);
@@ -416,7 +416,7 @@ vm_store_new_name (const VmDirs *dirs, const char *wanted, const char *project, 
               "a sandbox named '%s' is running; choose another --name, or: vmctl stop %s", wanted, wanted);
     return NULL;
   }
-  base = name_from_project (project);
+  base = vm_store_name_of_project (project);
   name = g_strdup (base);
   for (guint i = 2; name_taken (records, name); i++) {
     g_free (name);

@@ -29,6 +29,7 @@ VmRecord *vm_store_find_project (const VmDirs *dirs, const char *project);
 /* A new id that no directory has, and a name that no running sandbox has: `wanted`, or made from the
  * project's base name ("app", "app-2"). */
 gboolean vm_store_new_id (const VmDirs *dirs, char ret_id[9], GError **error);
+char *vm_store_name_of_project (const char *project);
 char *vm_store_new_name (const VmDirs *dirs, const char *wanted, const char *project, GError **error);
 
 /* Removes an ended sandbox's record and logs. */

@@ -244,7 +244,7 @@ append_option (GString *out, const char *name, char letter, const char *arg, con
 }
 
 char *
-vm_verb_help (const VmVerb *verb)
+vm_verb_help_text (const VmVerb *verb)
 {
   GString *out = g_string_new (NULL);
 
@@ -260,7 +260,7 @@ vm_verb_help (const VmVerb *verb)
 }
 
 char *
-vm_verbs_help (void)
+vm_verbs_help_text (void)
 {
   GString *out =
       g_string_new ("Usage: vmctl VERB [OPTIONS] [ARGUMENTS] [-- COMMAND...]\n\n"

@@ -66,6 +66,6 @@ gboolean vm_verb_parse (const VmVerb *verb, char **argv, gpointer *ret_options, 
 void vm_verb_options_free (const VmVerb *verb, gpointer options);
 
 /* The text of `vmctl VERB --help`. (transfer full) */
-char *vm_verb_help (const VmVerb *verb);
+char *vm_verb_help_text (const VmVerb *verb);
 /* The text of `vmctl help`. (transfer full) */
-char *vm_verbs_help (void);
+char *vm_verbs_help_text (void);

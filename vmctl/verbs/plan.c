@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* vmctl plan: what `vmctl up` would do, to the last word of the command line, without doing it. */
+#include <stddef.h>
+#include <stdio.h>
+
+#include "vmctl/base/escape.h"
+#include "vmctl/base/json.h"
+#include "vmctl/runspec.h"
+#include "vmctl/show.h"
+#include "vmctl/store.h"
+#include "vmctl/verbs.h"
+
+#define PLAN_ID "planonly"
+
+typedef struct {
+  VmRunOptions run;
+  gboolean json;
+} PlanOptions;
+
+static const VmOption options[] = {
+    {"json", 0, VM_OPTION_FLAG, offsetof (PlanOptions, json), NULL, "print plan and command line as JSON",
+     NULL},
+    VM_RUN_OPTIONS (PlanOptions),
+    {NULL},
+};
+
+static void
+print_json (const VmPlan *plan, VmLaunch *launch, const GError *problem)
+{
+  json_object *object = json_object_new_object ();
+
+  vm_json_add (object, "plan", vm_plan_to_json (plan));
+  vm_json_add (object, "launch", vm_launch_to_json (launch));
+  if (problem != NULL)
+    vm_json_add_str (object, "problem", problem->message);
+  vm_show_json (object);
+}
+
+/* An option and its values on one line. */
+static void
+print_inner (GPtrArray *words)
+{
+  for (guint i = 0; i < words->len && g_ptr_array_index (words, i) != NULL; i++) {
+    const char *word = g_ptr_array_index (words, i);
+    g_autofree char *quoted = vm_escape_shell (word);
+
+    printf ("%s%s", i == 0 ? "  " : g_str_has_prefix (word, "--") ? "\n  " : " ", quoted);
+  }
+  printf ("\n");
+}
+
+static void
+print_text (const VmPlan *plan, VmLaunch *launch)
+{
+  g_autofree char *text = vm_plan_to_text (plan);
+  g_autofree char *argv = vm_argv_to_string (launch->argv, TRUE);
+
+  printf ("%s\nThe command line:\n%s\n", text, argv);
+  if (launch->inner == NULL)
+    return;
+  printf ("\nThe words that bwrap reads from its --args descriptor:\n");
+  print_inner (launch->inner);
+}
+
+static int
+show (const PlanOptions *o, VmRun *run, const VmDriver *driver, const char *name, GError **error)
+{
+  g_autoptr (VmPlan) plan = vm_plan_make (&run->spec, &run->profile, &run->host, PLAN_ID, name, error);
+  g_autoptr (GError) problem = NULL;
+  VmLaunch launch = {0};
+
+  if (plan == NULL || !driver->render (plan, &launch, error))
+    return -1;
+  if (!driver->probe (&run->host, &problem))
+    fprintf (stderr, "vmctl: warning: the %s driver cannot work here: %s\n", driver->name, problem->message);
+  if (o->json)
+    print_json (plan, &launch, problem);
+  else
+    print_text (plan, &launch);
+  vm_launch_clear (&launch);
+  return 0;
+}
+
+static int
+plan_run (VmContext *context, gpointer data, char **args, char **command, GError **error)
+{
+  const PlanOptions *o = data;
+  const VmDriver *driver;
+  g_autofree char *name = NULL;
+  VmRun run;
+  int status = -1;
+
+  if (!vm_run_gather (context, &o->run, args[0], command, &run, error))
+    return -1;
+  driver = vm_run_find_driver (&run, error);
+  name = run.spec.name != NULL ? g_strdup (run.spec.name) : vm_store_name_of_project (run.host.project.path);
+  if (driver != NULL)
+    status = show (o, &run, driver, name, error);
+  vm_run_clear (&run);
+  return status;
+}
+
+const VmVerb vm_verb_plan = {
+    .name = "plan",
+    .usage = "[OPTIONS] [PROJECT] [-- COMMAND...]",
+    .summary = "show what 'up' would do, without doing it",
+    .details =
+        "Takes the options of 'vmctl up'. Prints what is let in, from where and how, and the exact command\n"
+        "line. Nothing is started.",
+    .options = options,
+    .options_size = sizeof (PlanOptions),
+    .max_args = 1,
+    .flags = VM_VERB_TAKES_COMMAND,
+    .complete = "dir",
+    .run = plan_run,
+};
