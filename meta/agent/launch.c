@@ -11,6 +11,7 @@
 /* What execve() takes is limited by bytes. These are limits on our own time. */
 enum { ENV_MAX = 16384, ENV_FIELDS_MAX = 4096, ARGV_MAX = 262144 };
 
+#define ROOT_PATH ":/usr/local/sbin:/usr/sbin:/sbin"
 #define DEFAULT_PATH "/usr/local/bin:/usr/bin:/bin"
 
 static int
@@ -176,7 +177,8 @@ set_path (Launch *launch, const char *bin_dir)
   char *path = NULL;
   int r;
 
-  if (asprintf (&path, "%s%s%s", bin_dir ? bin_dir : "", bin_dir ? ":" : "", old ? old : DEFAULT_PATH) < 0)
+  if (asprintf (&path, "%s%s%s%s", bin_dir ? bin_dir : "", bin_dir ? ":" : "", old ? old : DEFAULT_PATH,
+                launch->root ? ROOT_PATH : "") < 0)
     return -ENOMEM;
   r = launch_set_env (launch, "PATH", path);
   free (path);

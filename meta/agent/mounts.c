@@ -132,7 +132,7 @@ tree_parent (const Tree *tree, const char *path, const char **ret_name)
   if (!name || name[1] == '\0' || dots (name + 1, strlen (name + 1)) ||
       (size_t)(name - path) >= sizeof parent - 1)
     return -EINVAL;
-  snprintf (parent, sizeof parent, "/%.*s", (int)(name - path), path);
+  snprintf (parent, sizeof parent, "%.*s", (int)(name > path ? name - path : 1), path);
   *ret_name = name + 1;
   return tree_make_dirs (tree, parent);
 }

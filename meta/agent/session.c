@@ -457,8 +457,10 @@ session_reaped (Agent *agent, Session *session, int status)
     session->value = (uint32_t)session->exec_error;
   }
   session->quiet_since = session->linger_since = now_ms ();
-  for (unsigned i = 0; i < 2; i++)
+  for (unsigned i = 0; i < 2; i++) {
+    session->out[i].asleep = 0;
     session->out[i].drain = stream_out_pending (&session->out[i]);
+  }
 }
 
 /* When the streams are held by others. */
@@ -478,7 +480,8 @@ streams_settled (Agent *agent, Session *session, int64_t now)
 int
 session_timeout (const Session *session, int timeout)
 {
-  if (session->state == SESSION_FREE || !session->ended)
+  if (session->state == SESSION_FREE ||
+      (!session->ended && (!session->out[0].asleep || session->out[0].fd < 0)))
     return timeout;
   return timeout < 0 || timeout > QUIET_MS / 4 ? QUIET_MS / 4 : timeout;
 }

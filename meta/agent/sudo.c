@@ -202,18 +202,32 @@ filter_env (void)
   }
 }
 
+static bool
+in_path (const char *path, const char *dir, size_t n)
+{
+  for (const char *at = path; at; at = strchr (at, ':')) {
+    at += *at == ':';
+    if (strncmp (at, dir, n) == 0 && (at[n] == ':' || at[n] == '\0'))
+      return true;
+  }
+  return false;
+}
+
 /* Root's directories first; behind them the caller's, where the host's own tools may be (~/.local/bin,
  * /run/current-system/sw/bin). */
 static void
 set_path (void)
 {
-  const char *old = getenv ("PATH");
-  char *path = NULL;
+  char path[16384] = SECURE_PATH;
+  size_t used = strlen (path);
 
-  if (asprintf (&path, "%s%s%s", SECURE_PATH, old && *old ? ":" : "", old ? old : "") < 0)
-    return;
+  for (const char *at = getenv ("PATH"); at && *at;) {
+    size_t n = strcspn (at, ":");
+    if (n > 0 && n < sizeof path - used - 2 && !in_path (path, at, n))
+      used += (size_t)snprintf (path + used, sizeof path - used, ":%.*s", (int)n, at);
+    at += n + (at[n] == ':');
+  }
   (void)setenv ("PATH", path, 1);
-  free (path);
 }
 
 static void
