@@ -63,7 +63,7 @@ image_scratch_ready (const char *base)
 }
 
 static char *
-find_mke2fs (void)
+find_mke2fs (GError **error)
 {
   /* Users' PATH seldom has the sbin directories. */
   static const char *const places[] = {"/usr/sbin/mke2fs", "/sbin/mke2fs"};
@@ -72,19 +72,42 @@ find_mke2fs (void)
   for (guint i = 0; found == NULL && i < G_N_ELEMENTS (places); i++)
     if (g_file_test (places[i], G_FILE_TEST_IS_EXECUTABLE))
       found = g_strdup (places[i]);
+  if (found == NULL)
+    vm_error (error, VM_ERROR_HOST,
+              "'mke2fs' is missing; install it (Debian: apt install e2fsprogs), or run with --disk none");
   return found;
+}
+
+static char *
+find_qemu_img (GError **error)
+{
+  char *found = g_find_program_in_path ("qemu-img");
+
+  if (found == NULL)
+    vm_error (error, VM_ERROR_HOST,
+              "'qemu-img' is missing; install it (Debian: apt install qemu-utils), or run with --disk none");
+  return found;
+}
+
+gboolean
+image_scratch_check_tools (GError **error)
+{
+  g_autofree char *qemu_img = find_qemu_img (error), *mke2fs = NULL;
+
+  if (qemu_img == NULL)
+    return FALSE;
+  mke2fs = find_mke2fs (error);
+  return mke2fs != NULL;
 }
 
 static gboolean
 format_raw (const char *path, int fd, guint64 bytes, GError **error)
 {
-  g_autofree char *program = find_mke2fs ();
+  g_autofree char *program = find_mke2fs (error);
   g_autoptr (VmArgv) argv = vm_argv_new ();
 
   if (program == NULL)
-    return vm_error (error, VM_ERROR_HOST,
-                     "'mke2fs' is not installed (Debian: apt install e2fsprogs), or run "
-                     "with --disk none");
+    return FALSE;
   if (ftruncate (fd, (off_t)bytes) < 0)
     return vm_error_errno (error, errno, "cannot make a sparse file of %" G_GUINT64_FORMAT " bytes", bytes);
   vm_argv_add_many (argv, program, "-q", "-F", "-b", "4096", "-I", "256", "-i", "16384", "-m", "0", "-O",
@@ -97,12 +120,10 @@ format_raw (const char *path, int fd, guint64 bytes, GError **error)
 static gboolean
 run_qemu_img (VmArgv *argv, GError **error)
 {
-  g_autofree char *program = g_find_program_in_path ("qemu-img");
+  g_autofree char *program = find_qemu_img (error);
 
   if (program == NULL)
-    return vm_error (error, VM_ERROR_HOST,
-                     "'qemu-img' is not installed (Debian: apt install qemu-utils), or "
-                     "run with --disk none");
+    return FALSE;
   return vm_argv_run (argv, NULL, error);
 }
 

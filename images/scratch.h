@@ -34,6 +34,8 @@ char *image_scratch_base (const char *cache_dir, guint64 bytes);
 gboolean image_scratch_build (const char *cache_dir, guint64 bytes, ImageProgress progress, gpointer data,
                               GError **error);
 gboolean image_scratch_ready (const char *base);
+/* The programs that image_scratch_build needs are there; the error is the one that it would give. */
+gboolean image_scratch_check_tools (GError **error);
 
 /* Opens the base read-only and a new overlay read-write, made by mktemp in `dir` and unlinked at once: the
  * file lives as long as QEMU has it open, and nothing is left behind whatever dies. Both descriptors are

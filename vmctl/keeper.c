@@ -2,6 +2,7 @@
 /* vmctl-keeper: one small process a sandbox that stays in the outer namespaces. libc only.
  *
  *   vmctl-keeper --go FD --listen FD --dir FD --door PATH [--console FD] [--namespaces no] -- COMMAND...
+ *   vmctl-keeper --check yes -- COMMAND...      makes the namespaces and runs COMMAND, for vmctl doctor
  *
  * How it works
  *
@@ -42,6 +43,7 @@ enum { CLIENTS_MAX = 8, REQUEST_MAX = 9000, NAME_LENGTH_MAX = 64, NONE = -1 };
 typedef struct {
   int go, listener, dir, console;
   int plain; /* no namespaces: the null driver */
+  int check; /* only the namespaces, then COMMAND in this very process */
   const char *door;
   char **command;
   pid_t child;
@@ -86,10 +88,12 @@ parse_arguments (Keeper *k, int argc, char **argv)
       k->door = argv[i + 1];
     else if (strcmp (argv[i], "--namespaces") == 0)
       k->plain = strcmp (argv[i + 1], "no") == 0;
+    else if (strcmp (argv[i], "--check") == 0)
+      k->check = strcmp (argv[i + 1], "yes") == 0;
     else
       return -1;
   }
-  return k->command != NULL && k->go >= 0 && k->listener >= 0 && k->dir >= 0 ? 0 : -1;
+  return k->command != NULL && (k->check || (k->go >= 0 && k->listener >= 0 && k->dir >= 0)) ? 0 : -1;
 }
 
 static int
@@ -144,9 +148,7 @@ make_namespaces (const Keeper *k)
   int r = geteuid () == 0 ? unshare (CLONE_NEWNS) : become_namespace_root ();
 
   if (r < 0) {
-    complain ("cannot make a user and mount namespace (is kernel.unprivileged_userns_clone 0, or AppArmor in "
-              "the way? "
-              "see vmctl doctor)");
+    complain ("cannot make a user and mount namespace");
     return -1;
   }
   if (k->door == NULL)
@@ -442,6 +444,16 @@ serve (Keeper *k, int signal_fd)
   }
 }
 
+static int
+run_check (Keeper *k)
+{
+  if (make_namespaces (k) < 0)
+    return 1;
+  execvp (k->command[0], k->command);
+  fprintf (stderr, "vmctl-keeper: cannot run '%s': %s\n", k->command[0], strerror (errno));
+  return 127;
+}
+
 int
 main (int argc, char **argv)
 {
@@ -456,6 +468,8 @@ main (int argc, char **argv)
     fprintf (stderr, "vmctl-keeper: a part of vmctl, not for use by hand\n");
     return 2;
   }
+  if (k.check)
+    return run_check (&k);
   if (wait_for_go (k.go) < 0)
     return 0;
   sigemptyset (&signals);

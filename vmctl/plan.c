@@ -11,6 +11,7 @@
 
 #include "meta/format.h"
 #include "vmctl/base/error.h"
+#include "vmctl/checks.h"
 #include "vmctl/base/file.h"
 #include "vmctl/grant.h"
 #include "vmctl/path.h"
@@ -144,19 +145,9 @@ need (const char *fact, const char *problem, GError **error)
 static gboolean
 set_qemu (VmPlan *plan, const VmSpec *spec, const VmHost *host, GError **error)
 {
-  const char *kernel =
-      host->kernel_problem != NULL
-          ? host->kernel_problem
-          : "no usable kernel was found; install one (Debian: apt install linux-image-amd64)";
-
-  if (!need (host->qemu, "'qemu-system-x86_64' is missing; install it (Debian: apt install qemu-system-x86)",
-             error) ||
-      !need (host->bwrap, "'bwrap' is missing; install it (Debian: apt install bubblewrap)", error) ||
-      !need (host->kernel, kernel, error) ||
-      !need (host->agent, "'vmctl-agent' is missing; install vmctl again, or build it with ./bootstrap build",
-             error) ||
-      !need (host->keeper,
-             "'vmctl-keeper' is missing; install vmctl again, or build it with ./bootstrap build", error) ||
+  if (!vm_check_require (vm_check_qemu (host), error) || !vm_check_require (vm_check_bwrap (host), error) ||
+      !vm_check_require (vm_check_kernel (host), error) ||
+      !vm_check_require (vm_check_helpers (host), error) ||
       !need (host->vmlinux, "the place of the guest's kernel is not known; run: vmctl doctor", error) ||
       !need (host->initramfs, "the place of the guest's initramfs is not known; run: vmctl doctor", error))
     return FALSE;

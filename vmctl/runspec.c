@@ -6,7 +6,9 @@
 #include "images/boot.h"
 #include "images/scratch.h"
 #include "vmctl/base/error.h"
+#include "vmctl/checks.h"
 #include "vmctl/progress.h"
+#include "vmctl/qemu-version.h"
 
 static gboolean
 take_options (const VmRunOptions *o, VmSpec *spec, GError **error)
@@ -80,12 +82,22 @@ vm_run_find_driver (const VmRun *run, GError **error)
   return driver;
 }
 
+/* What the facts do not hold yet, since it may cost a process. A QEMU that is missing is the probe's
+ * business. */
+static gboolean
+ask_version (VmHost *host, GError **error)
+{
+  if (host->qemu != NULL && host->qemu_version == NULL)
+    host->qemu_version = vm_qemu_version (host->qemu, host->dirs.cache, error);
+  return host->qemu == NULL || host->qemu_version != NULL;
+}
+
 const VmDriver *
 vm_run_choose_driver (VmRun *run, GError **error)
 {
   const VmDriver *driver = vm_run_find_driver (run, error);
 
-  if (driver == NULL)
+  if (driver == NULL || (driver == &vm_driver_qemu && !ask_version (&run->host, error)))
     return NULL;
   if (!driver->probe (&run->host, error)) {
     g_prefix_error (error, "the %s driver cannot work here: ", driver->name);
@@ -122,6 +134,21 @@ build_disk (VmContext *context, VmRun *run, VmProgress *progress, GError **error
   return image_scratch_build (context->dirs.cache, bytes, vm_progress_step, progress, error);
 }
 
+/* A build that failed for want of room says a bare "No space left on device", or what a tool makes of it. */
+static gboolean
+explain_room (const VmRun *run, GError **error)
+{
+  g_autoptr (GError) room = NULL;
+
+  if (!vm_check_require (vm_check_cache (&run->host), &room) && error != NULL) {
+    g_autofree char *text = g_strdup_printf ("%s; %s", (*error)->message, room->message);
+
+    g_clear_error (error);
+    vm_error (error, VM_ERROR_HOST, "%s", text);
+  }
+  return FALSE;
+}
+
 gboolean
 vm_run_build_images (VmContext *context, VmRun *run, gboolean quiet, GError **error)
 {
@@ -131,5 +158,5 @@ vm_run_build_images (VmContext *context, VmRun *run, gboolean quiet, GError **er
   vm_progress_begin (&progress, quiet);
   ok = build_boot (context, run, &progress, error) && build_disk (context, run, &progress, error);
   vm_progress_end (&progress);
-  return ok;
+  return ok || explain_room (run, error);
 }

@@ -12,6 +12,7 @@
 #include "vmctl/base/fd.h"
 #include "vmctl/base/file.h"
 #include "vmctl/base/json.h"
+#include "vmctl/checks.h"
 
 enum { WORDS_SHOWN = 600 };
 
@@ -122,7 +123,7 @@ last_words (VmSupervisor *sup)
     text += sup->last_words->len - WORDS_SHOWN;
   copy = g_strstrip (g_strdup (text));
   shown = vm_escape_terminal (copy, -1, -1);
-  return g_steal_pointer (&shown);
+  return vm_check_explain_child (shown);
 }
 
 static void

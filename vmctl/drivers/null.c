@@ -4,14 +4,12 @@
  */
 #include "vmctl/driver.h"
 
-#include "vmctl/base/error.h"
+#include "vmctl/checks.h"
 
 static gboolean
 probe (const VmHost *host, GError **error)
 {
-  if (host->agent == NULL || host->keeper == NULL)
-    return vm_error (error, VM_ERROR_HOST, "vmctl-agent or vmctl-keeper is missing; install vmctl again");
-  return TRUE;
+  return vm_check_require (vm_check_helpers (host), error);
 }
 
 static gboolean

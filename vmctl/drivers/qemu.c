@@ -5,8 +5,8 @@
 #include <unistd.h>
 
 #include "images/scratch.h"
-#include "vmctl/base/error.h"
 #include "vmctl/base/fd.h"
+#include "vmctl/checks.h"
 #include "vmctl/drivers/qemu-argv.h"
 #include "vmctl/filter.h"
 #include "vmctl/jail.h"
@@ -14,17 +14,9 @@
 static gboolean
 probe (const VmHost *host, GError **error)
 {
-  if (host->qemu == NULL)
-    return vm_error (error, VM_ERROR_HOST,
-                     "qemu-system-x86_64 was not found; run: apt install qemu-system-x86 qemu-utils");
-  if (host->bwrap == NULL)
-    return vm_error (error, VM_ERROR_HOST, "bwrap was not found; run: apt install bubblewrap");
-  if (host->keeper == NULL || host->agent == NULL)
-    return vm_error (error, VM_ERROR_HOST, "vmctl-agent or vmctl-keeper is missing; install vmctl again");
-  if (host->kernel == NULL)
-    return vm_error (error, VM_ERROR_HOST, "no usable guest kernel: %s",
-                     host->kernel_problem != NULL ? host->kernel_problem : "none found");
-  return TRUE;
+  return vm_check_require (vm_check_qemu (host), error) && vm_check_require (vm_check_bwrap (host), error) &&
+         vm_check_require (vm_check_helpers (host), error) &&
+         vm_check_require (vm_check_kernel (host), error);
 }
 
 static gboolean
