@@ -26,8 +26,8 @@ close_dir (DIR *dir)
 }
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (DIR, close_dir)
 
-static gboolean
-is_id (const char *name)
+gboolean
+vm_store_is_id (const char *name)
 {
   return strlen (name) == ID_LENGTH && strspn (name, "abcdefghijklmnopqrstuvwxyz0123456789") == ID_LENGTH;
 }
@@ -50,8 +50,8 @@ names_in (const char *path, gboolean half_made)
   struct dirent *entry;
 
   while (dir != NULL && (entry = readdir (dir)) != NULL)
-    if (is_id (entry->d_name) ||
-        (half_made && g_str_has_prefix (entry->d_name, ".new-") && is_id (entry->d_name + strlen (".new-"))))
+    if (vm_store_is_id (entry->d_name) || (half_made && g_str_has_prefix (entry->d_name, ".new-") &&
+                                           vm_store_is_id (entry->d_name + strlen (".new-"))))
       g_ptr_array_add (names, g_strdup (entry->d_name));
   return names;
 }
@@ -432,43 +432,4 @@ vm_store_remove (const VmDirs *dirs, const char *id, GError **error)
   vm_autofd fd = vm_file_open_private_dir (parent, error);
 
   return fd >= 0 && vm_file_remove_tree (fd, id, error);
-}
-
-static guint64
-directory_bytes (const char *parent, const char *id)
-{
-  g_autofree char *path = g_build_filename (parent, id, NULL);
-  g_autoptr (DIR) dir = opendir (path);
-  struct dirent *entry;
-  struct stat st;
-  guint64 bytes = 0;
-
-  while (dir != NULL && (entry = readdir (dir)) != NULL)
-    if (fstatat (dirfd (dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG (st.st_mode))
-      bytes += (guint64)st.st_blocks * 512;
-  return bytes;
-}
-
-guint
-vm_store_prune (const VmDirs *dirs, guint keep, guint64 *ret_bytes, GError **error)
-{
-  g_autofree char *parent = g_build_filename (dirs->state, "sandboxes", NULL);
-  g_autoptr (GPtrArray) records = g_ptr_array_new_with_free_func (free_record);
-  guint removed = 0;
-  guint64 bytes = 0;
-
-  read_all (parent, records, NULL);
-  g_ptr_array_sort (records, by_age);
-  for (guint i = 0; i + keep < records->len; i++) {
-    const VmRecord *record = g_ptr_array_index (records, i);
-    guint64 size = directory_bytes (parent, record->id);
-
-    if (!vm_store_remove (dirs, record->id, error))
-      break;
-    removed++;
-    bytes += size;
-  }
-  if (ret_bytes != NULL)
-    *ret_bytes = bytes;
-  return removed;
 }

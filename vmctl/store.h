@@ -26,6 +26,8 @@ VmRecord *vm_store_find (const VmDirs *dirs, const char *word, gboolean ended, G
 /* The running sandbox of a project (real path), newest first; NULL without error if there is none. */
 VmRecord *vm_store_find_project (const VmDirs *dirs, const char *project);
 
+/* Eight characters of [a-z0-9]. */
+gboolean vm_store_is_id (const char *name);
 /* A new id that no directory has, and a name that no running sandbox has: `wanted`, or made from the
  * project's base name ("app", "app-2"). */
 gboolean vm_store_new_id (const VmDirs *dirs, char ret_id[9], GError **error);
@@ -34,9 +36,6 @@ char *vm_store_new_name (const VmDirs *dirs, const char *wanted, const char *pro
 
 /* Removes an ended sandbox's record and logs. */
 gboolean vm_store_remove (const VmDirs *dirs, const char *id, GError **error);
-/* Keeps the newest `keep` ended ones. Returns how many were removed; *ret_bytes (may be NULL) what they held.
- */
-guint vm_store_prune (const VmDirs *dirs, guint keep, guint64 *ret_bytes, GError **error);
 
 /* Directory descriptors, -1 and error. */
 int vm_store_open_runtime (const VmDirs *dirs, const char *id, GError **error);

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What may go: records of ended sandboxes, state directories that a crash or a reboot left without a record,
+ * and what the cache holds for no running sandbox. */
+#pragma once
+
+#include <glib.h>
+
+#include "vmctl/dirs.h"
+
+typedef struct {
+  const char *kind; /* static; "sandbox", "leftover", "kernel", "initramfs", "disk", "part" */
+  char *label;      /* owned; id and name, or a file name */
+  char *dir, *name; /* owned; where it is */
+  guint64 bytes;    /* on the disk */
+} VmPruneItem;
+
+typedef struct {
+  guint keep;     /* the newest ended sandboxes that stay */
+  gboolean cache; /* the cache as well */
+} VmPruneOptions;
+
+/* Looks only, after a sweep (vm_store_sweep). What cannot be read is described in `problems`. (transfer full)
+ * of VmPruneItem. */
+GPtrArray *
+vm_prune_find (const VmDirs *dirs, const VmPruneOptions *options, GPtrArray *problems, GError **error);
+gboolean vm_prune_remove (const VmPruneItem *item, GError **error);
