@@ -8,7 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <linux/openat2.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "vmctl/base/error.h"
@@ -98,28 +100,53 @@ vm_file_read (int dir_fd, const char *name, gsize max, gsize *ret_length, GError
   return data;
 }
 
-static gboolean remove_entries (int fd, dev_t device, GError **error);
+/* How it works: descends by descriptor, one name at a time, never through a link or into another mount. A
+ * tree that somebody nested deeper than we have descriptors is taken apart: what lies at DEPTH_MAX is moved
+ * up next to the top and removed from there. */
 
-static gboolean
-remove_one (int dir_fd, const char *name, dev_t device, GError **error)
+enum { DEPTH_MAX = 64 };
+
+typedef struct {
+  int top;         /* borrowed; the directory that deep ones are moved to; -1: none yet */
+  dev_t device;    /* nothing on another one is removed */
+  guint next_deep; /* names what was moved */
+} Removal;
+
+static gboolean remove_one (Removal *removal, int dir_fd, const char *name, guint depth, GError **error);
+
+/* -1 with errno set; EXDEV: something is mounted there. */
+static int
+open_inside (int dir_fd, const char *name, int flags, dev_t device)
 {
-  vm_autofd fd = -1;
+  struct open_how how = {.flags = (guint64)(flags | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC),
+                         .resolve = RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH};
+  gboolean is_path = strchr (name, '/') != NULL; /* only the caller's own name may be one */
+  vm_autofd fd = is_path ? -1 : (int)syscall (SYS_openat2, dir_fd, name, &how, sizeof how);
   struct stat st;
 
-  if (unlinkat (dir_fd, name, 0) == 0 || errno == ENOENT)
-    return TRUE;
-  if (errno != EISDIR && errno != EPERM)
-    return vm_error_errno (error, errno, "cannot remove '%s'", name);
-  fd = openat (dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  /* Where a seccomp filter hides openat2 a mount of the same file system cannot be told from a directory. */
+  if (is_path || (fd < 0 && (errno == ENOSYS || errno == EPERM)))
+    fd = openat (dir_fd, name, flags | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
   if (fd < 0 || fstat (fd, &st) < 0)
-    return vm_error_errno (error, errno, "cannot remove '%s'", name);
-  if (st.st_dev != device)
-    return vm_error (error, VM_ERROR_BUSY, "cannot remove '%s': something is mounted there", name);
-  if (!remove_entries (fd, device, error))
-    return FALSE;
-  if (unlinkat (dir_fd, name, AT_REMOVEDIR) < 0 && errno != ENOENT)
-    return vm_error_errno (error, errno, "cannot remove '%s'", name);
-  return TRUE;
+    return -1;
+  if (st.st_dev != device) {
+    errno = EXDEV;
+    return -1;
+  }
+  return vm_fd_steal (&fd);
+}
+
+/* The sandbox may have taken our right to look into its directory. By descriptor: chmod would follow a link.
+ */
+static int
+open_forbidden (int dir_fd, const char *name, dev_t device)
+{
+  vm_autofd fd = open_inside (dir_fd, name, O_PATH, device);
+  g_autofree char *path = g_strdup_printf ("/proc/self/fd/%d", fd);
+
+  if (fd < 0 || chmod (path, 0700) < 0)
+    return -1;
+  return open_inside (dir_fd, name, O_RDONLY, device);
 }
 
 static void
@@ -130,34 +157,95 @@ close_dir (DIR *dir)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (DIR, close_dir)
 
 static gboolean
-remove_entries (int fd, dev_t device, GError **error)
+remove_entries (Removal *removal, DIR *dir, guint depth, GError **error)
 {
-  int copy = fcntl (fd, F_DUPFD_CLOEXEC, 3);
-  g_autoptr (DIR) dir = copy >= 0 ? fdopendir (copy) : NULL;
   struct dirent *entry;
 
-  if (dir == NULL) {
-    vm_fd_clear (&copy);
-    return vm_error_errno (error, errno, "cannot list a directory");
-  }
-  (void)fchmod (fd, 0700); /* the sandbox may have taken our right to write */
+  rewinddir (dir);
   while ((entry = readdir (dir)) != NULL) {
     if (strcmp (entry->d_name, ".") == 0 || strcmp (entry->d_name, "..") == 0)
       continue;
-    if (!remove_one (fd, entry->d_name, device, error))
+    if (!remove_one (removal, dirfd (dir), entry->d_name, depth, error))
       return FALSE;
   }
+  return TRUE;
+}
+
+static gboolean
+move_up (Removal *removal, int dir_fd, const char *name, GError **error)
+{
+  /* A directory that changes its parent must be writable itself. */
+  vm_autofd fd = open_forbidden (dir_fd, name, removal->device);
+
+  if (fd < 0)
+    return vm_error_errno (error, errno, "cannot remove '%s'", name);
+  do {
+    char deep[32];
+
+    (void)snprintf (deep, sizeof deep, ".deep-%u", removal->next_deep++);
+    if (syscall (SYS_renameat2, dir_fd, name, removal->top, deep, RENAME_NOREPLACE) == 0)
+      return TRUE;
+  } while (errno == EEXIST);
+  return vm_error_errno (error, errno, "cannot remove '%s'", name);
+}
+
+/* Once more for what was moved up meanwhile. */
+static gboolean
+remove_all_entries (Removal *removal, DIR *dir, guint depth, GError **error)
+{
+  guint moved;
+
+  (void)fchmod (dirfd (dir), 0700); /* the sandbox may have taken our right to write */
+  if (depth > 0)
+    return remove_entries (removal, dir, depth + 1, error);
+  removal->top = dirfd (dir);
+  do {
+    moved = removal->next_deep;
+    if (!remove_entries (removal, dir, depth + 1, error))
+      return FALSE;
+  } while (removal->next_deep > moved);
+  return TRUE;
+}
+
+static gboolean
+remove_one (Removal *removal, int dir_fd, const char *name, guint depth, GError **error)
+{
+  vm_autofd fd = -1;
+  g_autoptr (DIR) dir = NULL;
+
+  if (unlinkat (dir_fd, name, 0) == 0 || errno == ENOENT)
+    return TRUE;
+  if (errno != EISDIR && errno != EPERM)
+    return vm_error_errno (error, errno, "cannot remove '%s'", name);
+  if (unlinkat (dir_fd, name, AT_REMOVEDIR) == 0)
+    return TRUE;
+  if (depth >= DEPTH_MAX)
+    return move_up (removal, dir_fd, name, error);
+  fd = open_inside (dir_fd, name, O_RDONLY, removal->device);
+  if (fd < 0 && errno == EACCES)
+    fd = open_forbidden (dir_fd, name, removal->device);
+  if (fd < 0 && errno == EXDEV)
+    return vm_error (error, VM_ERROR_BUSY, "cannot remove '%s': something is mounted there", name);
+  if (fd < 0 || (dir = fdopendir (fd)) == NULL)
+    return vm_error_errno (error, errno, "cannot remove '%s'", name);
+  (void)vm_fd_steal (&fd);
+  if (!remove_all_entries (removal, dir, depth, error))
+    return FALSE;
+  if (unlinkat (dir_fd, name, AT_REMOVEDIR) < 0 && errno != ENOENT)
+    return vm_error_errno (error, errno, "cannot remove '%s'", name);
   return TRUE;
 }
 
 gboolean
 vm_file_remove_tree (int dir_fd, const char *name, GError **error)
 {
+  Removal removal = {.top = -1};
   struct stat st;
 
   if (fstatat (dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
     return errno == ENOENT ? TRUE : vm_error_errno (error, errno, "cannot remove '%s'", name);
-  return remove_one (dir_fd, name, st.st_dev, error);
+  removal.device = st.st_dev;
+  return remove_one (&removal, dir_fd, name, 0, error);
 }
 
 gboolean
@@ -167,7 +255,7 @@ vm_size_parse (const char *text, guint64 unit, const char *what, guint64 *ret_by
   double value;
   const char *units = "KMGT", *at;
 
-  if (g_ascii_isdigit (*text) && strpbrk (text, "xXpPnN") == NULL) {
+  if (g_ascii_isdigit (*text) && strpbrk (text, "xXpPnNeE") == NULL) {
     value = g_ascii_strtod (text, &end);
     if (*end != '\0' && (at = strchr (units, g_ascii_toupper (*end))) != NULL) {
       unit = G_GUINT64_CONSTANT (1) << (10 * (at - units + 1));

@@ -21,8 +21,8 @@ gboolean vm_file_replace (int dir_fd, const char *name, const void *data, gsize 
  * the data. A FIFO, directory, or larger file is an error. */
 char *vm_file_read (int dir_fd, const char *name, gsize max, gsize *ret_length, GError **error);
 
-/* Removes `name` below `dir_fd` with everything in it. Never follows a symbolic link, never leaves the file
- * system it starts on. Absent is success. */
+/* Removes `name` below `dir_fd` with everything in it, however deep and whatever its modes are. Never follows
+ * a symbolic link, never enters another mount (BUSY). Absent is success. */
 gboolean vm_file_remove_tree (int dir_fd, const char *name, GError **error);
 
 /* "64M", "2G", "512", "1.5GiB", "16g" -> bytes; units K M G T (powers of 1024), plain number = bytes * `unit`
