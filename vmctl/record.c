@@ -215,7 +215,7 @@ vm_record_read (int dir_fd, GError **error)
 {
   gsize length;
   g_autofree char *text = vm_file_read (dir_fd, "record.json", RECORD_MAX, &length, error);
-  g_autoptr (json_object) object = text != NULL ? vm_json_parse (text, length, error) : NULL;
+  g_autoptr (json_object) object = text != NULL ? vm_json_parse_object (text, length, error) : NULL;
   VmRecord *record;
 
   if (object == NULL)

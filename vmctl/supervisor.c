@@ -210,6 +210,7 @@ open_state (VmSupervisor *sup, GError **error)
   sup->state_fd = vm_file_open_private_dir (sup->plan->state_dir, error);
   if (sup->state_fd < 0)
     return FALSE;
+  (void)flock (sup->state_fd, LOCK_SH | LOCK_NB); /* vmctl prune sees that it is in use */
   sup->log = vm_log_open (sup->state_fd, "supervisor.log", VM_LOG_LIMIT, error);
   sup->console_log =
       sup->log != NULL ? vm_log_open (sup->state_fd, "console.log", VM_LOG_LIMIT, error) : NULL;
@@ -250,7 +251,7 @@ read_plan (VmSupervisor *sup, int fd, GError **error)
 {
   gsize length;
   g_autofree char *text = vm_fd_read_all (fd, PLAN_MAX, &length, error);
-  g_autoptr (json_object) object = text != NULL ? vm_json_parse (text, length, error) : NULL;
+  g_autoptr (json_object) object = text != NULL ? vm_json_parse_object (text, length, error) : NULL;
 
   if (object == NULL)
     return FALSE;

@@ -17,7 +17,7 @@
 #include "vmctl/base/fd.h"
 #include "vmctl/base/json.h"
 
-enum { FIRST_SLOT = 3, STDOUT_MAX = 1 << 20, INHERIT = -2 };
+enum { FIRST_SLOT = 3, STDOUT_MAX = 1 << 20, WORDS_MAX = 2000, INHERIT = -2 };
 
 typedef struct {
   char *name; /* owned */
@@ -375,10 +375,22 @@ vm_argv_spawn (VmArgv *argv, VmSpawnFlags flags, pid_t *ret_pid, int *ret_pidfd,
   return TRUE;
 }
 
+/* What a child said at the end of a long speech is most likely why it ended. (transfer full) */
+static char *
+last_words (int fd)
+{
+  char *text = g_malloc0 (WORDS_MAX + 1);
+  off_t size = lseek (fd, 0, SEEK_END);
+
+  if (size > 0 && pread (fd, text, WORDS_MAX, MAX (0, size - WORDS_MAX)) < 0)
+    *text = '\0';
+  return text;
+}
+
 static gboolean
 check_status (const char *program, int status, const char *said, GError **error)
 {
-  g_autofree char *shown = vm_escape_terminal (said, -1, 2000);
+  g_autofree char *shown = vm_escape_terminal (said, -1, -1);
 
   if (WIFEXITED (status) && WEXITSTATUS (status) == 0)
     return TRUE;
@@ -414,9 +426,8 @@ vm_argv_run (VmArgv *argv, char **ret_stdout, GError **error)
     ;
   if (out == NULL)
     return FALSE;
-  (void)lseek (err_fd, 0, SEEK_SET);
-  said = vm_fd_read_all (err_fd, STDOUT_MAX, NULL, NULL);
-  if (!check_status (name, status, said != NULL ? said : "", error))
+  said = last_words (err_fd);
+  if (!check_status (name, status, said, error))
     return FALSE;
   if (ret_stdout != NULL)
     *ret_stdout = g_steal_pointer (&out);

@@ -58,6 +58,7 @@ typedef enum {
  * stay bound (and open here) until vm_argv_free. */
 gboolean vm_argv_spawn (VmArgv *argv, VmSpawnFlags flags, pid_t *ret_pid, int *ret_pidfd, GError **error);
 
-/* Runs it to its end: stdout up to 1 MiB is returned (transfer full, NUL-terminated), stderr goes to the
- * message of the error that a status other than 0 becomes. For short-lived helpers such as qemu-img. */
+/* Runs it to its end: stdout up to 1 MiB is returned (transfer full, NUL-terminated), the end of stderr goes
+ * to the message of the error that a status other than 0 becomes. For short-lived helpers such as qemu-img.
+ */
 gboolean vm_argv_run (VmArgv *argv, char **ret_stdout, GError **error);

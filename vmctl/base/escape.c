@@ -8,8 +8,8 @@ is_harmless (gunichar c)
 {
   if (c < 0x20 || (c >= 0x7f && c < 0xa0) || !g_unichar_isprint (c))
     return FALSE;
-  /* Bidirectional controls reorder what a reader sees. */
-  if ((c >= 0x200b && c <= 0x200f) || (c >= 0x202a && c <= 0x202e) || (c >= 0x2060 && c <= 0x2069))
+  /* Line separators, and bidirectional controls, which reorder what a reader sees. */
+  if ((c >= 0x200b && c <= 0x200f) || (c >= 0x2028 && c <= 0x202e) || (c >= 0x2060 && c <= 0x2069))
     return FALSE;
   return TRUE;
 }

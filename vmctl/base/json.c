@@ -96,6 +96,20 @@ vm_json_parse (const char *text, gsize length, GError **error)
 }
 
 json_object *
+vm_json_parse_object (const char *text, gsize length, GError **error)
+{
+  GError *why = NULL;
+  g_autoptr (json_object) value = vm_json_parse (text, length, &why);
+
+  if (why == NULL && !json_object_is_type (value, json_type_object))
+    vm_error (&why, VM_ERROR_INVALID, "not a JSON object");
+  if (why == NULL)
+    return g_steal_pointer (&value);
+  g_propagate_error (error, why);
+  return NULL;
+}
+
+json_object *
 vm_json_new_text (const char *text)
 {
   g_autofree char *shown = NULL;

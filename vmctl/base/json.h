@@ -10,9 +10,12 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (json_object, json_object_put)
 enum { VM_JSON_DEPTH = 256 };
 
 /* Parses exactly one JSON value: strict, UTF-8 checked, at most VM_JSON_DEPTH deep, nothing but white space
- * after it, no string or key with an embedded NUL, no NaN or infinity. (transfer full) NULL and
- * VM_ERROR_INVALID otherwise. */
+ * after it, no string or key with an embedded NUL, no NaN or infinity. (Strict as json-c is: it takes control
+ * bytes inside strings.) Of a key given twice the last one counts. (transfer full) NULL and VM_ERROR_INVALID
+ * otherwise; NULL without an error is the value `null`. */
 json_object *vm_json_parse (const char *text, gsize length, GError **error);
+/* The same for text that must be an object: NULL always comes with an error. */
+json_object *vm_json_parse_object (const char *text, gsize length, GError **error);
 
 /* A string value: `text` where it is UTF-8, else with its bytes escaped as vm_escape_terminal does. */
 json_object *vm_json_new_text (const char *text);

@@ -131,8 +131,9 @@ gboolean
 vm_process_from_json (json_object *object, VmProcess *ret)
 {
   VmProcess process = {0};
+  gint64 pid = vm_json_int (object, "pid", 0);
 
-  process.pid = (pid_t)vm_json_int (object, "pid", 0);
+  process.pid = pid > 0 && pid <= G_MAXINT32 ? (pid_t)pid : 0;
   process.start = (guint64)vm_json_int (object, "start", 0);
   g_strlcpy (process.boot_id, vm_json_str (object, "boot-id", ""), sizeof process.boot_id);
   *ret = process;

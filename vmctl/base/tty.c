@@ -11,10 +11,11 @@
 /* A fatal signal must find the terminal without arguments. Only one terminal is ever raw in a process. */
 static VmTty *volatile raw_tty;
 
-/* Leave the alternate screen, mouse reporting, bracketed paste, application keys; show the cursor, plain
- * colours. */
+/* Leave the alternate screen, mouse and focus reporting, bracketed paste, application keys; show the cursor,
+ * plain colours. Leaving the alternate screen restores the cursor also where there is none to leave, so the
+ * cursor is saved first (each screen has its own): it must not jump. */
 static const char reset_modes[] =
-    "\033[?1049l\033[?1000l\033[?1002l\033[?1003l\033[?1006l\033[?2004l\033[?1l\033>"
+    "\0337\033[?1049l\033[?1000l\033[?1002l\033[?1003l\033[?1004l\033[?1006l\033[?2004l\033[?1l\033>"
     "\033[?25h\033[0m";
 
 gboolean
@@ -30,11 +31,14 @@ vm_tty_raw (VmTty *tty, int fd, GError **error)
     return vm_error_errno (error, errno, "cannot read the terminal's settings");
   raw = tty->saved;
   cfmakeraw (&raw);
-  if (tcsetattr (fd, TCSADRAIN, &raw) < 0)
-    return vm_error_errno (error, errno, "cannot make the terminal raw");
+  /* First the way back: a signal between these lines finds it. */
   tty->active = TRUE;
   raw_tty = tty;
-  return TRUE;
+  if (tcsetattr (fd, TCSADRAIN, &raw) == 0)
+    return TRUE;
+  tty->active = FALSE;
+  raw_tty = NULL;
+  return vm_error_errno (error, errno, "cannot make the terminal raw");
 }
 
 void
