@@ -32,6 +32,10 @@ typedef struct {
   uint8_t *in;  /* owned, FRAME_READER_SIZE */
   uint8_t *out; /* owned; [start, end) waits to be written */
   size_t out_start, out_end, out_room;
+  /* LINK_PORT: payload of a frame that is being sent without being copied. It goes out after the first
+   * `before` bytes of the queue. */
+  int pipe[2]; /* owned; -1: cannot be had */
+  size_t spliced, before;
   bool failed; /* no memory for the queue, or writing failed: to be dropped */
 } Link;
 
@@ -50,11 +54,15 @@ bool link_gone (const Link *link, const Poller *poller); /* the host has disconn
 /* Lets go of the connection. `broken`: by our will, since the host broke the protocol. */
 void link_drop (Link *link, bool broken, const char *why);
 
+size_t link_unsent (const Link *link);
 bool link_has_room (const Link *link); /* up, and below the high water mark */
 /* Queues; does nothing while there is no host. */
 void link_send (Link *link, FrameType type, uint32_t channel, uint8_t stream, const void *payload, size_t n);
 void link_send_raw (Link *link, const void *data, size_t n);
 /* DATA read straight into the queue: room for a header and `n` bytes (points at the bytes), then what came.
  */
+/* DATA moved from the pipe `fd` without reading it: bytes moved; 0: not now, read() it; -EAGAIN: it is empty.
+ */
+ssize_t link_splice (Link *link, uint32_t channel, uint8_t stream, int fd, size_t max);
 uint8_t *link_reserve (Link *link, size_t n);
 void link_commit (Link *link, uint32_t channel, uint8_t stream, size_t n);

@@ -38,6 +38,7 @@ typedef struct {
   int poll;
   uint32_t credit; /* how much we may still send */
   size_t drain;    /* was in the pipe when the command ended and is not read yet */
+  bool bulk;       /* so much comes that it is worth not being copied */
   bool eof;        /* EOF was sent, or there never was such a stream */
   int64_t asleep;  /* ms; a terminal that nobody has open now: not looked at until then */
 } StreamOut;

@@ -131,8 +131,7 @@ flush_link (Agent *agent)
 {
   int64_t deadline = now_ms () + FLUSH_MS;
 
-  while (agent->link.state == LINK_UP && agent->link.out_end > agent->link.out_start &&
-         now_ms () < deadline) {
+  while (agent->link.state == LINK_UP && link_unsent (&agent->link) > 0 && now_ms () < deadline) {
     struct pollfd fd = {.fd = agent->link.fd, .events = POLLOUT};
     if (poll (&fd, 1, STEP_MS) < 0 || (fd.revents & POLLHUP) || link_flush (&agent->link) < 0)
       return;

@@ -19,6 +19,7 @@ enum {
   CREDIT_STEP = FRAME_WINDOW / 4, /* credit is given back in pieces no smaller, while there is more */
   PUMP_MAX = 262144,              /* bytes of one stream in one turn */
   TTY_RETRY_MS = 100,
+  BULK_MIN = 16384,
   STALE_MAX = 16 * FRAME_WINDOW, /* unread input of hosts that came and went */
 };
 
@@ -198,8 +199,8 @@ stream_out_end (Agent *agent, Session *session, unsigned index)
   out->eof = true;
 }
 
-/* Nobody will read this any more: the command's next write fails, as in a pipe on the host. A terminal cannot be
- * closed for one direction; its output goes on, and the host throws it away. */
+/* Nobody will read this any more: the command's next write fails, as in a pipe on the host. A terminal cannot
+ * be closed for one direction; its output goes on, and the host throws it away. */
 void
 stream_out_unread (Agent *agent, Session *session, unsigned index)
 {
@@ -216,22 +217,29 @@ throw_away (StreamOut *out)
   return read (out->fd, scratch, sizeof scratch);
 }
 
+/* Sets `bulk` by what came: splice() costs more calls, and pays from some pages on. */
 static ssize_t
-read_out (Agent *agent, Session *session, unsigned index, size_t want)
+send_out (Agent *agent, Session *session, unsigned index, size_t want)
 {
   StreamOut *out = &session->out[index];
-  uint8_t *space = link_reserve (&agent->link, want);
-  ssize_t n;
+  uint8_t stream = (uint8_t)(FRAME_STDOUT + index), *space;
+  ssize_t n = 0;
 
-  if (!space) {
-    errno = EAGAIN;
-    return -1;
+  if (out->bulk && !session->tty)
+    n = link_splice (&agent->link, session->channel, stream, out->fd, want);
+  if (n == 0) {
+    space = link_reserve (&agent->link, want);
+    n = space ? read (out->fd, space, want) : -1;
+    if (n > 0)
+      link_commit (&agent->link, session->channel, stream, (size_t)n);
+    if (!space)
+      errno = EAGAIN;
+  } else if (n < 0) {
+    errno = (int)-n;
+    n = -1;
   }
-  n = read (out->fd, space, want);
-  if (n <= 0)
-    return n;
-  link_commit (&agent->link, session->channel, (uint8_t)(FRAME_STDOUT + index), (size_t)n);
-  out->credit -= (uint32_t)n;
+  out->bulk = n >= BULK_MIN;
+  out->credit -= n > 0 ? (uint32_t)n : 0;
   return n;
 }
 
@@ -247,7 +255,7 @@ stream_out_pump (Agent *agent, Session *session, unsigned index)
 
     if (want > out->credit)
       want = out->credit;
-    n = session->closed ? throw_away (out) : read_out (agent, session, index, want);
+    n = session->closed ? throw_away (out) : send_out (agent, session, index, want);
     if (n < 0 && errno == EINTR)
       continue;
     if (n < 0 && errno == EAGAIN)
@@ -266,7 +274,7 @@ stream_out_pump (Agent *agent, Session *session, unsigned index)
     session->quiet_since = now_ms ();
     out->drain -= out->drain < (size_t)n ? out->drain : (size_t)n;
     budget -= budget < (size_t)n ? budget : (size_t)n;
-    if ((size_t)n < want)
+    if ((size_t)n < want && !out->bulk)
       return; /* empty, most likely; poll() knows */
   }
 }
