@@ -262,6 +262,40 @@ test_free_numbers (void)
     }
 }
 
+/* More of them than descriptors that are open here, so that their numbers run over everything in use. */
+static void
+bind_many (VmArgv *argv, int n)
+{
+  for (int i = 0; i < n; i++) {
+    g_autofree char *name = g_strdup_printf ("slot-%d", i), *text = g_strdup_printf ("%d ", i);
+    g_autoptr (GBytes) bytes = g_bytes_new (text, strlen (text));
+
+    vm_argv_bind_bytes (argv, name, bytes);
+  }
+}
+
+static void
+test_many (void)
+{
+  g_autoptr (VmArgv) argv = new_child ("content"), bad = vm_argv_new ();
+  g_autoptr (GString) expected = g_string_new (NULL);
+  g_autoptr (GError) error = NULL;
+  g_autofree char *out = NULL;
+  pid_t pid;
+
+  bind_many (argv, 60);
+  for (int i = 0; i < 60; i++) {
+    vm_argv_addf (argv, "%d", 3 + i);
+    g_string_append_printf (expected, "%d ", i);
+  }
+  out = run (argv);
+  g_assert_cmpstr (out, ==, expected->str);
+  vm_argv_add (bad, "/no/such/program");
+  bind_many (bad, 60);
+  g_assert_false (vm_argv_spawn (bad, 0, &pid, NULL, &error));
+  g_assert_error (error, VM_ERROR, VM_ERROR_NOT_FOUND);
+}
+
 static void
 test_bind_twice (void)
 {
@@ -567,6 +601,7 @@ main (int argc, char **argv)
   g_test_add_func ("/base/argv/only-slots", test_only_slots);
   g_test_add_func ("/base/argv/collisions", test_collisions);
   g_test_add_func ("/base/argv/free-numbers", test_free_numbers);
+  g_test_add_func ("/base/argv/many", test_many);
   g_test_add_func ("/base/argv/bind-twice", test_bind_twice);
   g_test_add_func ("/base/argv/bytes", test_bytes);
   g_test_add_func ("/base/argv/unbound", test_unbound);
