@@ -49,13 +49,10 @@ typedef struct {
        "NAME[=VALUE]",                                                                                       \
        "set a variable inside, or pass the host's on (repeat)",                                              \
        NULL},                                                                                                \
-      {"grant",                                                                                              \
-       'g',                                                                                                  \
-       VM_OPTION_LIST,                                                                                       \
-       offsetof (type, run.grants),                                                                          \
-       "NAME",                                                                                               \
-       "let one more thing of the host in (repeat)",                                                         \
-       NULL},                                                                                                \
+      {"grant",        'g',                                                                                  \
+       VM_OPTION_LIST, offsetof (type, run.grants),                                                          \
+       "NAME",         "let one more thing of the host in (repeat)",                                         \
+       "grant"},                                                                                             \
       {"kernel", 0, VM_OPTION_STRING, offsetof (type, run.kernel), "FILE", "boot this kernel of the host",   \
        "file"},                                                                                              \
       {"memory",                                                                                             \
@@ -76,13 +73,10 @@ typedef struct {
        "net"},                                                                                               \
       {"no-config", 0, VM_OPTION_FLAG, offsetof (type, run.no_config), NULL, "read no configuration files",  \
        NULL},                                                                                                \
-      {"no-grant",                                                                                           \
-       0,                                                                                                    \
-       VM_OPTION_LIST,                                                                                       \
-       offsetof (type, run.no_grants),                                                                       \
-       "NAME",                                                                                               \
-       "leave out a grant of the profile (repeat)",                                                          \
-       NULL},                                                                                                \
+      {"no-grant",     0,                                                                                    \
+       VM_OPTION_LIST, offsetof (type, run.no_grants),                                                       \
+       "NAME",         "leave out a grant of the profile (repeat)",                                          \
+       "grant"},                                                                                             \
       {"no-root",                                                                                            \
        0,                                                                                                    \
        VM_OPTION_FLAG,                                                                                       \

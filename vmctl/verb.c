@@ -233,6 +233,34 @@ vm_verb_options_free (const VmVerb *verb, gpointer options)
   g_free (options);
 }
 
+enum { WIDTH = 80, LEFT = 30 };
+
+/* Words filled into lines; the first one begins at column `at`, the others at `indent`. A newline in the text
+ * stays one. Ends with a newline. */
+static void
+append_filled (GString *out, const char *text, guint at, guint indent)
+{
+  g_auto (GStrv) lines = g_strsplit (text, "\n", -1);
+
+  for (char **line = lines; *line != NULL; line++) {
+    g_auto (GStrv) words = g_strsplit (*line, " ", -1);
+    gboolean fresh = TRUE;
+
+    for (char **word = words; *word != NULL; word++) {
+      if (!fresh && at + 1 + strlen (*word) > WIDTH) {
+        g_string_append_printf (out, "\n%*s", (int)indent, "");
+        at = indent;
+        fresh = TRUE;
+      }
+      g_string_append_printf (out, "%s%s", fresh ? "" : " ", *word);
+      at += (guint)strlen (*word) + !fresh;
+      fresh = FALSE;
+    }
+    g_string_append_c (out, '\n');
+    at = indent;
+  }
+}
+
 static void
 append_option (GString *out, const char *name, char letter, const char *arg, const char *help)
 {
@@ -240,7 +268,11 @@ append_option (GString *out, const char *name, char letter, const char *arg, con
       g_strdup_printf ("%c%c%s --%s%s%s", letter != 0 ? '-' : ' ', letter != 0 ? letter : ' ',
                        letter != 0 ? "," : " ", name, arg != NULL ? " " : "", arg != NULL ? arg : "");
 
-  g_string_append_printf (out, "  %-30s %s\n", left, help);
+  if (strlen (left) >= LEFT - 3)
+    g_string_append_printf (out, "  %s\n%*s", left, LEFT, "");
+  else
+    g_string_append_printf (out, "  %-*s", LEFT - 2, left);
+  append_filled (out, help, LEFT, LEFT);
 }
 
 char *
@@ -248,9 +280,12 @@ vm_verb_help_text (const VmVerb *verb)
 {
   GString *out = g_string_new (NULL);
 
-  g_string_append_printf (out, "Usage: vmctl %s %s\n\n%s\n", verb->name, verb->usage, verb->summary);
-  if (verb->details != NULL)
-    g_string_append_printf (out, "\n%s\n", verb->details);
+  g_string_append_printf (out, "Usage: vmctl %s %s\n\n%c%s.\n", verb->name, verb->usage,
+                          g_ascii_toupper (*verb->summary), verb->summary + 1);
+  if (verb->details != NULL) {
+    g_string_append_c (out, '\n');
+    append_filled (out, verb->details, 0, 0);
+  }
   g_string_append (out, "\nOptions:\n");
   for (const VmOption *o = verb->options; o != NULL && o->name != NULL; o++)
     append_option (out, o->name, o->letter, o->arg, o->help);
@@ -262,15 +297,20 @@ vm_verb_help_text (const VmVerb *verb)
 char *
 vm_verbs_help_text (void)
 {
-  GString *out =
-      g_string_new ("Usage: vmctl VERB [OPTIONS] [ARGUMENTS] [-- COMMAND...]\n\n"
-                    "Runs a shell, a coding agent or any command on a project, in the strongest isolation\n"
-                    "this host can give, so that the inside looks like the outside.\n\nVerbs:\n");
+  GString *out = g_string_new ("Usage: vmctl VERB [OPTIONS] [ARGUMENTS] [-- COMMAND...]\n\n");
 
+  append_filled (
+      out,
+      "Runs a shell, a coding agent or any command on a project, in the strongest isolation this host "
+      "can give, so that the inside looks like the outside.",
+      0, 0);
+  g_string_append (out, "\nVerbs:\n");
   for (const VmVerb *const *v = vm_verbs; *v != NULL; v++)
     if (((*v)->flags & VM_VERB_HIDDEN) == 0)
       g_string_append_printf (out, "  %-12s %s\n", (*v)->name, (*v)->summary);
-  g_string_append (out, "\nStart with: vmctl doctor; vmctl up ./project -- make check\n"
+  g_string_append (out, "\nA SANDBOX is named by its id, a unique beginning of it (three characters or\n"
+                        "more), its name, or the path of its project.\n"
+                        "\nStart with: vmctl doctor; vmctl up ./project -- make check\n"
                         "Help: vmctl VERB --help; man vmctl\n");
   return g_string_free (out, FALSE);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Verbs. To add one: write vmctl/verbs/NAME.c with a `const VmVerb vm_verb_NAME`, declare it at the end of
- * this file, put it into the table in vmctl/verb.c (kept sorted), add docs/man/vmctl-NAME.1.scd, and a test
- * in tests/cli. Dispatch, `vmctl help`, completion and the check that the manual agrees (tests/lint/verbs.sh)
+/* Verbs. To add one: write vmctl/verbs/NAME.c with a `const VmVerb vm_verb_NAME`, put it into the table
+ * vmctl/verbs.def (kept sorted) and into vmctl/meson.build, add docs/man/vmctl-NAME.1.scd, and a test in
+ * tests/cli. Dispatch, `vmctl help`, completion and the check that the manual agrees (tests/lint/verbs.sh)
  * all read the table. */
 #pragma once
 
@@ -25,10 +25,11 @@ typedef struct {
   const char *name; /* long name without dashes; NULL ends the table */
   char letter;      /* 0: none */
   VmOptionKind kind;
-  gsize offset;         /* in the verb's options struct */
-  const char *arg;      /* what to call the value in help; NULL for flags */
-  const char *help;     /* one line, lower case, no full stop */
-  const char *complete; /* "file", "dir", "driver", "profile", "net", NULL */
+  gsize offset;     /* in the verb's options struct */
+  const char *arg;  /* what to call the value in help; NULL for flags */
+  const char *help; /* one line, lower case, no full stop */
+  const char
+      *complete; /* "file", "dir", or a kind of `vmctl complete`: "driver", "profile", "net", "grant"; NULL */
 } VmOption;
 
 typedef enum {
@@ -42,12 +43,13 @@ typedef struct {
   const char *name;
   const char *usage;        /* after the name: "[OPTIONS] [PROJECT] [-- COMMAND...]" */
   const char *summary;      /* one line, lower case, no full stop */
-  const char *details;      /* a short paragraph for --help; may be NULL */
+  const char *details;      /* a short paragraph for --help, filled into lines there; may be NULL */
   const VmOption *options;  /* NULL: none */
   gsize options_size;       /* of the struct that the options fill; zeroed before */
   guint min_args, max_args; /* positional arguments before "--" */
   VmVerbFlags flags;
-  const char *complete; /* of the positional arguments: "sandbox", "dir", "verb", "shell", NULL */
+  const char *complete; /* of the first positional argument: "sandbox" (running), "any-sandbox", "dir",
+                           "verb", "shell"; with "..." at the end of all of them; NULL */
   /* Returns an exit status; or -1 with `error` set. `args` and `command` (NULL: no "--" was given) are
    * borrowed. */
   int (*run) (VmContext *context, gpointer options, char **args, char **command, GError **error);

@@ -33,8 +33,7 @@ const VmVerb vm_verb_attach = {
     .usage = "[OPTIONS] [SANDBOX]",
     .summary = "attach this terminal to a detached sandbox",
     .details = "Without SANDBOX: the one that runs on this directory. Ctrl-] then d detaches again. The exit "
-               "status\n"
-               "is the command's.",
+               "status is the command's.",
     .options = options,
     .options_size = sizeof (AttachOptions),
     .max_args = 1,

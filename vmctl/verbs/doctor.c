@@ -159,9 +159,8 @@ const VmVerb vm_verb_doctor = {
     .name = "doctor",
     .usage = "[OPTIONS]",
     .summary = "check whether a virtual machine can be started here",
-    .details =
-        "Each line: ok, warning or FAILED, what was looked at, what was found, and the command that mends\n"
-        "it. The exit status is 1 if anything failed.",
+    .details = "Each line: ok, warning or FAILED, what was looked at, what was found, and the command that "
+               "mends it. The exit status is 1 if anything failed.",
     .options = options,
     .options_size = sizeof (DoctorOptions),
     .flags = VM_VERB_NO_DIRS,

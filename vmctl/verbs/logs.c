@@ -261,13 +261,12 @@ const VmVerb vm_verb_logs = {
     .name = "logs",
     .usage = "[OPTIONS] [SANDBOX]",
     .summary = "show what a sandbox has written",
-    .details =
-        "Without SANDBOX: the one of this directory, running or ended last. Without an option that names a\n"
-        "log: the output, and where there is none the supervisor's log. Each log keeps its last megabyte\n"
-        "or two.",
+    .details = "Without SANDBOX: the one of this directory, running or ended last. Without an option that "
+               "names a log: the output, and where there is none the supervisor's log. Each log keeps its "
+               "last megabyte or two.",
     .options = options,
     .options_size = sizeof (LogsOptions),
     .max_args = 1,
-    .complete = "sandbox",
+    .complete = "any-sandbox",
     .run = logs,
 };

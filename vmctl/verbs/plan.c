@@ -104,9 +104,8 @@ const VmVerb vm_verb_plan = {
     .name = "plan",
     .usage = "[OPTIONS] [PROJECT] [-- COMMAND...]",
     .summary = "show what 'up' would do, without doing it",
-    .details =
-        "Takes the options of 'vmctl up'. Prints what is let in, from where and how, and the exact command\n"
-        "line. Nothing is started.",
+    .details = "Takes the options of 'vmctl up'. Prints what is let in, from where and how, and the exact "
+               "command line. Nothing is started.",
     .options = options,
     .options_size = sizeof (PlanOptions),
     .max_args = 1,

@@ -99,10 +99,8 @@ const VmVerb vm_verb_prune = {
     .name = "prune",
     .usage = "[OPTIONS]",
     .summary = "remove ended sandboxes and what crashes left behind",
-    .details =
-        "Projects, and what persists of their homes, stay as they are. A cache that was pruned is made "
-        "again by\n"
-        "the next 'vmctl up'.",
+    .details = "Projects, and what persists of their homes, stay as they are. A cache that was pruned is "
+               "made again by the next 'vmctl up'.",
     .options = options,
     .options_size = sizeof (PruneOptions),
     .run = prune,

@@ -113,11 +113,9 @@ const VmVerb vm_verb_qmp = {
     .name = "qmp",
     .usage = "[OPTIONS] SANDBOX COMMAND [KEY=VALUE... | JSON]",
     .summary = "send a QMP command to a sandbox, or follow its events",
-    .details =
-        "A VALUE that is JSON (a number, true, {...}) is sent as such, anything else as a string; a dotted "
-        "KEY\n"
-        "makes an object in an object. What vmctl does not know itself goes on to QEMU. The commands:\n"
-        "vmctl qmp SANDBOX query-commands. With --events COMMAND may be left out.",
+    .details = "A VALUE that is JSON (a number, true, {...}) is sent as such, anything else as a string; a "
+               "dotted KEY makes an object in an object. What vmctl does not know itself goes on to QEMU. "
+               "The commands: vmctl qmp SANDBOX query-commands. With --events COMMAND may be left out.",
     .options = options,
     .options_size = sizeof (QmpOptions),
     .min_args = 1,

@@ -56,6 +56,6 @@ const VmVerb vm_verb_rm = {
     .options_size = sizeof (RmOptions),
     .min_args = 1,
     .max_args = G_MAXUINT,
-    .complete = "sandbox",
+    .complete = "any-sandbox...",
     .run = rm,
 };

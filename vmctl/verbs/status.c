@@ -157,6 +157,6 @@ const VmVerb vm_verb_status = {
     .options = options,
     .options_size = sizeof (StatusOptions),
     .max_args = 1,
-    .complete = "sandbox",
+    .complete = "any-sandbox",
     .run = status,
 };

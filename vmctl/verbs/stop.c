@@ -114,11 +114,11 @@ const VmVerb vm_verb_stop = {
     .usage = "[OPTIONS] [SANDBOX...]",
     .summary = "end sandboxes",
     .details =
-        "Without SANDBOX: the one of this directory. The guest is asked to power off; after the given time\n"
+        "Without SANDBOX: the one of this directory. The guest is asked to power off; after the given time "
         "QEMU is told to quit, and 5 seconds later it is killed. Returns when nothing of it runs any more.",
     .options = options,
     .options_size = sizeof (StopOptions),
     .max_args = G_MAXUINT,
-    .complete = "sandbox",
+    .complete = "sandbox...",
     .run = stop,
 };

@@ -165,8 +165,8 @@ const VmVerb vm_verb_up = {
     .usage = "[OPTIONS] [PROJECT] [-- COMMAND...]",
     .summary = "run a command on a project in a sandbox",
     .details =
-        "PROJECT is a directory (default: this one). Without COMMAND the profile's program runs, usually a\n"
-        "shell. If a sandbox runs on the project it is joined. Ctrl-] then d detaches a terminal. The exit\n"
+        "PROJECT is a directory (default: this one). Without COMMAND the profile's program runs, usually a "
+        "shell. If a sandbox runs on the project it is joined. Ctrl-] then d detaches a terminal. The exit "
         "status is the command's; 125: vmctl failed, 126: it cannot be executed, 127: it was not found.",
     .options = options,
     .options_size = sizeof (UpOptions),

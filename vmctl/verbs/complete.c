@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* vmctl complete KIND: the words that a completion script cannot know, one a line, a tab and a description
+ * after each. */
+#include <stdio.h>
+#include <string.h>
+
+#include "vmctl/driver.h"
+#include "vmctl/grant.h"
+#include "vmctl/show.h"
+#include "vmctl/store.h"
+#include "vmctl/verbs.h"
+
+static void
+put (const char *word, const char *description)
+{
+  g_autofree char *shown = vm_show_safe (description, 100);
+
+  printf ("%s\t%s\n", word, shown);
+}
+
+static void
+put_sandboxes (VmContext *context, gboolean ended)
+{
+  g_autoptr (GPtrArray) records = vm_store_list (&context->dirs, ended, NULL, NULL);
+
+  for (guint i = 0; records != NULL && i < records->len; i++) {
+    const VmRecord *record = g_ptr_array_index (records, i);
+    g_autofree char *state = vm_show_state (record);
+    g_autofree char *about = g_strdup_printf ("%s, %s", state, record->project);
+
+    put (record->id, about);
+    if (strpbrk (record->name, " \t\n\\'\"$`") == NULL)
+      put (record->name, about);
+  }
+}
+
+static void
+put_profiles_in (const char *folder)
+{
+  g_autofree char *path = g_build_filename (folder, "profiles", NULL);
+  g_autoptr (GDir) dir = g_dir_open (path, 0, NULL);
+  const char *name;
+
+  while (dir != NULL && (name = g_dir_read_name (dir)) != NULL)
+    if (g_str_has_suffix (name, ".conf")) {
+      g_autofree char *word = g_strndup (name, strlen (name) - strlen (".conf"));
+
+      if (vm_spec_is_name (word))
+        put (word, path);
+    }
+}
+
+static void
+put_profiles (VmContext *context)
+{
+  put ("claude", "a coding agent");
+  put ("shell", "your login shell");
+  put_profiles_in (context->dirs.config);
+  put_profiles_in (VMCTL_SYSCONFDIR);
+}
+
+static void
+put_verbs (void)
+{
+  for (const VmVerb *const *v = vm_verbs; *v != NULL; v++)
+    if (((*v)->flags & VM_VERB_HIDDEN) == 0)
+      put ((*v)->name, (*v)->summary);
+}
+
+static void
+put_drivers (void)
+{
+  put ("auto", "the strongest that works here");
+  for (const VmDriver *const *d = vm_drivers; *d != NULL; d++)
+    put ((*d)->name, (*d)->summary);
+}
+
+static void
+put_net (void)
+{
+  put ("none", "no network");
+  put ("public", "the internet");
+}
+
+static void
+put_shells (void)
+{
+  put ("bash", "");
+  put ("fish", "");
+  put ("zsh", "");
+}
+
+/* An unknown kind has no words. */
+static int
+complete (VmContext *context, gpointer data, char **args, char **command, GError **error)
+{
+  const char *kind = args[0];
+
+  if (g_str_equal (kind, "sandbox") || g_str_equal (kind, "any-sandbox"))
+    put_sandboxes (context, *kind == 'a');
+  else if (g_str_equal (kind, "profile"))
+    put_profiles (context);
+  else if (g_str_equal (kind, "verb"))
+    put_verbs ();
+  else if (g_str_equal (kind, "driver"))
+    put_drivers ();
+  else if (g_str_equal (kind, "net"))
+    put_net ();
+  else if (g_str_equal (kind, "shell"))
+    put_shells ();
+  for (const VmGrant *grant = vm_grants; g_str_equal (kind, "grant") && grant->name != NULL; grant++)
+    put (grant->name, grant->summary);
+  return 0;
+}
+
+const VmVerb vm_verb_complete = {
+    .name = "complete",
+    .usage = "KIND",
+    .summary = "words for completion scripts",
+    .min_args = 1,
+    .max_args = 1,
+    .flags = VM_VERB_HIDDEN,
+    .run = complete,
+};
