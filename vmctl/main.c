@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* vmctl: finds the verb, runs it, prints its error. The only place that does either. */
+#include <fcntl.h>
 #include <locale.h>
 #include <signal.h>
 #include <stdio.h>
@@ -92,6 +93,16 @@ unknown_verb (const char *name, GError **error)
   return -1;
 }
 
+/* A standard stream that the caller has closed must not become the number of a socket of ours. The wrong mode
+ * is meant: reading such a stdin or writing such a stdout fails, as it would have. */
+static void
+occupy_standard_streams (void)
+{
+  for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+    if (fcntl (fd, F_GETFD) < 0)
+      (void)open ("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -99,6 +110,7 @@ main (int argc, char **argv)
   const VmVerb *verb = vm_verb_find (verb_name (argc, argv));
   int status;
 
+  occupy_standard_streams ();
   (void)setlocale (LC_CTYPE, "");
   (void)signal (SIGPIPE, SIG_IGN);
   (void)umask (077);

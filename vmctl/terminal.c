@@ -122,6 +122,8 @@ got_frame (VmLink *link, const FrameHeader *header, const guint8 *payload, gpoin
     read_stdin (t);
   } else if (header->type == FRAME_EXIT)
     got_exit (t, header, payload);
+  else if (header->type == FRAME_CLOSE)
+    finish (t, VM_TERMINAL_DETACHED); /* another terminal has taken over */
 }
 
 static void
@@ -256,12 +258,16 @@ signal_ready (int fd, GIOCondition condition, gpointer data)
 
 static const int forwarded[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH};
 
+/* What our caller has made us ignore (nohup, a background job of a script) stays ignored. */
 static void
 take_signals (sigset_t *ret_set)
 {
+  struct sigaction old;
+
   sigemptyset (ret_set);
   for (guint i = 0; i < G_N_ELEMENTS (forwarded); i++)
-    sigaddset (ret_set, forwarded[i]);
+    if (sigaction (forwarded[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN)
+      sigaddset (ret_set, forwarded[i]);
   (void)sigprocmask (SIG_BLOCK, ret_set, NULL);
 }
 
