@@ -93,7 +93,7 @@ class Bench:
                         "chmod 700 /root/.ssh; chmod 600 /root/.ssh/authorized_keys; chown -R 0:0 /root/.ssh;"
                         "mkdir -p /etc/ssh; ssh-keygen -q -t ed25519 -N '' -f /etc/ssh/hk;"
                         "printf 'sshd:x:105:65534::/run/sshd:/usr/sbin/nologin\\n' >> /etc/passwd;"
-                        "/usr/sbin/sshd -h /etc/ssh/hk -o UsePAM=no -o StrictModes=no -o PermitRootLogin=yes"
+                        "/usr/sbin/sshd -f /dev/null -h /etc/ssh/hk -o UsePAM=no -o StrictModes=no -o PermitRootLogin=yes"
                         " -o PidFile=none -o UseDNS=no </dev/null >/dev/null 2>&1")
         port = free_port()
         self.control.call("human-monitor-command", **{"command-line": f"hostfwd_add net tcp:127.0.0.1:{port}-:22"})
@@ -115,14 +115,14 @@ class Bench:
         self.control.call("device_add", driver="virtserialport", id="rawport", bus="serial.0", nr=2, chardev="raw",
                           name="raw")
         theirs.close()
+        ours.settimeout(60)
         count = MEGABYTES << 20
         self.guest_root("until [ -e /dev/vport*p2 ]; do :; done; chmod 666 /dev/vport*p2")
         script = f"head -c {count} /dev/zero"
 
         def raw():
             writer = threading.Thread(target=lambda: self.vmctl(
-                "exec", self.id, "--", "sh", "-c", script + " | dd bs=32k iflag=fullblock of=/dev/vport1p2 2>/dev/null ||"
-                " " + script + " > $(ls /dev/vport*p2)"))
+                "exec", self.id, "--", "sh", "-c", script + " > $(echo /dev/vport*p2)"))
             writer.start()
             got = 0
             while got < count:

@@ -47,15 +47,15 @@ class Control:
         json.loads(self.file.readline())
         self.call("qmp_capabilities")
 
-    def call(self, name, fds=(), **arguments):
-        message = json.dumps({"execute": name, "arguments": arguments, "id": 1}).encode() + b"\n"
+    def call(self, command, fds=(), **arguments):
+        message = json.dumps({"execute": command, "arguments": arguments, "id": 1}).encode() + b"\n"
         ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
         self.sock.sendmsg([message], ancillary)
         while True:
             reply = json.loads(self.file.readline())
             if reply.get("id") == 1:
                 if "error" in reply:
-                    raise RuntimeError(f"{name}: {reply['error']}")
+                    raise RuntimeError(f"{command}: {reply['error']}")
                 return reply["return"]
 
 
