@@ -88,7 +88,7 @@ explain_errno (const VmTerminalResult *result, const char *what)
   if (result->exec_errno == 0)
     return FALSE;
   shown = vm_escape_terminal (what, -1, 200);
-  fprintf (stderr, "vmctl: error: cannot run '%s' inside: %s\n", shown, g_strerror (result->exec_errno));
+  fprintf (stderr, "vmctl: cannot run '%s' inside: %s\n", shown, g_strerror (result->exec_errno));
   return TRUE;
 }
 

@@ -33,20 +33,21 @@ static gboolean
 gather (VmContext *context, const VmRunOptions *options, const char *project, char **command, VmRun *run,
         GError **error)
 {
-  const char *system = options->no_config ? "/dev/null" : VMCTL_SYSCONFDIR "/config";
-  VmDirs no_config = context->dirs;
+  const char *system = options->no_config ? "/nonexistent/config" : VMCTL_SYSCONFDIR "/config";
 
-  if (options->no_config)
-    no_config.config = (char *)"/nonexistent";
+  if (options->no_config) { /* also for what reads it later: the detach key */
+    g_free (context->dirs.config);
+    context->dirs.config = g_strdup ("/nonexistent");
+  }
   run->spec.project = g_strdup (project);
   run->spec.command = command != NULL && command[0] != NULL ? g_strdupv (command) : NULL;
   if (!take_options (options, &run->spec, error) || !vm_host_gather (&run->host, error) ||
       !vm_host_gather_project (&run->host, project, error))
     return FALSE;
   run->host.is_sudo = context->was_sudo;
-  return vm_config_apply (options->no_config ? &no_config : &context->dirs, system,
-                          options->no_config ? NULL : run->host.project.path, &run->spec, &run->profile,
-                          error) &&
+  run->host.mask = context->mask;
+  return vm_config_apply (&context->dirs, system, options->no_config ? NULL : run->host.project.path,
+                          &run->spec, &run->profile, error) &&
          vm_host_gather_images (&run->host, &run->spec, error);
 }
 

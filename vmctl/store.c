@@ -320,8 +320,12 @@ find_in (GPtrArray *records, const char *word, const char *path, gboolean ended,
   }
   if (ended && old->len > 0)
     return pick (records, old, old->len - 1); /* the newest: the list is sorted by age */
-  vm_error (error, VM_ERROR_NOT_FOUND, "there is no %ssandbox '%s'; see: vmctl list%s",
-            ended ? "" : "running ", word, ended ? " --all" : "");
+  if (path != NULL)
+    vm_error (error, VM_ERROR_NOT_FOUND, "no sandbox %s on '%s'; see: vmctl list%s",
+              ended ? "is or was" : "runs", path, ended ? " --all" : "");
+  else
+    vm_error (error, VM_ERROR_NOT_FOUND, "there is no %ssandbox '%s'; see: vmctl list%s",
+              ended ? "" : "running ", word, ended ? " --all" : "");
   return NULL;
 }
 

@@ -205,7 +205,8 @@ record_from_plan (const VmPlan *plan, gboolean detached)
 static gboolean
 open_state (VmSupervisor *sup, GError **error)
 {
-  if (!vm_file_make_private_dir (sup->plan->state_dir, error))
+  if (!vm_file_make_private_dir (sup->dirs->state, error) ||
+      !vm_file_make_private_dir (sup->plan->state_dir, error))
     return FALSE;
   sup->state_fd = vm_file_open_private_dir (sup->plan->state_dir, error);
   if (sup->state_fd < 0)

@@ -191,16 +191,12 @@ is_empty (int dir_fd, const char *name)
   return fstatat (dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || st.st_size == 0;
 }
 
-/* The log that was asked for, else the one that says most. NULL and error: more than one. */
+/* The log that was asked for, else the one that says most. */
 static const char *
-choose (const LogsOptions *o, const VmRecord *record, int dir_fd, GError **error)
+choose (const LogsOptions *o, const VmRecord *record, int dir_fd)
 {
   gboolean comes = o->follow && record->state != VM_STATE_ENDED && record->detached;
 
-  if (o->console + o->output + o->supervisor > 1) {
-    vm_error (error, VM_ERROR_USAGE, "--console, --output and --supervisor exclude each other");
-    return NULL;
-  }
   if (o->console)
     return "console";
   if (o->supervisor)
@@ -248,10 +244,14 @@ logs (VmContext *context, gpointer data, char **args, char **command, GError **e
     vm_error (error, VM_ERROR_USAGE, "--tail: '%s' is not a number of lines", o->tail);
     return -1;
   }
-  record = vm_store_find (&context->dirs, args[0] != NULL ? args[0] : ".", TRUE, error);
-  if (record == NULL || (dir_fd = vm_store_open_state (&context->dirs, record->id, error)) < 0 ||
-      (view.kind = choose (o, record, dir_fd, error)) == NULL)
+  if (o->console + o->output + o->supervisor > 1) {
+    vm_error (error, VM_ERROR_USAGE, "--console, --output and --supervisor exclude each other");
     return -1;
+  }
+  record = vm_store_find (&context->dirs, args[0] != NULL ? args[0] : ".", TRUE, error);
+  if (record == NULL || (dir_fd = vm_store_open_state (&context->dirs, record->id, error)) < 0)
+    return -1;
+  view.kind = choose (o, record, dir_fd);
   view.id = record->id;
   view.style = o->json ? STYLE_JSON : isatty (STDOUT_FILENO) && !o->raw ? STYLE_ESCAPED : STYLE_RAW;
   return show (&view, dir_fd, (guint)lines, o->follow && record->state != VM_STATE_ENDED, error) ? 0 : -1;
