@@ -4,7 +4,7 @@
  * META_DIR_ALIAS), read-only.
  *
  *   version        "1\n"
- *   identity       lines KEY=VALUE: name, uid, gid, group, shell, hostname, root (yes|no: may the user become
+ *   identity       lines KEY=VALUE: name, uid, gid, group, shell, hostname, umask (octal), root (yes|no: may the user become
  * root inside) host_home      the user's home, raw bytes, no newline added: paths may contain anything but
  * NUL host_project   the project's absolute path, raw cwd            where the command starts, raw entrypoint
  * argv, each word ended by NUL; no quoting. Empty file: the login shell environment    NAME=value, each ended

@@ -109,9 +109,9 @@ check (const MetaDir *meta, GError **error)
 static gboolean
 put_identity (int fd, const MetaDir *m, GError **error)
 {
-  g_autofree char *text =
-      g_strdup_printf ("name=%s\nuid=%u\ngid=%u\ngroup=%s\nshell=%s\nhostname=%s\nroot=%s\n", m->user, m->uid,
-                       m->gid, m->group, m->shell, m->hostname, m->root_allowed ? "yes" : "no");
+  g_autofree char *text = g_strdup_printf (
+      "name=%s\nuid=%u\ngid=%u\ngroup=%s\nshell=%s\nhostname=%s\numask=%04o\nroot=%s\n", m->user, m->uid,
+      m->gid, m->group, m->shell, m->hostname, m->mask, m->root_allowed ? "yes" : "no");
 
   return put_text (fd, "identity", text, error);
 }

@@ -128,6 +128,7 @@ vm_host_to_json (const VmHost *host)
     vm_json_add_str (object, fields[i].key, *field_of (host, &fields[i]));
   vm_json_add_int (object, "uid", host->uid);
   vm_json_add_int (object, "gid", host->gid);
+  vm_json_add_int (object, "umask", host->mask);
   vm_json_add_bool (object, "sudo", host->is_sudo);
   vm_json_add_int (object, "memory", (gint64)host->memory);
   vm_json_add_int (object, "cpus", host->cpus);
@@ -178,6 +179,7 @@ vm_host_from_json (json_object *object, VmHost *ret, GError **error)
   host.gid = (guint)gid;
   host.memory = (guint64)memory;
   host.cpus = (guint)cpus;
+  host.mask = (guint)vm_json_int (object, "umask", 022);
   host.is_sudo = vm_json_bool (object, "sudo", FALSE);
   host.kvm = vm_json_bool (object, "kvm", FALSE);
   host.dirs.runtime_is_fallback = vm_json_bool (object, "runtime-is-fallback", FALSE);

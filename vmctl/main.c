@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* vmctl: finds the verb, runs it, prints its error. The only place that does either. */
 #include <fcntl.h>
+#include <errno.h>
 #include <locale.h>
 #include <signal.h>
 #include <stdio.h>
@@ -14,7 +15,7 @@
 #include "vmctl/host.h"
 #include "vmctl/verb.h"
 
-enum { STATUS_FAILED = 1, STATUS_USAGE = 2, STATUS_OWN_FAILURE = 125 };
+enum { STATUS_FAILED = 1, STATUS_USAGE = 2, STATUS_OWN_FAILURE = 125, STATUS_PIPE = 128 + SIGPIPE };
 
 static void
 print_error (const GError *error)
@@ -45,9 +46,9 @@ prepare_context (const VmVerb *verb, VmContext *context, GError **error)
 }
 
 static int
-run_verb (const VmVerb *verb, char **argv, GError **error)
+run_verb (const VmVerb *verb, char **argv, guint mask, GError **error)
 {
-  VmContext context = {0};
+  VmContext context = {.mask = mask};
   gpointer options = NULL;
   g_auto (GStrv) args = NULL, command = NULL;
   gboolean help;
@@ -108,21 +109,23 @@ main (int argc, char **argv)
 {
   g_autoptr (GError) error = NULL;
   const VmVerb *verb = vm_verb_find (verb_name (argc, argv));
+  guint mask = umask (077);
   int status;
 
   occupy_standard_streams ();
   (void)setlocale (LC_CTYPE, "");
   (void)signal (SIGPIPE, SIG_IGN);
-  (void)umask (077);
   if (verb == NULL)
     status = unknown_verb (argv[1], &error);
   else
-    status = run_verb (verb, argv + MIN (argc, 2), &error);
+    status = run_verb (verb, argv + MIN (argc, 2), mask, &error);
   if (error != NULL) {
     print_error (error);
     return status_of (error, verb);
   }
   if (fflush (stdout) != 0) {
+    if (errno == EPIPE)
+      return STATUS_PIPE; /* `vmctl list | head`: nobody wants to know */
     fprintf (stderr, "vmctl: error: cannot write to standard output\n");
     return STATUS_FAILED;
   }

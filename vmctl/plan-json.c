@@ -105,6 +105,7 @@ vm_plan_to_json (const VmPlan *plan)
   vm_json_add_str (object, "net", nets[plan->net]);
   vm_json_add_int (object, "uid", plan->uid);
   vm_json_add_int (object, "gid", plan->gid);
+  vm_json_add_int (object, "umask", plan->mask);
   vm_json_add_bool (object, "root-allowed", plan->root_allowed);
   vm_json_add_bool (object, "serial", plan->serial);
   vm_json_add_int (object, "memory", (gint64)plan->memory);
@@ -226,6 +227,7 @@ read_numbers (json_object *object, VmPlan *plan, GError **error)
   plan->boot_timeout = (guint)timeout;
   plan->isolation = (VmIsolation)isolation;
   plan->net = (VmNet)net;
+  plan->mask = (guint)vm_json_int (object, "umask", 022) & 0777;
   plan->root_allowed = vm_json_bool (object, "root-allowed", FALSE);
   plan->serial = vm_json_bool (object, "serial", FALSE);
   return TRUE;

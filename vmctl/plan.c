@@ -211,6 +211,7 @@ set_session (VmPlan *plan, const VmSpec *spec, const VmProfile *profile, const V
   plan->cwd = g_strdup (is_inside ? host->cwd : plan->project);
   plan->net = spec->net == VM_NET_DEFAULT ? VM_NET_PUBLIC : spec->net;
   plan->serial = spec->serial;
+  plan->mask = host->mask & 0777;
   plan->root_allowed = !spec->no_root;
   plan->boot_timeout = spec->boot_timeout != 0 ? spec->boot_timeout : VM_SPEC_BOOT_TIMEOUT_DEFAULT;
   plan->profile = g_strdup (profile->name);

@@ -67,6 +67,7 @@ write_meta (VmSupervisor *sup, GError **error)
       .uid = plan->uid,
       .gid = plan->gid,
       .root_allowed = plan->root_allowed,
+      .mask = plan->mask,
       .home = plan->home,
       .project = plan->project,
       .cwd = plan->cwd,

@@ -95,6 +95,7 @@ start_shell (Agent *agent, Launch *launch)
   launch->uid = agent->meta.uid;
   launch->gid = agent->meta.gid;
   launch->no_new_privs = !agent->meta.root;
+  launch->mask = agent->meta.mask;
   r = launch_complete (launch, &agent->meta, agent->meta.root ? META_BIN_DIR : NULL);
   if (r == 0)
     r = console_open ();

@@ -18,6 +18,7 @@ typedef struct {
 
   /* Set by the caller before spawn(). */
   bool set_identity, no_new_privs;
+  mode_t mask;
   uid_t uid;
   gid_t gid;
 } Launch;

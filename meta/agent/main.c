@@ -43,6 +43,18 @@ agent_init (Agent *agent, LinkKind kind, int fd, bool vm)
 }
 
 static void
+agent_free (Agent *agent)
+{
+  for (unsigned i = 0; i < AGENT_SESSIONS; i++)
+    session_forget (&agent->sessions[i]);
+  meta_clear (&agent->meta);
+  link_free (&agent->link);
+  close_fd (&agent->signal_fd);
+  close_fd (&agent->meta_fd);
+  free (agent);
+}
+
+static void
 reap (Agent *agent)
 {
   pid_t pid;
@@ -194,7 +206,7 @@ run_here (int argc, char **argv, uint64_t started_us)
     return 1;
   }
   r = agent_run (agent);
-  link_free (&agent->link);
+  agent_free (agent);
   return r;
 }
 

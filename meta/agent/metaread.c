@@ -32,7 +32,7 @@ load (Loader *loader, const char *name, size_t *ret_size)
 static int
 bad (Loader *loader, const char *name, const char *what)
 {
-  return why_set (loader->why, EBADMSG, "meta file '%s': %s", name, what);
+  return why_set (loader->why, 0, "meta file '%s': %s", name, what);
 }
 
 /* A text without NUL inside. */
@@ -100,6 +100,8 @@ set_identity (Loader *loader, const char *key, char *value)
     meta->hostname = value;
   else if (strcmp (key, "root") == 0)
     meta->root = strcmp (value, "yes") == 0;
+  else if (strcmp (key, "umask") == 0)
+    meta->mask = (mode_t)strtoul (value, NULL, 8) & 0777;
   else if (strcmp (key, "uid") == 0 || strcmp (key, "gid") == 0) {
     if (parse_number (value, UINT32_MAX - 1, &number) < 0)
       return bad (loader, "identity", "uid or gid is not a number");
@@ -119,6 +121,7 @@ load_identity (Loader *loader)
   char *line, *next;
   int r = load_text (loader, "identity", &text);
 
+  meta->mask = 022;
   meta->uid = (uid_t)-1;
   meta->gid = (gid_t)-1;
   for (line = (char *)text; r == 0 && *line; line = next) {

@@ -15,6 +15,7 @@ typedef struct {
   const char *name, *group, *shell, *hostname; /* all texts point into `files` */
   uid_t uid;
   gid_t gid;
+  mode_t mask; /* the umask of sessions */
   bool root; /* the user may become root inside */
   const char *home, *project, *cwd;
   char **entrypoint, **environment, **mounts; /* owned, NULL at the end; what they point at is not */

@@ -207,6 +207,7 @@ set_launch_identity (const Agent *agent, Launch *launch)
   launch->uid = launch->root ? 0 : agent->vm ? agent->meta.uid : geteuid ();
   launch->gid = launch->root ? 0 : agent->vm ? agent->meta.gid : getegid ();
   launch->no_new_privs = !agent->meta.root;
+  launch->mask = agent->meta.mask;
   return 0;
 }
 

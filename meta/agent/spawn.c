@@ -79,6 +79,7 @@ become (const Launch *launch)
 {
   if (launch->no_new_privs && prctl (PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
     return errno;
+  umask (launch->mask);
   if (!launch->set_identity)
     return 0;
   if (setgroups (1, &launch->gid) < 0 || setresgid (launch->gid, launch->gid, launch->gid) < 0 ||

@@ -23,6 +23,7 @@ good (void)
                    .group = "users",
                    .shell = "/bin/bash",
                    .hostname = "box",
+                   .mask = 027,
                    .uid = 1000,
                    .gid = 4294967294U,
                    .root_allowed = TRUE,
@@ -91,7 +92,8 @@ test_bytes (Fixture *f, gconstpointer unused)
   assert_private (f, "meta/files", 2);
   assert_text (f, "version", "1\n");
   assert_text (f, "identity",
-               "name=me\nuid=1000\ngid=4294967294\ngroup=users\nshell=/bin/bash\nhostname=box\nroot=yes\n");
+               "name=me\nuid=1000\ngid=4294967294\ngroup=users\nshell=/bin/"
+               "bash\nhostname=box\numask=0027\nroot=yes\n");
   assert_text (f, "host_home", "/home/me");
   assert_text (f, "host_project", "/home/me/a\nb, c");
   assert_text (f, "cwd", "/home/me/a\nb, c/sub");
@@ -116,8 +118,9 @@ test_least (Fixture *f, gconstpointer unused)
   meta.root_allowed = FALSE;
   meta.tmpfs_mib = 512;
   write_well (f, &meta);
-  assert_text (f, "identity",
-               "name=me\nuid=1000\ngid=4294967294\ngroup=users\nshell=/bin/bash\nhostname=box\nroot=no\n");
+  assert_text (
+      f, "identity",
+      "name=me\nuid=1000\ngid=4294967294\ngroup=users\nshell=/bin/bash\nhostname=box\numask=0027\nroot=no\n");
   assert_text (f, "entrypoint", "");
   assert_text (f, "environment", "");
   assert_text (f, "network", "");
