@@ -2,6 +2,7 @@
 #include "vmctl/drivers/qemu-argv.h"
 
 #include "meta/format.h"
+#include "virtfs/share.h"
 #include "vmctl/base/json.h"
 #include "vmctl/jail.h"
 
@@ -82,20 +83,6 @@ add_channels (VmArgv *argv)
   add_device (argv, port);
 }
 
-static void
-add_share (VmArgv *argv, const char *id, const char *path, const char *tag, gboolean read_only)
-{
-  json_object *share = device ("virtio-9p-pci", NULL);
-
-  vm_argv_add (argv, "-fsdev");
-  /* The path is one of our own names inside the jail: nothing of the user's gets into this comma list. */
-  vm_argv_addf (argv, "local,id=%s,path=%s,security_model=none,multidevs=remap%s", id, path,
-                read_only ? ",readonly=on" : "");
-  vm_json_add_str (share, "fsdev", id);
-  vm_json_add_str (share, "mount_tag", tag);
-  add_device (argv, share);
-}
-
 static json_object *
 file_node (int set, gboolean read_only)
 {
@@ -160,10 +147,13 @@ add_network (VmArgv *argv)
 void
 vm_qemu_argv (const VmPlan *plan, VmArgv *argv)
 {
+  const VirtfsShare ro = {.id = "ro", .path = VM_JAIL_EXPORT_RO, .tag = META_TAG_RO, .read_only = TRUE};
+  const VirtfsShare rw = {.id = "rw", .path = VM_JAIL_EXPORT_RW, .tag = META_TAG_RW};
+
   add_machine (plan, argv);
   add_channels (argv);
-  add_share (argv, "ro", VM_JAIL_EXPORT_RO, META_TAG_RO, TRUE);
-  add_share (argv, "rw", VM_JAIL_EXPORT_RW, META_TAG_RW, FALSE);
+  virtfs_share_argv (&ro, argv);
+  virtfs_share_argv (&rw, argv);
   if (plan->disk_base != NULL)
     add_disk (argv);
   if (plan->net == VM_NET_PUBLIC)
