@@ -15,6 +15,8 @@ enum {
   SOCKET_BUFFER = 1 << 20,
   COMPACT_AT = 1 << 16,
   READS_A_TURN = 16, /* so that one busy peer does not starve the others */
+  /* Flow control keeps the queue far below this; a peer that makes us answer and does not read ends here. */
+  QUEUE_MAX = 32 << 20,
 };
 
 struct VmLink {
@@ -28,6 +30,9 @@ struct VmLink {
   GByteArray *queue; /* owned; bytes from `sent` on wait */
   gsize sent;
   gboolean wants_preamble, dead, wants_output;
+  gboolean finishing; /* nothing more will be sent: the peer sees the end once the queue is out */
+  gboolean mute;      /* the peer takes nothing any more */
+  gboolean overflow;  /* the queue grew beyond bounds: to be closed at the next turn */
   unsigned preamble_state;
   int *freed; /* set while a callback runs: where to note that the link is gone */
 };
@@ -68,6 +73,13 @@ die (VmLink *link, const char *why)
 }
 
 static void
+end_sending (VmLink *link)
+{
+  if (link->finishing && !link->dead && link->queue->len == 0)
+    (void)shutdown (link->fd, SHUT_WR); /* the peer may be gone: then that is seen anyway */
+}
+
+static void
 flush (VmLink *link)
 {
   while (!link->dead && link->sent < link->queue->len) {
@@ -75,12 +87,14 @@ flush (VmLink *link)
 
     if (n < 0 && errno == EINTR)
       continue;
-    if (n <
-        0) /* EAGAIN: later. Anything else shows as EOF on the reading side, where nobody holds the link */
+    if (n < 0)
       break;
     link->sent += (gsize)n;
   }
-  if (link->sent == link->queue->len) {
+  /* A peer that only stopped reading would make the socket writable for ever. Whether it has gone shows on
+   * the reading side, behind its last words. */
+  link->mute |= link->sent < link->queue->len && errno != EAGAIN;
+  if (link->sent == link->queue->len || link->mute) {
     g_byte_array_set_size (link->queue, 0);
     link->sent = 0;
   } else if (link->sent >= COMPACT_AT) {
@@ -88,6 +102,7 @@ flush (VmLink *link)
     link->sent = 0;
   }
   watch_output (link, link->queue->len > 0);
+  end_sending (link);
 }
 
 /* FALSE if the link died or was freed. */
@@ -165,6 +180,10 @@ dispatch (GSource *source, GSourceFunc callback, gpointer user_data)
   VmLink *link = ((LinkSource *)source)->link;
   GIOCondition condition = g_source_query_unix_fd (source, link->tag);
 
+  if (link->overflow) {
+    (void)die (link, "too much waits to be sent");
+    return G_SOURCE_CONTINUE;
+  }
   if ((condition & G_IO_OUT) != 0)
     flush (link);
   if ((condition & (G_IO_IN | G_IO_HUP | G_IO_ERR)) != 0)
@@ -237,8 +256,15 @@ vm_link_send (VmLink *link, FrameType type, guint32 channel, FrameStream stream,
   guint8 encoded[FRAME_HEADER_SIZE];
   gsize done = 0;
 
-  if (link->dead)
+  g_return_if_fail (length <= FRAME_PAYLOAD_MAX && !link->finishing);
+  if (link->dead || link->overflow || link->mute)
     return;
+  if (link->queue->len - link->sent > QUEUE_MAX) {
+    /* Not now: the sender is in the middle of something with this link. */
+    link->overflow = TRUE;
+    g_source_set_ready_time (link->source, 0);
+    return;
+  }
   frame_header_encode (encoded, &header);
   if (link->queue->len == 0)
     done = send_now (link, encoded, payload, length);
@@ -269,6 +295,13 @@ vm_link_send_size (VmLink *link, guint32 channel, guint16 rows, guint16 columns)
   vm_link_send (link, FRAME_RESIZE, channel, FRAME_STDIN, payload, sizeof payload);
 }
 
+void
+vm_link_finish (VmLink *link)
+{
+  link->finishing = TRUE;
+  end_sending (link);
+}
+
 gsize
 vm_link_queued (VmLink *link)
 {
@@ -284,7 +317,7 @@ vm_link_flush (VmLink *link, int timeout_ms)
   while (!link->dead && vm_link_queued (link) > 0 && g_get_monotonic_time () < end) {
     struct pollfd p = {.fd = link->fd, .events = POLLOUT};
 
-    if (poll (&p, 1, (int)((end - g_get_monotonic_time ()) / 1000)) < 0 && errno != EINTR)
+    if (poll (&p, 1, (int)MAX (0, (end - g_get_monotonic_time ()) / 1000)) < 0 && errno != EINTR)
       return;
     if ((p.revents & (POLLERR | POLLHUP)) != 0)
       return;

@@ -25,11 +25,15 @@ VmLink *vm_link_new (int take_fd, gboolean wants_preamble, const VmLinkHandlers 
 void vm_link_free (VmLink *link); /* NULL is fine; what is queued is dropped */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (VmLink, vm_link_free)
 
-/* Queues a frame and sends what fits. On a dead link: nothing. */
+/* Queues a frame (at most FRAME_PAYLOAD_MAX bytes) and sends what fits. On a dead link: nothing. A peer for
+ * which more than 32 MiB would wait is closed. */
 void vm_link_send (VmLink *link, FrameType type, guint32 channel, FrameStream stream, const void *payload,
                    gsize length);
 void vm_link_send_u32 (VmLink *link, FrameType type, guint32 channel, FrameStream stream, guint32 value);
 void vm_link_send_size (VmLink *link, guint32 channel, guint16 rows, guint16 columns);
+
+/* Nothing more will be sent: the peer sees the end of the stream once the queue is out. Reading goes on. */
+void vm_link_finish (VmLink *link);
 
 /* Bytes that wait to be sent. */
 gsize vm_link_queued (VmLink *link);

@@ -5,7 +5,7 @@
  * number, and the other way round. CREDIT frames pass through too, so the window is from end to end and a
  * stalled client stalls its own command only. The supervisor keeps the account all the same: the agent is
  * hostile, and a client may be anything that speaks the socket. */
-#include "vmctl/session.h"
+#include "vmctl/session-private.h"
 
 #include <string.h>
 
@@ -13,36 +13,7 @@
 #include "vmctl/base/fd.h"
 #include "vmctl/base/json.h"
 
-#define CLIENT_CHANNEL FRAME_CHANNEL_MAIN /* what a client's own connection calls its one session */
-
-typedef struct {
-  VmSessions *owner; /* borrowed */
-  guint32 channel;
-  VmLink *client;   /* owned; NULL: none */
-  char **argv;      /* owned; NULL: entrypoint */
-  GByteArray *open; /* owned; an OPEN that waits for the agent; NULL: sent */
-  gboolean tty, ended;
-  gsize in_flight[FRAME_STREAMS]; /* STDIN: from the client; others: from the agent, not yet credited back */
-  gsize replayed;     /* bytes of the ring that the client has not credited yet: not the agent's */
-  gsize owed;         /* of in_flight[STDIN]: what an earlier client sent; its credit is nobody's */
-  GByteArray *input;  /* owned; from the client, waits until the agent is there and has room; NULL: nothing */
-  gboolean input_eof; /* and then comes its end */
-  guint16 rows, columns;           /* a size that waits for the agent; 0: none */
-  GByteArray *held[FRAME_STREAMS]; /* owned; output that waits for the first client (foreground), or NULL */
-  gboolean held_eof[FRAME_STREAMS];
-  GByteArray *capture[FRAME_STREAMS]; /* owned; session without a client, or NULL */
-  gboolean truncated;
-} Session;
-
-struct VmSessions {
-  VmLog *log;                         /* borrowed */
-  VmLink *agent;                      /* borrowed; NULL: none */
-  const VmSessionsHandlers *handlers; /* borrowed */
-  gpointer data;
-  GHashTable *table; /* channel -> Session, owned */
-  GByteArray *ring;  /* the main session's last output */
-  gboolean detached;
-};
+enum { CLOSE_WAIT_MS = 2000 };
 
 static void
 session_free (gpointer data)
@@ -83,8 +54,8 @@ vm_sessions_free (VmSessions *sessions)
   g_free (sessions);
 }
 
-static Session *
-lookup (VmSessions *sessions, guint32 channel)
+Session *
+vm_session_lookup (VmSessions *sessions, guint32 channel)
 {
   return g_hash_table_lookup (sessions->table, GUINT_TO_POINTER (channel));
 }
@@ -159,39 +130,6 @@ send_open (VmSessions *sessions, Session *s)
   g_clear_pointer (&s->open, g_byte_array_unref);
 }
 
-/* Input. The window is the agent's: what an earlier client sent may still fill it, or there is no agent yet.
- */
-
-static gboolean
-can_send (VmSessions *sessions, Session *s)
-{
-  return sessions->agent != NULL && s->open == NULL && !s->ended;
-}
-
-static void
-pump_input (VmSessions *sessions, Session *s)
-{
-  gsize n = 0;
-
-  if (!can_send (sessions, s))
-    return;
-  if (s->input != NULL) {
-    n = MIN (MIN (s->input->len, FRAME_PAYLOAD_MAX), FRAME_WINDOW - s->in_flight[FRAME_STDIN]);
-    for (; n > 0;
-         n = MIN (MIN (s->input->len, FRAME_PAYLOAD_MAX), FRAME_WINDOW - s->in_flight[FRAME_STDIN])) {
-      vm_link_send (sessions->agent, FRAME_DATA, s->channel, FRAME_STDIN, s->input->data, n);
-      s->in_flight[FRAME_STDIN] += n;
-      g_byte_array_remove_range (s->input, 0, (guint)n);
-    }
-    if (s->input->len > 0)
-      return;
-    g_clear_pointer (&s->input, g_byte_array_unref);
-  }
-  if (s->input_eof)
-    vm_link_send (sessions->agent, FRAME_EOF, s->channel, FRAME_STDIN, NULL, 0);
-  s->input_eof = FALSE;
-}
-
 /* What came before the agent did. */
 static void
 catch_up (VmSessions *sessions, Session *s)
@@ -201,389 +139,17 @@ catch_up (VmSessions *sessions, Session *s)
   if (s->rows > 0)
     vm_link_send_size (sessions->agent, s->channel, s->rows, s->columns);
   s->rows = 0;
-  pump_input (sessions, s);
+  for (int i = FRAME_STDOUT; i < FRAME_STREAMS; i++)
+    if (s->unread[i])
+      vm_link_send (sessions->agent, FRAME_EOF, s->channel, (FrameStream)i, NULL, 0);
+  vm_session_pump_input (sessions, s);
 }
 
-/* Output of the main command while nobody is attached, and what a new client sees first. */
-
-static void
-remember (VmSessions *sessions, const guint8 *data, gsize length)
-{
-  if (length > VM_SESSION_RING) {
-    data += length - VM_SESSION_RING;
-    length = VM_SESSION_RING;
-  }
-  if (sessions->ring->len + length > VM_SESSION_RING)
-    g_byte_array_remove_range (sessions->ring, 0, (guint)(sessions->ring->len + length - VM_SESSION_RING));
-  g_byte_array_append (sessions->ring, data, (guint)length);
-}
-
-static void
-give_back (VmSessions *sessions, Session *s, FrameStream stream, gsize n)
-{
-  s->in_flight[stream] -= n;
-  if (sessions->agent != NULL && n > 0)
-    vm_link_send_u32 (sessions->agent, FRAME_CREDIT, s->channel, stream, (guint32)n);
-}
-
-static void
-capture (VmSessions *sessions, Session *s, FrameStream stream, const guint8 *data, gsize length)
-{
-  gsize room;
-
-  if (s->capture[stream] == NULL)
-    s->capture[stream] = g_byte_array_new ();
-  room = VM_SESSION_CAPTURE_MAX - s->capture[stream]->len;
-  s->truncated |= length > room;
-  g_byte_array_append (s->capture[stream], data, (guint)MIN (length, room));
-  give_back (sessions, s, stream, length);
-}
-
-static void
-hold (Session *s, FrameStream stream, const guint8 *data, gsize length)
-{
-  if (s->held[stream] == NULL)
-    s->held[stream] = g_byte_array_new ();
-  g_byte_array_append (s->held[stream], data, (guint)length);
-}
-
-static void
-output (VmSessions *sessions, Session *s, FrameStream stream, const guint8 *data, gsize length)
-{
-  gboolean main = s->channel == FRAME_CHANNEL_MAIN;
-
-  s->in_flight[stream] += length;
-  if (main && (s->tty || sessions->detached)) {
-    remember (sessions, data, length);
-    vm_log_write (sessions->log, data, length);
-  }
-  if (s->client != NULL)
-    vm_link_send (s->client, FRAME_DATA, CLIENT_CHANNEL, stream, data, length);
-  else if (!main)
-    capture (sessions, s, stream, data, length);
-  else if (sessions->detached)
-    give_back (sessions, s, stream, length);
-  else
-    hold (s, stream, data, length);
-}
-
-static void
-release_held (Session *s)
-{
-  for (int i = FRAME_STDOUT; i < FRAME_STREAMS; i++) {
-    for (gsize at = 0; s->held[i] != NULL && at < s->held[i]->len; at += FRAME_PAYLOAD_MAX)
-      vm_link_send (s->client, FRAME_DATA, CLIENT_CHANNEL, (FrameStream)i, s->held[i]->data + at,
-                    MIN (s->held[i]->len - at, FRAME_PAYLOAD_MAX));
-    g_clear_pointer (&s->held[i], g_byte_array_unref);
-    if (s->held_eof[i])
-      vm_link_send (s->client, FRAME_EOF, CLIENT_CHANNEL, (FrameStream)i, NULL, 0);
-  }
-}
-
-/* What was held for a client that will not come is the log's. */
-static void
-drop_held (VmSessions *sessions, Session *s)
-{
-  for (int i = FRAME_STDOUT; i < FRAME_STREAMS; i++) {
-    if (s->held[i] == NULL)
-      continue;
-    remember (sessions, s->held[i]->data, s->held[i]->len);
-    vm_log_write (sessions->log, s->held[i]->data, s->held[i]->len);
-    g_clear_pointer (&s->held[i], g_byte_array_unref);
-  }
-}
-
-/* Frames of a client */
-
-static void
-let_go (VmSessions *sessions, Session *s)
-{
-  g_clear_pointer (&s->client, vm_link_free);
-  g_clear_pointer (&s->input, g_byte_array_unref);
-  s->input_eof = FALSE;
-  s->owed = s->in_flight[FRAME_STDIN];
-  s->replayed = 0;
-  if (s->channel == FRAME_CHANNEL_MAIN) {
-    /* What the client had not taken yet will not be credited by anybody else. */
-    for (int i = FRAME_STDOUT; i < FRAME_STREAMS; i++)
-      give_back (sessions, s, (FrameStream)i, s->in_flight[i]);
-  } else if (sessions->agent != NULL && !s->ended) {
-    vm_link_send (sessions->agent, FRAME_CLOSE, s->channel, FRAME_STDIN, NULL, 0);
-    for (int i = FRAME_STDOUT; i < FRAME_STREAMS; i++)
-      give_back (sessions, s, (FrameStream)i, s->in_flight[i]);
-  }
-}
-
-static void
-client_closed (VmLink *link, const char *why, gpointer data)
-{
-  Session *s = data;
-  VmSessions *sessions = s->owner;
-  gboolean main = s->channel == FRAME_CHANNEL_MAIN;
-
-  let_go (sessions, s);
-  if (main && !sessions->detached && !s->ended)
-    sessions->handlers->client_gone (sessions->data);
-}
-
-static void
-client_detached (VmSessions *sessions, Session *s)
-{
-  if (s->channel != FRAME_CHANNEL_MAIN) {
-    let_go (sessions, s);
-    return;
-  }
-  sessions->detached = TRUE;
-  let_go (sessions, s);
-  sessions->handlers->detached (sessions->data);
-}
-
-/* FALSE: the client asks for more than it was given and is dropped. */
+/* Those that have ended already are only kept for their clients. */
 static gboolean
-client_credit (VmSessions *sessions, Session *s, const FrameHeader *header, const guint8 *payload)
+is_lost (gpointer key, gpointer value, gpointer data)
 {
-  gsize n = header->length == 4 ? frame_get_u32 (payload) : 0, own;
-
-  if (n == 0 || header->stream == FRAME_STDIN)
-    return FALSE;
-  own = header->stream == FRAME_STDOUT ? MIN (n, s->replayed) : 0;
-  s->replayed -= own;
-  n -= own;
-  if (n > s->in_flight[header->stream])
-    return FALSE;
-  give_back (sessions, s, header->stream, n);
-  return TRUE;
-}
-
-/* FALSE: it sends more than it was given room for. */
-static gboolean
-client_input (VmSessions *sessions, Session *s, const FrameHeader *header, const guint8 *payload)
-{
-  gsize used = s->in_flight[FRAME_STDIN] - s->owed + (s->input != NULL ? s->input->len : 0);
-
-  if (header->stream != FRAME_STDIN || s->input_eof || used + header->length > FRAME_WINDOW)
-    return FALSE;
-  if (s->input == NULL && can_send (sessions, s) &&
-      s->in_flight[FRAME_STDIN] + header->length <= FRAME_WINDOW) {
-    s->in_flight[FRAME_STDIN] += header->length;
-    vm_link_send (sessions->agent, FRAME_DATA, s->channel, FRAME_STDIN, payload, header->length);
-    return TRUE;
-  }
-  if (s->input == NULL)
-    s->input = g_byte_array_new ();
-  g_byte_array_append (s->input, payload, header->length);
-  pump_input (sessions, s);
-  return TRUE;
-}
-
-/* No more input; or nobody reads that output any more. */
-static gboolean
-client_eof (VmSessions *sessions, Session *s, const FrameHeader *header)
-{
-  if (header->length != 0)
-    return FALSE;
-  if (header->stream == FRAME_STDIN) {
-    s->input_eof = TRUE;
-    pump_input (sessions, s);
-  } else if (can_send (sessions, s)) {
-    vm_link_send (sessions->agent, FRAME_EOF, s->channel, header->stream, NULL, 0);
-  }
-  return TRUE;
-}
-
-static gboolean
-client_signal (VmSessions *sessions, Session *s, const FrameHeader *header, const guint8 *payload)
-{
-  if (header->length != 4)
-    return FALSE;
-  if (can_send (sessions, s)) {
-    vm_link_send (sessions->agent, header->type, s->channel, FRAME_STDIN, payload, header->length);
-  } else if (header->type == FRAME_RESIZE) {
-    s->rows = frame_get_u16 (payload);
-    s->columns = frame_get_u16 (payload + 2);
-  }
-  return TRUE;
-}
-
-static gboolean
-client_frame_ok (VmSessions *sessions, Session *s, const FrameHeader *header, const guint8 *payload)
-{
-  switch ((FrameType)header->type) {
-  case FRAME_DATA:
-    return client_input (sessions, s, header, payload);
-  case FRAME_EOF:
-    return client_eof (sessions, s, header);
-  case FRAME_CREDIT:
-    return client_credit (sessions, s, header, payload);
-  case FRAME_SIGNAL:
-  case FRAME_RESIZE:
-    return client_signal (sessions, s, header, payload);
-  case FRAME_HELLO:
-  case FRAME_SEED:
-  case FRAME_CLOCK:
-  case FRAME_SETUP:
-  case FRAME_UP:
-  case FRAME_FAILED:
-  case FRAME_PING:
-  case FRAME_PONG:
-  case FRAME_LOG:
-  case FRAME_POWEROFF:
-  case FRAME_OPEN:
-  case FRAME_STARTED:
-  case FRAME_EXIT:
-  case FRAME_CLOSE:
-  default:
-    return FALSE;
-  }
-}
-
-static void
-client_frame (VmLink *link, const FrameHeader *header, const guint8 *payload, gpointer data)
-{
-  Session *s = data;
-  VmSessions *sessions = s->owner;
-
-  if (header->channel == CLIENT_CHANNEL && header->type == FRAME_CLOSE)
-    client_detached (sessions, s);
-  else if (header->channel != CLIENT_CHANNEL || !client_frame_ok (sessions, s, header, payload))
-    client_closed (link, "bad frame", s);
-}
-
-static const VmLinkHandlers client_handlers = {.frame = client_frame, .closed = client_closed};
-
-/* Frames of the agent */
-
-static void
-broken (VmSessions *sessions, const char *why)
-{
-  sessions->handlers->broken (why, sessions->data);
-}
-
-static json_object *
-capture_to_json (Session *s)
-{
-  static const char *const names[] = {NULL, "stdout", "stderr"};
-  json_object *object;
-
-  if (s->channel == FRAME_CHANNEL_MAIN)
-    return NULL;
-  object = json_object_new_object ();
-  for (int i = FRAME_STDOUT; i < FRAME_STREAMS; i++) {
-    g_autofree char *text =
-        s->capture[i] != NULL ? g_base64_encode (s->capture[i]->data, s->capture[i]->len) : g_strdup ("");
-    vm_json_add_str (object, names[i], text);
-  }
-  vm_json_add_bool (object, "truncated", s->truncated);
-  return object;
-}
-
-static void
-agent_exit (VmSessions *sessions, Session *s, const guint8 *payload, gsize length)
-{
-  g_autoptr (json_object) captured = NULL;
-  guint32 channel = s->channel, value;
-  guint8 kind;
-
-  if (length != 8 || payload[0] > FRAME_EXIT_ERRNO) {
-    broken (sessions, "malformed EXIT");
-    return;
-  }
-  if (s->ended)
-    return; /* said again after a reconnection */
-  kind = payload[0];
-  value = frame_get_u32 (payload + 4);
-  s->ended = TRUE;
-  if (s->client != NULL)
-    vm_link_send (s->client, FRAME_EXIT, CLIENT_CHANNEL, FRAME_STDIN, payload, length);
-  else
-    captured = capture_to_json (s);
-  if (channel != FRAME_CHANNEL_MAIN) {
-    if (s->client != NULL)
-      vm_link_flush (s->client, 1000);
-    g_hash_table_remove (sessions->table, GUINT_TO_POINTER (channel));
-  }
-  sessions->handlers->exited (channel, kind, value, captured, sessions->data);
-}
-
-static void
-agent_stream (VmSessions *sessions, Session *s, const FrameHeader *header, const guint8 *payload)
-{
-  if (header->stream == FRAME_STDIN) {
-    broken (sessions, "output on stdin");
-  } else if (header->type == FRAME_EOF) {
-    if (s->client != NULL)
-      vm_link_send (s->client, FRAME_EOF, CLIENT_CHANNEL, header->stream, NULL, 0);
-    else
-      s->held_eof[header->stream] = TRUE;
-  } else if (s->in_flight[header->stream] + header->length > FRAME_WINDOW) {
-    broken (sessions, "more output than it had credit for");
-  } else {
-    output (sessions, s, header->stream, payload, header->length);
-  }
-}
-
-static void
-agent_credit (VmSessions *sessions, Session *s, const FrameHeader *header, const guint8 *payload)
-{
-  gsize n = header->length == 4 ? frame_get_u32 (payload) : 0, old;
-
-  if (n == 0 || header->stream != FRAME_STDIN || n > s->in_flight[FRAME_STDIN]) {
-    broken (sessions, "credit for what was not sent");
-    return;
-  }
-  s->in_flight[FRAME_STDIN] -= n;
-  old = MIN (n, s->owed);
-  s->owed -= old;
-  if (s->client != NULL && n > old)
-    vm_link_send_u32 (s->client, FRAME_CREDIT, CLIENT_CHANNEL, FRAME_STDIN, (guint32)(n - old));
-  pump_input (sessions, s);
-}
-
-void
-vm_sessions_frame (VmSessions *sessions, const FrameHeader *header, const guint8 *payload)
-{
-  Session *s = lookup (sessions, header->channel);
-
-  if (s == NULL)
-    return; /* the last words of a session that was closed */
-  switch ((FrameType)header->type) {
-  case FRAME_DATA:
-  case FRAME_EOF:
-    agent_stream (sessions, s, header, payload);
-    break;
-  case FRAME_CREDIT:
-    agent_credit (sessions, s, header, payload);
-    break;
-  case FRAME_EXIT:
-    agent_exit (sessions, s, payload, header->length);
-    break;
-  case FRAME_STARTED:
-    if (s->client != NULL)
-      vm_link_send (s->client, FRAME_STARTED, CLIENT_CHANNEL, FRAME_STDIN, payload, header->length);
-    break;
-  case FRAME_HELLO:
-  case FRAME_SEED:
-  case FRAME_CLOCK:
-  case FRAME_SETUP:
-  case FRAME_UP:
-  case FRAME_FAILED:
-  case FRAME_PING:
-  case FRAME_PONG:
-  case FRAME_LOG:
-  case FRAME_POWEROFF:
-  case FRAME_OPEN:
-  case FRAME_SIGNAL:
-  case FRAME_RESIZE:
-  case FRAME_CLOSE:
-  default:
-    broken (sessions, "a frame that the agent may not send");
-  }
-}
-
-static gboolean
-is_not_main (gpointer key, gpointer value, gpointer data)
-{
-  return GPOINTER_TO_UINT (key) != FRAME_CHANNEL_MAIN;
+  return GPOINTER_TO_UINT (key) != FRAME_CHANNEL_MAIN && !((Session *)value)->ended;
 }
 
 void
@@ -594,7 +160,7 @@ vm_sessions_set_agent (VmSessions *sessions, VmLink *agent)
 
   sessions->agent = agent;
   if (agent == NULL) {
-    g_hash_table_foreach_remove (sessions->table, is_not_main, NULL);
+    g_hash_table_foreach_remove (sessions->table, is_lost, NULL);
     return;
   }
   g_hash_table_iter_init (&iter, sessions->table);
@@ -626,7 +192,7 @@ static guint32
 free_channel (VmSessions *sessions)
 {
   for (guint32 i = FRAME_CHANNEL_MAIN + 1; i <= FRAME_CHANNELS_MAX; i++)
-    if (lookup (sessions, i) == NULL)
+    if (vm_session_lookup (sessions, i) == NULL)
       return i;
   return 0;
 }
@@ -655,10 +221,10 @@ vm_sessions_open (VmSessions *sessions, const VmOpen *open, int take_stream, GEr
     return 0;
   }
   if (take_stream >= 0)
-    s->client = vm_link_new (take_stream, FALSE, &client_handlers, s);
-  send_open (sessions, s);
-  if (take_stream < 0)
-    vm_link_send (sessions->agent, FRAME_EOF, channel, FRAME_STDIN, NULL, 0);
+    s->client = vm_link_new (take_stream, FALSE, &vm_session_client_handlers, s);
+  s->captures = take_stream < 0;
+  s->input_eof = s->captures;
+  catch_up (sessions, s);
   return channel;
 }
 
@@ -676,36 +242,49 @@ replay (VmSessions *sessions, Session *s)
 gboolean
 vm_sessions_attach_main (VmSessions *sessions, int take_stream, gboolean steal, GError **error)
 {
-  Session *s = lookup (sessions, FRAME_CHANNEL_MAIN);
-  VmLink *link = vm_link_new (take_stream, FALSE, &client_handlers, s);
+  Session *s = vm_session_lookup (sessions, FRAME_CHANNEL_MAIN);
+  VmLink *link = vm_link_new (take_stream, FALSE, &vm_session_client_handlers, s);
 
-  if (s == NULL || s->ended || (s->client != NULL && !steal)) {
+  if (s == NULL || (s->ended && !s->exit_waits) || (s->client != NULL && !steal)) {
     vm_link_free (link);
     if (s == NULL || s->ended)
       return vm_error (error, VM_ERROR_NOT_FOUND, "the sandbox's command has ended");
     return vm_error (error, VM_ERROR_BUSY, "another terminal is attached; add --steal to take it over");
   }
-  if (s->client != NULL)
-    let_go (sessions, s);
+  if (s->client != NULL) {
+    vm_link_send (s->client, FRAME_CLOSE, CLIENT_CHANNEL, FRAME_STDIN, NULL, 0);
+    vm_session_let_go (sessions, s);
+  }
   s->client = link;
+  vm_session_tell_state (s, TRUE);
   replay (sessions, s);
-  release_held (s);
+  vm_session_release_held (sessions, s);
+  vm_session_tell_state (s, FALSE);
   return TRUE;
 }
 
 gboolean
 vm_sessions_resize (VmSessions *sessions, guint32 channel, guint16 rows, guint16 columns)
 {
-  if (lookup (sessions, channel) == NULL || sessions->agent == NULL)
+  Session *s = vm_session_lookup (sessions, channel);
+
+  if (s == NULL || s->ended)
     return FALSE;
-  vm_link_send_size (sessions->agent, channel, rows, columns);
+  if (vm_session_can_send (sessions, s)) {
+    vm_link_send_size (sessions->agent, channel, rows, columns);
+  } else {
+    s->rows = rows;
+    s->columns = columns;
+  }
   return TRUE;
 }
 
 gboolean
 vm_sessions_signal (VmSessions *sessions, guint32 channel, guint32 signal)
 {
-  if (lookup (sessions, channel) == NULL || sessions->agent == NULL)
+  Session *s = vm_session_lookup (sessions, channel);
+
+  if (s == NULL || !vm_session_can_send (sessions, s))
     return FALSE;
   vm_link_send_u32 (sessions->agent, FRAME_SIGNAL, channel, FRAME_STDIN, signal);
   return TRUE;
@@ -714,7 +293,7 @@ vm_sessions_signal (VmSessions *sessions, guint32 channel, guint32 signal)
 gboolean
 vm_sessions_main_has_client (VmSessions *sessions)
 {
-  Session *s = lookup (sessions, FRAME_CHANNEL_MAIN);
+  Session *s = vm_session_lookup (sessions, FRAME_CHANNEL_MAIN);
 
   return s != NULL && s->client != NULL;
 }
@@ -722,7 +301,7 @@ vm_sessions_main_has_client (VmSessions *sessions)
 gboolean
 vm_sessions_main_is_tty (VmSessions *sessions)
 {
-  Session *s = lookup (sessions, FRAME_CHANNEL_MAIN);
+  Session *s = vm_session_lookup (sessions, FRAME_CHANNEL_MAIN);
 
   return s != NULL && s->tty;
 }
@@ -730,19 +309,20 @@ vm_sessions_main_is_tty (VmSessions *sessions)
 void
 vm_sessions_set_detached (VmSessions *sessions, gboolean detached)
 {
-  Session *s = lookup (sessions, FRAME_CHANNEL_MAIN);
+  Session *s = vm_session_lookup (sessions, FRAME_CHANNEL_MAIN);
 
   sessions->detached = detached;
   if (!detached || s == NULL || s->client != NULL)
     return;
-  drop_held (sessions, s);
+  vm_session_release_held (sessions, s);
   for (int i = FRAME_STDOUT; i < FRAME_STREAMS; i++)
-    give_back (sessions, s, (FrameStream)i, s->in_flight[i]);
+    vm_session_give_back (sessions, s, (FrameStream)i, s->in_flight[i]);
 }
 
 void
 vm_sessions_close_all (VmSessions *sessions)
 {
+  gint64 end = g_get_monotonic_time () + CLOSE_WAIT_MS * 1000;
   GHashTableIter iter;
   gpointer value;
 
@@ -752,7 +332,7 @@ vm_sessions_close_all (VmSessions *sessions)
 
     s->ended = TRUE;
     if (s->client != NULL)
-      vm_link_flush (s->client, 2000);
+      vm_link_flush (s->client, (int)MAX (0, (end - g_get_monotonic_time ()) / 1000));
     g_clear_pointer (&s->client, vm_link_free);
   }
 }
@@ -763,10 +343,10 @@ vm_sessions_to_json (VmSessions *sessions)
   json_object *array = json_object_new_array ();
 
   for (guint32 i = FRAME_CHANNEL_MAIN; i <= FRAME_CHANNELS_MAX; i++) {
-    Session *s = lookup (sessions, i);
+    Session *s = vm_session_lookup (sessions, i);
     json_object *object;
 
-    if (s == NULL)
+    if (s == NULL || (s->ended && i != FRAME_CHANNEL_MAIN))
       continue;
     object = json_object_new_object ();
     vm_json_add_int (object, "session", i);

@@ -60,7 +60,8 @@ void vm_sessions_adopt_main (VmSessions *sessions, gboolean tty);
 guint32 vm_sessions_open (VmSessions *sessions, const VmOpen *open, int take_stream, GError **error);
 
 /* A client for the main command; takes `stream` also on failure. BUSY if one is there, unless `steal`: then
- * that one is detached. */
+ * that one is detached (it is sent CLOSE). A foreground command that ended before its first client came waits
+ * for it with what it said and how it ended; else NOT_FOUND for one that has ended. */
 gboolean vm_sessions_attach_main (VmSessions *sessions, int take_stream, gboolean steal, GError **error);
 
 gboolean vm_sessions_resize (VmSessions *sessions, guint32 channel, guint16 rows, guint16 columns);
@@ -72,7 +73,8 @@ void vm_sessions_set_detached (VmSessions *sessions, gboolean detached);
 /* A frame of the agent on a channel other than 0. */
 void vm_sessions_frame (VmSessions *sessions, const FrameHeader *header, const guint8 *payload);
 
-/* Everybody's streams are closed (their clients see EOF), for the end of the sandbox. */
+/* Everybody's streams are closed (their clients see EOF), for the end of the sandbox. Slow clients have two
+ * seconds together to take what is left. */
 void vm_sessions_close_all (VmSessions *sessions);
 
 /* [{"session": n, "argv": [...], "tty": b, "attached": b}] (transfer full) */
