@@ -77,15 +77,16 @@ write_some (VmOutput *output, const guint8 *bytes, gsize length)
   return n;
 }
 
+/* `failed` once, then `drained` for what is thrown away: the account comes out even. */
 static void
-fail (VmOutput *output, int err)
+fail (VmOutput *output, int err, gsize lost)
 {
-  if (output->failed)
-    return;
+  lost += output->queue->len - output->sent;
   output->failed = TRUE;
   g_byte_array_set_size (output->queue, 0);
   output->sent = 0;
   output->handlers->failed (output, err, output->data);
+  output->handlers->drained (output, lost, output->data);
 }
 
 static gboolean
@@ -93,12 +94,13 @@ can_write (int fd, GIOCondition condition, gpointer data)
 {
   VmOutput *output = data;
   gssize n = write_some (output, output->queue->data + output->sent, output->queue->len - output->sent);
+  gboolean more;
 
   if (n < 0 && errno == EAGAIN)
     return G_SOURCE_CONTINUE;
   if (n < 0) {
     output->tag = 0;
-    fail (output, errno);
+    fail (output, errno, 0);
     return G_SOURCE_REMOVE;
   }
   output->sent += (gsize)n;
@@ -106,10 +108,11 @@ can_write (int fd, GIOCondition condition, gpointer data)
     g_byte_array_remove_range (output->queue, 0, (guint)output->sent);
     output->sent = 0;
   }
-  if (output->queue->len == 0)
+  more = output->queue->len > 0; /* `drained` may write, and so begin anew */
+  if (!more)
     output->tag = 0;
   output->handlers->drained (output, (gsize)n, output->data);
-  return output->queue->len > 0 ? G_SOURCE_CONTINUE : G_SOURCE_REMOVE;
+  return more ? G_SOURCE_CONTINUE : G_SOURCE_REMOVE;
 }
 
 void
@@ -124,8 +127,7 @@ vm_output_write (VmOutput *output, const void *bytes, gsize length)
   if (output->queue->len == 0) {
     n = write_some (output, bytes, length);
     if (n < 0 && errno != EAGAIN) {
-      fail (output, errno);
-      output->handlers->drained (output, length, output->data);
+      fail (output, errno, length);
       return;
     }
     n = MAX (n, 0);

@@ -8,8 +8,8 @@
 
 typedef struct VmOutput VmOutput;
 
-/* `drained` is called with the number of bytes that went out; `failed` once, when nobody will read any more
- * (EPIPE, or an error). */
+/* `drained` is called with the number of bytes that went out or were thrown away: all of them, in the end.
+ * `failed` once, when nobody will read any more (EPIPE, or an error). Neither may free the output. */
 typedef struct {
   void (*drained) (VmOutput *output, gsize bytes, gpointer data);
   void (*failed) (VmOutput *output, int err, gpointer data);
