@@ -357,7 +357,7 @@ vm_supervisor_launch (VmSupervisor *sup, GError **error)
 {
   VmLaunch launch = {0};
   vm_autofd go = -1;
-  VmOpen open = {.tty = sup->start.tty,
+  VmOpen open = {.tty = sup->start.tty && !sup->plan->serial, /* the console is a terminal itself */
                  .rows = sup->start.rows,
                  .columns = sup->start.columns,
                  .console = sup->plan->serial};
