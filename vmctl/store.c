@@ -78,31 +78,53 @@ vm_store_open_state (const VmDirs *dirs, const char *id, GError **error)
   return open_below (parent, id, error);
 }
 
+static gboolean
+remove_runtime (const VmDirs *dirs, const char *name, GError **error)
+{
+  vm_autofd runtime_fd = vm_file_open_private_dir (dirs->runtime, error);
+
+  return runtime_fd >= 0 && vm_file_remove_tree (runtime_fd, name, error);
+}
+
+/* A supervisor writes the last record before it takes the runtime directory away: it may be killed, or still
+ * be at work, between the two. That record is the true one. */
+static gboolean
+is_buried (const VmDirs *dirs, const char *id)
+{
+  vm_autofd fd = vm_store_open_state (dirs, id, NULL);
+  g_autoptr (VmRecord) record = fd >= 0 ? vm_record_read (fd, NULL) : NULL;
+
+  return record != NULL && record->state == VM_STATE_ENDED;
+}
+
 /* Writes the ended record where it stays, then takes the runtime directory away. */
 static gboolean
 bury (const VmDirs *dirs, VmRecord *record, GError **error)
 {
   g_autofree char *path = g_build_filename (dirs->state, "sandboxes", record->id, NULL);
-  vm_autofd state_fd = -1, runtime_fd = -1;
+  vm_autofd state_fd = -1;
 
   record->state = VM_STATE_ENDED;
   record->ended = g_get_real_time ();
   if (!vm_file_make_private_dir (path, error) || (state_fd = vm_file_open_private_dir (path, error)) < 0 ||
       !vm_record_write (record, state_fd, TRUE, error))
     return FALSE;
-  runtime_fd = vm_file_open_private_dir (dirs->runtime, error);
-  return runtime_fd >= 0 && vm_file_remove_tree (runtime_fd, record->id, error);
+  return remove_runtime (dirs, record->id, error);
 }
 
-static void
-kill_keeper (const VmRecord *record)
+/* TRUE: it is gone. */
+static gboolean
+kill_keeper (const VmRecord *record, GError **error)
 {
   vm_autofd pidfd = vm_process_open (&record->keeper);
 
   if (pidfd < 0)
-    return;
-  (void)vm_process_signal (&record->keeper, SIGKILL, NULL);
-  (void)vm_process_wait (pidfd, KILL_WAIT_MS);
+    return TRUE;
+  if (!vm_process_signal (&record->keeper, SIGKILL, error))
+    return FALSE;
+  if (vm_process_wait (pidfd, KILL_WAIT_MS))
+    return TRUE;
+  return vm_error (error, VM_ERROR_TIMEOUT, "its process %d does not end", (int)record->keeper.pid);
 }
 
 /* Takes the lock along: nobody can come between. */
@@ -129,33 +151,47 @@ start_adopter (const VmDirs *dirs, const char *id, int take_lock_fd, GError **er
   return vm_supervisor_wait_ready (ready, ADOPT_WAIT_MS, error);
 }
 
+/* With the lock held, or with no lock file there. */
 static gboolean
 sweep_one (const VmDirs *dirs, int dir_fd, const char *id, int *lock_fd, GError **error)
 {
   g_autoptr (VmRecord) record = vm_record_read (dir_fd, error);
+  gboolean buried = is_buried (dirs, id);
 
-  if (record == NULL) /* a broken record: keep it for a person to look at, and say so */
+  /* No lock file, though somebody holds it: a cleaner of temporary files was here. */
+  if (*lock_fd < 0 && record != NULL && vm_process_alive (&record->supervisor))
+    return TRUE;
+  if (record == NULL && !buried) /* a broken record: keep it for a person to look at, and say so */
     return FALSE;
-  if (vm_process_alive (&record->keeper) && record->state != VM_STATE_STARTING)
+  g_clear_error (error);
+  if (record != NULL && !buried && *lock_fd >= 0 && record->state != VM_STATE_STARTING &&
+      vm_process_alive (&record->keeper))
     return start_adopter (dirs, id, vm_fd_steal (lock_fd), error);
-  kill_keeper (record);
+  if (record != NULL && !kill_keeper (record, error))
+    return FALSE;
+  if (buried)
+    return remove_runtime (dirs, id, error);
   record->reason = VM_REASON_SUPERVISOR_LOST;
   return bury (dirs, record, error);
 }
 
-/* A directory that its maker left before it had its name: no lock file and old, or a lock that nobody holds.
- */
 static gboolean
-sweep_half_made (const VmDirs *dirs, int dir_fd, const char *name, gboolean has_lock, GError **error)
+is_old (int dir_fd)
 {
-  vm_autofd runtime_fd = -1;
   struct stat st;
 
-  if (!has_lock &&
-      (fstat (dir_fd, &st) < 0 || st.st_mtime + HALF_MADE_AGE > g_get_real_time () / G_USEC_PER_SEC))
-    return TRUE;
-  runtime_fd = vm_file_open_private_dir (dirs->runtime, error);
-  return runtime_fd >= 0 && vm_file_remove_tree (runtime_fd, name, error);
+  return fstat (dir_fd, &st) == 0 && st.st_mtime + HALF_MADE_AGE <= g_get_real_time () / G_USEC_PER_SEC;
+}
+
+/* Another sweep, or the supervisor itself, may have taken it away while we came to the lock. */
+static gboolean
+is_still_there (const VmDirs *dirs, const char *name, int dir_fd)
+{
+  g_autofree char *path = g_build_filename (dirs->runtime, name, NULL);
+  struct stat ours, now;
+
+  return lstat (path, &now) == 0 && fstat (dir_fd, &ours) == 0 && now.st_ino == ours.st_ino &&
+         now.st_dev == ours.st_dev;
 }
 
 static void
@@ -170,8 +206,12 @@ sweep_name (const VmDirs *dirs, const char *name, GPtrArray *problems)
   lock_fd = openat (dir_fd, "lock", O_RDWR | O_NOFOLLOW | O_CLOEXEC);
   if (lock_fd >= 0 && flock (lock_fd, LOCK_EX | LOCK_NB) < 0)
     return; /* it lives */
+  /* Without a lock somebody is just making it, or taking it away: left alone until that cannot be any more.
+   */
+  if (!is_still_there (dirs, name, dir_fd) || (lock_fd < 0 && !is_old (dir_fd)))
+    return;
   if (*name == '.')
-    ok = sweep_half_made (dirs, dir_fd, name, lock_fd >= 0, &error);
+    ok = remove_runtime (dirs, name, &error);
   else
     ok = sweep_one (dirs, dir_fd, name, &lock_fd, &error);
   if (!ok)
@@ -187,10 +227,21 @@ vm_store_sweep (const VmDirs *dirs, GPtrArray *problems)
     sweep_name (dirs, g_ptr_array_index (names, i), problems);
 }
 
+static gboolean
+has_id (GPtrArray *records, const char *id)
+{
+  for (guint i = 0; i < records->len; i++)
+    if (g_str_equal (((VmRecord *)g_ptr_array_index (records, i))->id, id))
+      return TRUE;
+  return FALSE;
+}
+
+/* One that is just ending has a record in both places: the first one that was read counts. */
 static void
 read_all (const char *parent, GPtrArray *out, GPtrArray *problems)
 {
   g_autoptr (GPtrArray) names = names_in (parent, FALSE);
+  guint before = out->len;
 
   for (guint i = 0; i < names->len; i++) {
     const char *name = g_ptr_array_index (names, i);
@@ -198,6 +249,12 @@ read_all (const char *parent, GPtrArray *out, GPtrArray *problems)
     vm_autofd dir_fd = open_below (parent, name, NULL);
     VmRecord *record = dir_fd >= 0 ? vm_record_read (dir_fd, &error) : NULL;
 
+    if (record != NULL && !g_str_equal (record->id, name)) {
+      vm_error (&error, VM_ERROR_INVALID, "its record is that of '%s'", record->id);
+      g_clear_pointer (&record, vm_record_free);
+    }
+    if (record != NULL && before > 0 && has_id (out, record->id))
+      g_clear_pointer (&record, vm_record_free);
     if (record != NULL)
       g_ptr_array_add (out, record);
     else if (error != NULL && !g_error_matches (error, VM_ERROR, VM_ERROR_NOT_FOUND))
@@ -318,6 +375,11 @@ find_in (GPtrArray *records, const char *word, const char *path, gboolean ended,
     complain_many (running, word, error);
     return NULL;
   }
+  /* A name or project may have had many; of a part of an id only the whole can be meant. */
+  if (ended && old->len > 1 && path == NULL && strength (g_ptr_array_index (old, 0), word) == 0) {
+    complain_many (old, word, error);
+    return NULL;
+  }
   if (ended && old->len > 0)
     return pick (records, old, old->len - 1); /* the newest: the list is sorted by age */
   if (path != NULL)
@@ -340,7 +402,7 @@ vm_store_find (const VmDirs *dirs, const char *word, gboolean ended, GError **er
     return NULL;
   if (is_path (word)) {
     real = realpath (word, NULL);
-    path = g_strdup (real != NULL ? real : word);
+    path = real != NULL ? g_strdup (real) : g_canonicalize_filename (word, NULL);
     free (real);
   }
   return find_in (records, word, path, ended, error);
@@ -433,7 +495,10 @@ gboolean
 vm_store_remove (const VmDirs *dirs, const char *id, GError **error)
 {
   g_autofree char *parent = g_build_filename (dirs->state, "sandboxes", NULL);
-  vm_autofd fd = vm_file_open_private_dir (parent, error);
+  vm_autofd fd = -1;
 
+  if (!vm_store_is_id (id))
+    return vm_error (error, VM_ERROR_USAGE, "'%s' is not an id", id);
+  fd = vm_file_open_private_dir (parent, error);
   return fd >= 0 && vm_file_remove_tree (fd, id, error);
 }

@@ -96,8 +96,11 @@ vm_supervisor_wait_ready (int fd, int timeout_ms, GError **error)
     struct pollfd p = {.fd = fd, .events = POLLIN};
     int left = (int)MAX (0, (end - g_get_monotonic_time ()) / 1000);
     ssize_t n;
+    int r = poll (&p, 1, left);
 
-    if (poll (&p, 1, left) == 0)
+    if (r < 0 && errno == EINTR)
+      continue;
+    if (r == 0)
       return vm_error (error, VM_ERROR_TIMEOUT, "the supervisor did not answer in %d s", timeout_ms / 1000);
     n = read (fd, answer + length, sizeof answer - 1 - length);
     if (n < 0 && errno == EINTR)
@@ -223,8 +226,8 @@ open_state (VmSupervisor *sup, GError **error)
   return TRUE;
 }
 
-/* The directory appears under its name only with its lock held and its record written: a sweep never sees it
- * half made. */
+/* The directory appears under its name only with its lock held and its record written, and the lock under its
+ * own only when it is held: a sweep never takes a directory that is being made for one that was left. */
 static gboolean
 make_runtime (VmSupervisor *sup, GError **error)
 {
@@ -236,8 +239,10 @@ make_runtime (VmSupervisor *sup, GError **error)
     return FALSE;
   if (mkdirat (parent, hidden, 0700) < 0 ||
       (sup->runtime_fd = openat (parent, hidden, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)) < 0 ||
-      (sup->lock_fd = openat (sup->runtime_fd, "lock", O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600)) < 0 ||
-      flock (sup->lock_fd, LOCK_EX | LOCK_NB) < 0)
+      (sup->lock_fd = openat (sup->runtime_fd, "lock.new", O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600)) <
+          0 ||
+      flock (sup->lock_fd, LOCK_EX | LOCK_NB) < 0 ||
+      renameat (sup->runtime_fd, "lock.new", sup->runtime_fd, "lock") < 0)
     return vm_error_errno (error, errno, "cannot make the directory '%s'", sup->plan->runtime_dir);
   vm_failpoint ("lock");
   if (!vm_supervisor_save (sup, error))
