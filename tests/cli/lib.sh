@@ -11,6 +11,7 @@
 #   on_exit COMMAND           runs at the end, last one first
 set -u
 export LC_ALL=C.UTF-8
+here=$(cd "$(dirname "$0")" && pwd) # the tests
 V=${VMCTL:?VMCTL is not set; run the tests with meson test}
 unset SUDO_UID SUDO_GID SUDO_USER SUDO_COMMAND VMCTL_FAILPOINT NO_COLOR
 umask 022
@@ -62,3 +63,18 @@ json () { printf '%s' "$1" | python3 -ISc 'import json, sys; j = json.load(sys.s
 
 # up: the null driver, so that a sandbox takes milliseconds.
 up () { "$V" up --driver null -q "$@"; }
+
+# watch SANDBOX: follows its events, and returns once it does. watched: waits for the sandbox's end; $events has them.
+watch () {
+  mkfifo "$tmp/.events" || exit 1
+  timeout 60 "$V" qmp --events "$1" query-version > "$tmp/.events" 2>&1 < /dev/null &
+  watcher=$!
+  exec 3< "$tmp/.events"
+  rm "$tmp/.events"
+  while read -r line <&3 && [ "$line" != "}" ]; do :; done # its answer: it listens
+}
+watched () {
+  events=$(cat <&3)
+  exec 3<&-
+  wait "$watcher" || fail "qmp --events ended with $?: $events"
+}

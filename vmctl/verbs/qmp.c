@@ -49,7 +49,10 @@ reader_gone (int fd, GIOCondition condition, gpointer data)
 static void
 follow (VmClient *client, gboolean *broken)
 {
-  guint reader = g_unix_fd_add (STDOUT_FILENO, G_IO_ERR, reader_gone, broken);
+  guint reader;
+
+  (void)fflush (stdout); /* the command's answer: whoever reads us acts on it */
+  reader = g_unix_fd_add (STDOUT_FILENO, G_IO_ERR, reader_gone, broken);
 
   while (!client->closed && !*broken)
     g_main_context_iteration (NULL, TRUE);
