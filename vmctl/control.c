@@ -152,6 +152,7 @@ static void
 attach (VmSupervisor *sup, json_object *arguments, QmpRequest *take_request)
 {
   int stream = qmp_request_take_fd (take_request);
+  gboolean has_ended = vm_sessions_main_waits (sup->sessions);
   guint16 rows, columns;
   json_object *ret;
   GError *error = NULL;
@@ -172,6 +173,8 @@ attach (VmSupervisor *sup, json_object *arguments, QmpRequest *take_request)
   vm_json_add_int (ret, "session", FRAME_CHANNEL_MAIN);
   vm_json_add_bool (ret, "tty", vm_sessions_main_is_tty (sup->sessions));
   qmp_request_return (take_request, ret);
+  if (has_ended) /* it only waited for this client */
+    vm_supervisor_stop (sup, VM_REASON_EXITED, NULL, VM_STOP_POWERDOWN, VM_STOP_POWERDOWN_MS);
 }
 
 static void

@@ -151,7 +151,7 @@ agent_exit (VmSessions *sessions, Session *s, const guint8 *payload, gsize lengt
       vm_link_finish (s->client); /* the session stays until the client has taken everything and left */
   } else if (!main) {
     g_hash_table_remove (sessions->table, GUINT_TO_POINTER (channel));
-  } else if (!sessions->detached) {
+  } else if (!sessions->detached && !s->console) {
     memcpy (s->exit, payload, sizeof s->exit);
     s->exit_waits = TRUE;
   }

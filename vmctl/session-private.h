@@ -13,7 +13,7 @@ typedef struct {
   VmLink *client;   /* owned; NULL: none */
   char **argv;      /* owned; NULL: entrypoint */
   GByteArray *open; /* owned; an OPEN that waits for the agent; NULL: sent */
-  gboolean tty, ended;
+  gboolean tty, console, ended;
   gboolean captures;              /* it runs without a client, its output is kept */
   guint8 started[4];              /* the payload of STARTED */
   gboolean is_started;            /* it came */

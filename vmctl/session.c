@@ -69,6 +69,7 @@ add_session (VmSessions *sessions, guint32 channel, const VmOpen *open)
   s->channel = channel;
   if (open != NULL) {
     s->tty = open->tty;
+    s->console = open->console;
     s->argv = g_strdupv ((char **)open->argv);
   }
   g_hash_table_insert (sessions->table, GUINT_TO_POINTER (channel), s);
@@ -296,6 +297,14 @@ vm_sessions_main_has_client (VmSessions *sessions)
   Session *s = vm_session_lookup (sessions, FRAME_CHANNEL_MAIN);
 
   return s != NULL && s->client != NULL;
+}
+
+gboolean
+vm_sessions_main_waits (VmSessions *sessions)
+{
+  Session *s = vm_session_lookup (sessions, FRAME_CHANNEL_MAIN);
+
+  return s != NULL && s->exit_waits;
 }
 
 gboolean

@@ -67,6 +67,8 @@ gboolean vm_sessions_attach_main (VmSessions *sessions, int take_stream, gboolea
 gboolean vm_sessions_resize (VmSessions *sessions, guint32 channel, guint16 rows, guint16 columns);
 gboolean vm_sessions_signal (VmSessions *sessions, guint32 channel, guint32 signal);
 gboolean vm_sessions_main_has_client (VmSessions *sessions);
+/* The main command has ended, and its first client has yet to come for the exit status. */
+gboolean vm_sessions_main_waits (VmSessions *sessions);
 gboolean vm_sessions_main_is_tty (VmSessions *sessions);
 void vm_sessions_set_detached (VmSessions *sessions, gboolean detached);
 

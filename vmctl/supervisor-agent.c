@@ -196,7 +196,9 @@ session_exited (guint32 channel, guint8 kind, guint32 value, json_object *captur
     sup->record->reason = VM_REASON_EXITED;
     sup->record->status = code;
   }
-  vm_supervisor_stop (sup, VM_REASON_EXITED, NULL, VM_STOP_POWERDOWN, VM_STOP_POWERDOWN_MS);
+  /* A command that is quicker than its client: the client is there (its lifeline is), and comes. */
+  if (sup->lifeline < 0 || !vm_sessions_main_waits (sup->sessions))
+    vm_supervisor_stop (sup, VM_REASON_EXITED, NULL, VM_STOP_POWERDOWN, VM_STOP_POWERDOWN_MS);
 }
 
 static void

@@ -550,7 +550,9 @@ test_held_exit (Fixture *f, gconstpointer data)
   peer_send (&f->agent, FRAME_DATA, MAIN, OUT, "done", 4);
   peer_exit (&f->agent, MAIN, FRAME_EXIT_STATUS, 4);
   assert_events (f, "exited 1 0 4;");
+  g_assert_true (vm_sessions_main_waits (f->sessions));
   attach (f, &f->client);
+  g_assert_false (vm_sessions_main_waits (f->sessions));
   peer_expect_text (&f->client, FRAME_DATA, MAIN, OUT, "done");
   peer_expect (&f->client, FRAME_EXIT, MAIN, IN);
   g_assert_cmpuint (frame_get_u32 (f->client.payload->data + 4), ==, 4);
