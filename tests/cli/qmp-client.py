@@ -160,11 +160,12 @@ def check_exec(client):
 
 def check_stream(client):
     mine, theirs = socket.socketpair()
-    client.call("exec", (theirs.fileno(),), argv=["true"])
+    session = client.call("exec", (theirs.fileno(),), argv=["true"])["session"]
     theirs.close()
     mine.settimeout(60)
     assert mine.recv(1), "frames come"
     mine.close()
+    client.wait("SESSION_EXIT", session=session)  # its number may be given again
 
 
 def check_many(path, first):
