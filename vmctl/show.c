@@ -44,8 +44,9 @@ const char *
 vm_show_isolation_note (const VmRecord *record)
 {
   if (is_emulated (record))
-    return "QEMU gives no security promise under emulation (TCG); the bubblewrap jail around it still holds. "
-           "With /dev/kvm the virtual machine is a boundary, see: vmctl doctor";
+    return "QEMU gives no security promise under emulation (TCG): what is left is the bubblewrap jail around "
+           "it; "
+           "for a virtual machine that is a boundary, see: vmctl doctor";
   if (g_strcmp0 (record->isolation, "none") == 0)
     return "the null driver runs the command as an ordinary process of this host; it is for tests";
   return NULL;
@@ -76,7 +77,9 @@ vm_show_command (char **command, gsize max)
   if (out->len == 0)
     g_string_append (out, "(login shell)");
   if (max > 0 && out->len > max) {
-    g_string_truncate (out, (gsize)(g_utf8_find_prev_char (out->str, out->str + max) - out->str));
+    while (max > 0 && (out->str[max] & 0xc0) == 0x80) /* not within a character */
+      max--;
+    g_string_truncate (out, max);
     g_string_append (out, "...");
   }
   return g_string_free (out, FALSE);

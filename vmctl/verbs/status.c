@@ -63,7 +63,10 @@ print_state (const VmRecord *record)
     return;
   }
   row ("state", "ended %s, after %s", age, lived);
-  row ("reason", "%s: %s", vm_reason_name (record->reason), why);
+  if (g_str_equal (vm_reason_name (record->reason), why))
+    row ("reason", "%s", why);
+  else
+    row ("reason", "%s: %s", vm_reason_name (record->reason), why);
 }
 
 static void
