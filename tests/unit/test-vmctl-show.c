@@ -104,8 +104,8 @@ commands (void)
   check_command ((char *[]){(char *)"make", (char *)"a b", (char *)"", NULL}, 0, "make 'a b' ''");
   check_command ((char *[]){(char *)"abcdefgh", NULL}, 4, "abcd...");
   /* Never half a character. */
-  check_command ((char *[]){(char *)"abcü", NULL}, 4, "abc...");
-  check_command ((char *[]){(char *)"üüü", NULL}, 5, "üü...");
+  check_command ((char *[]){(char *)"abcü", NULL}, 5, "'abc...");
+  check_command ((char *[]){(char *)"üüü", NULL}, 5, "'üü...");
 }
 
 int
