@@ -239,6 +239,20 @@ open_with_args (Host *host, guint32 channel, guint n, gsize size)
   host_until_exit (host, channel);
 }
 
+/* The same variable again and again: more than execve() would ever see. */
+static void
+open_with_env (Host *host, guint32 channel, guint n, gsize size)
+{
+  g_autoptr (GByteArray) fields = g_byte_array_new ();
+  g_autofree char *value = g_strnfill (size, 'x'), *word = g_strconcat ("X=", value, NULL);
+
+  host_field_text (fields, FRAME_TAG_ARG, "true");
+  for (guint i = 0; i < n; i++)
+    host_field_text (fields, FRAME_TAG_ENV, word);
+  host_open_fields (host, channel, fields);
+  host_until_exit (host, channel);
+}
+
 /* A word may be longer than a frame; all of them together are limited. */
 static void
 test_open_size (void)
@@ -249,7 +263,9 @@ test_open_size (void)
   g_assert_cmpuint (host_session (host, 5)->kind, ==, FRAME_EXIT_STATUS);
   open_with_args (host, 5, 10, 100000);
   g_assert_cmpuint (host_session (host, 5)->kind, ==, FRAME_EXIT_STATUS);
-  open_with_args (host, 5, 30, 100000);
+  open_with_env (host, 5, 10, 100000);
+  g_assert_cmpuint (host_session (host, 5)->kind, ==, FRAME_EXIT_STATUS);
+  open_with_env (host, 5, 30, 100000);
   g_assert_cmpuint (host_session (host, 5)->kind, ==, FRAME_EXIT_ERRNO);
   g_assert_cmpuint (host_session (host, 5)->value, ==, E2BIG);
   g_assert_cmpint (host_run (host, "exit 3"), ==, 3);
@@ -368,6 +384,48 @@ test_reconnect_after_end (void)
 }
 
 static void
+send_some (Host *host, guint32 channel, gsize n)
+{
+  g_autofree char *bytes = g_malloc0 (FRAME_PAYLOAD_MAX);
+
+  host_session (host, channel)->credit -= n;
+  while (n > 0) {
+    gsize piece = MIN (n, FRAME_PAYLOAD_MAX);
+    host_send (host, FRAME_DATA, channel, FRAME_STDIN, bytes, piece);
+    n -= piece;
+  }
+  sync_with (host);
+}
+
+/* Input that waits for a slow command belongs to the host that sent it: the next one has a full window beside
+ * it, and is given credit only for its own. */
+static void
+test_reconnect_with_unread_input (void)
+{
+  Host *host = new_host (TRUE);
+  g_autofree char *path = g_build_filename (host->meta, "go", NULL);
+  g_autofree char *script = NULL;
+  gsize in_pipe;
+
+  script = g_strdup_printf (
+      "echo one; while ! test -e %s; do sleep 0.02; done; head -c 600000 | wc -c; read x", path);
+  host_open_shell (host, FRAME_CHANNEL_MAIN, script);
+  host_until_output (host, FRAME_CHANNEL_MAIN, "one");
+  send_some (host, FRAME_CHANNEL_MAIN, FRAME_WINDOW);
+  in_pipe = host_session (host, FRAME_CHANNEL_MAIN)->credit;
+  send_some (host, FRAME_CHANNEL_MAIN, in_pipe);
+  g_assert_cmpuint (FRAME_WINDOW + in_pipe, <, 600000);
+  host_connect (host);
+  host_until (host, has_hello, NULL);
+  send_some (host, FRAME_CHANNEL_MAIN, 600000 - FRAME_WINDOW - in_pipe);
+  g_assert_true (g_file_set_contents (path, "", 0, NULL));
+  host_until_output (host, FRAME_CHANNEL_MAIN, "600000\n");
+  sync_with (host);
+  g_assert_cmpuint (host_session (host, FRAME_CHANNEL_MAIN)->credit, >, FRAME_WINDOW / 2);
+  host_free (host);
+}
+
+static void
 test_reconnect_after_violation (void)
 {
   Host *host = new_host (TRUE);
@@ -448,6 +506,7 @@ main (int argc, char **argv)
   g_test_add_func ("/meta/agent-link/end-of-socket", test_end_of_socket);
   g_test_add_func ("/meta/agent-link/reconnect", test_reconnect);
   g_test_add_func ("/meta/agent-link/reconnect-after-end", test_reconnect_after_end);
+  g_test_add_func ("/meta/agent-link/reconnect-with-unread-input", test_reconnect_with_unread_input);
   g_test_add_func ("/meta/agent-link/reconnect-after-violation", test_reconnect_after_violation);
   g_test_add_func ("/meta/agent-link/bad-meta", test_bad_meta);
   return g_test_run ();
