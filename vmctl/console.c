@@ -88,7 +88,7 @@ static gboolean console_can_write (int fd, GIOCondition condition, gpointer data
 static void
 console_flush_input (VmConsole *console)
 {
-  ssize_t n;
+  ssize_t n = 0;
 
   while (console->input->len > 0) {
     n = send (console->fd, console->input->data, console->input->len, MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -96,6 +96,8 @@ console_flush_input (VmConsole *console)
       break;
     g_byte_array_remove_range (console->input, 0, (guint)n);
   }
+  if (n < 0 && errno != EAGAIN)
+    g_byte_array_set_size (console->input, 0); /* QEMU has ended */
   if (console->input->len > 0 && console->out_tag == 0)
     console->out_tag = g_unix_fd_add (console->fd, G_IO_OUT, console_can_write, console);
 }
@@ -132,6 +134,7 @@ viewer_can_read (int fd, GIOCondition condition, gpointer data)
   return G_SOURCE_CONTINUE;
 }
 
+/* Looks at the line for a panic and begins a new one. */
 static void
 end_line (VmConsole *console)
 {
@@ -145,13 +148,31 @@ end_line (VmConsole *console)
   g_string_truncate (console->line, 0);
 }
 
+/* The kernel may speak behind a long line of somebody else's, such as a progress bar: of a line that is too
+ * long the end is kept, from the panic on if there is one. */
+static void
+make_room (VmConsole *console)
+{
+  const char *at;
+
+  if (console->line->len < LINE_MAX_BYTES)
+    return;
+  at = strstr (console->line->str, panic_words);
+  if (at == console->line->str)
+    end_line (console);
+  else
+    g_string_erase (console->line, 0,
+                    at != NULL ? at - console->line->str : (gssize)(console->line->len - sizeof panic_words));
+}
+
 static void
 look_for_panic (VmConsole *console, const guint8 *data, gsize length)
 {
   for (gsize i = 0; i < length; i++) {
+    make_room (console);
     if (data[i] == '\n')
       end_line (console);
-    else if (data[i] != '\r' && data[i] != '\0' && console->line->len < LINE_MAX_BYTES)
+    else if (data[i] != '\r' && data[i] != '\0')
       g_string_append_c (console->line, (char)data[i]);
   }
 }

@@ -78,6 +78,8 @@ vm_log_write (VmLog *log, const void *data, gsize length)
     at += length - log->limit;
     length = log->limit;
   }
+  if (log->fd < 0)
+    open_file (log); /* what was in the way may be gone */
   if (log->size + length > log->limit)
     rotate (log);
   while (log->fd >= 0 && length > 0) {
