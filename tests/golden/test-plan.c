@@ -14,7 +14,9 @@
 #include <string.h>
 
 #include "vmctl/base/error.h"
+#include "vmctl/base/escape.h"
 #include "vmctl/base/json.h"
+#include "vmctl/driver.h"
 #include "vmctl/plan.h"
 
 typedef struct {
@@ -32,8 +34,67 @@ render_plan (const VmPlan *plan)
   return vm_json_pretty (object);
 }
 
+static void
+append_words (GString *out, const char *title, const char *const *words)
+{
+  g_string_append_printf (out, "# %s\n", title);
+  for (; *words != NULL; words++) {
+    g_autofree char *shown = vm_escape_terminal (*words, -1, -1);
+
+    g_string_append_printf (out, "%s\n", shown);
+  }
+}
+
+/* What a person chose never stands in a comma list, whatever it is made of: such a list has nothing but our
+ * own words, numbers, and paths inside the jail. JSON has its own rules, and bwrap's words travel one by one.
+ */
+static void
+check_words (const VmPlan *plan, const char *const *words)
+{
+  const char *const chosen[] = {plan->project, plan->cwd, plan->home, plan->name, plan->user, plan->hostname};
+
+  for (; *words != NULL; words++) {
+    if (strchr (*words, ',') == NULL || **words == '/' || **words == '{')
+      continue;
+    if (strspn (*words, "abcdefghijklmnopqrstuvwxyz0123456789-_=,:./") != strlen (*words))
+      g_error ("an odd comma list: %s", *words);
+    for (gsize i = 0; i < G_N_ELEMENTS (chosen); i++)
+      if (chosen[i] != NULL && strchr (chosen[i], '/') != NULL && strstr (*words, chosen[i]) != NULL)
+        g_error ("'%s' in a comma list: %s", chosen[i], *words);
+  }
+}
+
+/* One word a line: the child's command line, what bwrap is told by descriptor, and the numbers of the
+ * descriptors. */
+static char *
+render_argv (const VmPlan *plan)
+{
+  g_autoptr (GString) out = g_string_new (NULL);
+  g_autoptr (json_object) object = NULL;
+  g_autoptr (GError) error = NULL;
+  VmLaunch launch = {0};
+
+  if (!vm_driver_find (plan->driver)->render (plan, &launch, &error))
+    return g_strdup_printf ("error: %s\n", error->message);
+  append_words (out, "argv", vm_argv_words (launch.argv));
+  check_words (plan, vm_argv_words (launch.argv));
+  if (launch.inner != NULL)
+    append_words (out, "inner", (const char *const *)launch.inner->pdata);
+  object = vm_launch_to_json (&launch);
+  g_string_append (out, "# descriptors\n");
+  json_object_object_foreach (vm_json_object (object, "descriptors"), slot, number)
+  {
+    g_autofree char *shown = vm_escape_terminal (slot, -1, -1);
+
+    g_string_append_printf (out, "%d %s\n", json_object_get_int (number), shown);
+  }
+  vm_launch_clear (&launch);
+  return g_strdup (out->str);
+}
+
 static const View views[] = {
     {"plan", render_plan},
+    {"argv", render_argv},
 };
 
 static char *

@@ -4,6 +4,7 @@
  */
 #include "vmctl/driver.h"
 
+#include "vmctl/base/error.h"
 #include "vmctl/checks.h"
 
 static gboolean
@@ -15,9 +16,13 @@ probe (const VmHost *host, GError **error)
 static gboolean
 render (const VmPlan *plan, VmLaunch *ret, GError **error)
 {
-  VmArgv *argv = vm_argv_new ();
-  g_autofree char *agent_dir = g_path_get_dirname (plan->keeper);
+  VmArgv *argv;
+  g_autofree char *agent_dir = NULL;
 
+  if (plan->keeper == NULL)
+    return vm_error (error, VM_ERROR_HOST, "vmctl-keeper is missing; install vmctl again");
+  argv = vm_argv_new ();
+  agent_dir = g_path_get_dirname (plan->keeper);
   vm_driver_add_keeper (plan, argv, FALSE, FALSE);
   vm_argv_addf (argv, "%s/vmctl-agent", agent_dir);
   vm_argv_add (argv, "--listen");
