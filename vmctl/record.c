@@ -115,6 +115,7 @@ vm_record_to_json (const VmRecord *record)
   if (record->keeper.pid > 0)
     vm_json_add (object, "keeper", vm_process_to_json (&record->keeper));
   vm_json_add_bool (object, "detached", record->detached);
+  vm_json_add_bool (object, "tty", record->tty);
   vm_json_add_bool (object, "serial", record->serial);
   vm_json_add_int (object, "memory", (gint64)record->memory);
   vm_json_add_int (object, "cpus", record->cpus);
@@ -191,6 +192,7 @@ vm_record_from_json (json_object *object, GError **error)
   (void)vm_process_from_json (vm_json_object (object, "supervisor"), &record->supervisor);
   (void)vm_process_from_json (vm_json_object (object, "keeper"), &record->keeper);
   record->detached = vm_json_bool (object, "detached", FALSE);
+  record->tty = vm_json_bool (object, "tty", FALSE);
   record->serial = vm_json_bool (object, "serial", FALSE);
   record->memory = (guint64)vm_json_int (object, "memory", 0);
   record->cpus = (guint)vm_json_int (object, "cpus", 0);
@@ -224,6 +226,19 @@ vm_record_read (int dir_fd, GError **error)
   if (record == NULL)
     g_prefix_error (error, "record.json: ");
   return record;
+}
+
+void
+vm_record_take_end (VmRecord *record, const char *how)
+{
+  if (record->reason != VM_REASON_NONE)
+    return;
+  if (g_str_has_prefix (how, "signal ")) {
+    record->reason = VM_REASON_VMM_SIGNAL;
+    record->status = g_ascii_strtoll (how + strlen ("signal "), NULL, 10);
+  } else {
+    record->reason = g_str_equal (how, "status 0") ? VM_REASON_GUEST_SHUTDOWN : VM_REASON_VMM_FAILED;
+  }
 }
 
 char *

@@ -54,6 +54,7 @@ typedef struct {
   gint64 created, started, ended; /* microseconds since the epoch; 0: not yet */
   VmProcess supervisor, keeper;   /* pid 0: none */
   gboolean detached;              /* lives on without a client */
+  gboolean tty;                   /* the main command has a terminal */
   gboolean serial;                /* the session is on the serial console */
   guint64 memory, disk;           /* bytes */
   guint cpus;
@@ -72,6 +73,10 @@ VmRecord *vm_record_from_json (json_object *object, GError **error);
 /* record.json below a directory; at most 1 MiB is read. */
 gboolean vm_record_write (const VmRecord *record, int dir_fd, gboolean durable, GError **error);
 VmRecord *vm_record_read (int dir_fd, GError **error);
+
+/* The sandbox's processes have ended: `how` is the keeper's last word, "status N" or "signal N". Sets the
+ * reason, unless one is known already. */
+void vm_record_take_end (VmRecord *record, const char *how);
 
 /* "exited with 3", "guest kernel panic: ...", "QEMU was killed by signal 9 (Killed)". (transfer full) */
 char *vm_record_reason_text (const VmRecord *record);

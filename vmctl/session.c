@@ -181,10 +181,14 @@ vm_sessions_open_main (VmSessions *sessions, const VmOpen *open, gboolean detach
 }
 
 void
-vm_sessions_adopt_main (VmSessions *sessions, gboolean tty)
+vm_sessions_adopt_main (VmSessions *sessions, gboolean tty, GBytes *output)
 {
   Session *s = add_session (sessions, FRAME_CHANNEL_MAIN, NULL);
+  gsize length;
+  const guint8 *data = output != NULL ? g_bytes_get_data (output, &length) : NULL;
 
+  if (data != NULL)
+    g_byte_array_append (sessions->ring, data, (guint)MIN (length, VM_SESSION_RING));
   s->tty = tty;
   sessions->detached = TRUE;
 }

@@ -52,8 +52,9 @@ void vm_sessions_set_agent (VmSessions *sessions, VmLink *agent);
 /* The main command. Before the agent is there the OPEN waits. `detached`: its output is logged while no
  * client is there; else it is held back (by the flow control) until one comes. */
 void vm_sessions_open_main (VmSessions *sessions, const VmOpen *open, gboolean detached);
-/* After a takeover: the agent runs it already. */
-void vm_sessions_adopt_main (VmSessions *sessions, gboolean tty);
+/* After a takeover: the agent runs it already. `output` (borrowed, at most VM_SESSION_RING bytes; NULL: none)
+ * is what it wrote last. */
+void vm_sessions_adopt_main (VmSessions *sessions, gboolean tty, GBytes *output);
 
 /* Another command. `take_stream`: the client's end (owned), -1: run without stdin and capture the output. 0
  * and an error if there is no agent or no channel left. */

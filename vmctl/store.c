@@ -17,7 +17,14 @@
 #include "vmctl/base/file.h"
 #include "vmctl/supervisor.h"
 
-enum { ID_LENGTH = 8, PREFIX_MIN = 3, HALF_MADE_AGE = 60, KILL_WAIT_MS = 5000, ADOPT_WAIT_MS = 10000 };
+enum {
+  ID_LENGTH = 8,
+  PREFIX_MIN = 3,
+  HALF_MADE_AGE = 60,
+  KILL_WAIT_MS = 5000,
+  ADOPT_WAIT_MS = 10000,
+  KEEPER_WORDS_MAX = 512
+};
 
 static void
 close_dir (DIR *dir)
@@ -151,6 +158,18 @@ start_adopter (const VmDirs *dirs, const char *id, int take_lock_fd, GError **er
   return vm_supervisor_wait_ready (ready, ADOPT_WAIT_MS, error);
 }
 
+/* The supervisor did not live to the end: what it knew stays, and else the keeper may have seen it. */
+static void
+take_last_words (VmRecord *record, int dir_fd)
+{
+  g_autofree char *how = vm_file_read (dir_fd, "exit", KEEPER_WORDS_MAX, NULL, NULL);
+
+  if (how != NULL)
+    vm_record_take_end (record, g_strchomp (how));
+  if (record->reason == VM_REASON_NONE)
+    record->reason = VM_REASON_SUPERVISOR_LOST;
+}
+
 /* With the lock held, or with no lock file there. */
 static gboolean
 sweep_one (const VmDirs *dirs, int dir_fd, const char *id, int *lock_fd, GError **error)
@@ -171,7 +190,7 @@ sweep_one (const VmDirs *dirs, int dir_fd, const char *id, int *lock_fd, GError 
     return FALSE;
   if (buried)
     return remove_runtime (dirs, id, error);
-  record->reason = VM_REASON_SUPERVISOR_LOST;
+  take_last_words (record, dir_fd);
   return bury (dirs, record, error);
 }
 

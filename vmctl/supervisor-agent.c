@@ -58,6 +58,7 @@ agent_is_up (VmSupervisor *sup)
     vm_supervisor_set_state (sup, VM_STATE_RUNNING);
   }
   vm_control_agent_up (sup);
+  vm_supervisor_agent_can_stop (sup);
 }
 
 static void

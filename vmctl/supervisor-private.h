@@ -71,6 +71,10 @@ void vm_supervisor_make_sessions (VmSupervisor *sup);
  * stronger first step overtakes a running stop. */
 void vm_supervisor_stop (VmSupervisor *sup, VmReason reason, const char *text, VmStopStep first,
                          guint powerdown_ms);
+/* After taking over a sandbox that was being stopped. */
+void vm_supervisor_go_on_stopping (VmSupervisor *sup);
+/* The agent has come (again): it is told, if it should power off. */
+void vm_supervisor_agent_can_stop (VmSupervisor *sup);
 /* The sandbox's processes have ended: `how` is the keeper's "status N" or "signal N", NULL: unknown. Writes
  * the last record, cleans up, ends the loop. */
 void vm_supervisor_finish (VmSupervisor *sup, const char *how);

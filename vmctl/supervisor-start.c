@@ -357,7 +357,7 @@ vm_supervisor_launch (VmSupervisor *sup, GError **error)
 {
   VmLaunch launch = {0};
   vm_autofd go = -1;
-  VmOpen open = {.tty = sup->start.tty && !sup->plan->serial, /* the console is a terminal itself */
+  VmOpen open = {.tty = sup->record->tty,
                  .rows = sup->start.rows,
                  .columns = sup->start.columns,
                  .console = sup->plan->serial};
@@ -399,15 +399,19 @@ console_from_keeper (VmSupervisor *sup)
 gboolean
 vm_supervisor_take_over (VmSupervisor *sup, GError **error)
 {
+  g_autoptr (GBytes) output = NULL;
   int console;
 
   if (!watch_keeper (sup, error))
     return FALSE;
   if (sup->driver->has_qmp && (console = console_from_keeper (sup)) >= 0)
     sup->console = vm_console_new (console, sup->console_log);
-  vm_sessions_adopt_main (sup->sessions, sup->record->serial ? FALSE : TRUE);
+  output = vm_log_tail (sup->state_fd, "output.log", VM_SESSION_RING, NULL);
+  vm_sessions_adopt_main (sup->sessions, sup->record->tty, output);
   if (!connect_vmm (sup, error))
     return FALSE;
-  vm_supervisor_set_state (sup, VM_STATE_RUNNING);
+  vm_supervisor_set_state (sup, sup->record->state); /* running, paused; the record names us now */
+  if (sup->record->state == VM_STATE_STOPPING)
+    vm_supervisor_go_on_stopping (sup);
   return TRUE;
 }

@@ -111,6 +111,23 @@ vm_supervisor_stop (VmSupervisor *sup, VmReason reason, const char *text, VmStop
   begin_step (sup, first);
 }
 
+/* A predecessor had begun to end the sandbox. The deadlines run anew, and the agent is asked again as soon as
+ * it speaks to us: until then it would not understand. */
+void
+vm_supervisor_go_on_stopping (VmSupervisor *sup)
+{
+  sup->stop_step = VM_STOP_POWERDOWN;
+  announce (sup, "powerdown", sup->powerdown_ms);
+  sup->stop_timer = g_timeout_add (sup->powerdown_ms, step_timed_out, sup);
+}
+
+void
+vm_supervisor_agent_can_stop (VmSupervisor *sup)
+{
+  if (sup->stop_step == VM_STOP_POWERDOWN)
+    power_down (sup);
+}
+
 /* Reasons */
 
 static char *
@@ -144,7 +161,8 @@ static void
 decide_reason (VmSupervisor *sup, const char *how)
 {
   VmRecord *record = sup->record;
-  const char *panic = sup->console != NULL ? vm_console_panic (sup->console) : NULL;
+  const char *panic;
+  gboolean known;
 
   hear_the_rest (sup);
   panic = sup->console != NULL ? vm_console_panic (sup->console) : NULL;
@@ -155,21 +173,10 @@ decide_reason (VmSupervisor *sup, const char *how)
     g_free (record->text);
     record->text = g_strdup (panic);
   }
-  if (record->reason != VM_REASON_NONE)
-    return;
-  if (how != NULL && g_str_has_prefix (how, "signal ")) {
-    record->reason = VM_REASON_VMM_SIGNAL;
-    record->status = g_ascii_strtoll (how + strlen ("signal "), NULL, 10);
-    return;
-  }
-  if (how == NULL) {
-    record->reason =
-        VM_REASON_VMM_SIGNAL; /* the keeper itself was killed: it says how its child ended otherwise */
-    record->status = SIGKILL;
-    return;
-  }
-  record->reason = g_str_equal (how, "status 0") ? VM_REASON_GUEST_SHUTDOWN : VM_REASON_VMM_FAILED;
-  if (record->reason == VM_REASON_VMM_FAILED)
+  /* Without a word the keeper itself was killed: else it says how its child ended. */
+  known = record->reason != VM_REASON_NONE;
+  vm_record_take_end (record, how != NULL ? how : "signal 9");
+  if (!known && record->reason == VM_REASON_VMM_FAILED)
     record->text = last_words (sup);
 }
 

@@ -340,6 +340,7 @@ start_fresh (VmSupervisor *sup, VmSuperviseOptions *options, GError **error)
   if (!read_plan (sup, options->plan_fd, error))
     return FALSE;
   sup->record = record_from_plan (sup->plan, options->start.detached);
+  sup->record->tty = options->start.tty && !sup->plan->serial; /* the console is a terminal itself */
   sup->start = options->start;
   if (!make_runtime (sup, error) || !open_state (sup, error) || !keep_plan (sup, error))
     return FALSE;

@@ -701,7 +701,7 @@ test_attach_nothing (Fixture *f, gconstpointer data)
 static void
 test_adopt (Fixture *f, gconstpointer data)
 {
-  vm_sessions_adopt_main (f->sessions, TRUE);
+  vm_sessions_adopt_main (f->sessions, TRUE, NULL);
   connect_agent (f);
   peer_expect_nothing (&f->agent);
   peer_send (&f->agent, FRAME_DATA, MAIN, OUT, "on", 2);
