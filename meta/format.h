@@ -1,26 +1,35 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The meta dir: how the outside tells the inside who and where it is. Written by meta/metadir.c on the host,
  * read by meta/agent/ and by any image that wants to. 0700 on the host; inside at META_DIR (also
- * META_DIR_ALIAS), read-only.
+ * META_DIR_ALIAS), read-only. All of it has to be there, except `files`.
  *
  *   version        "1\n"
- *   identity       lines KEY=VALUE: name, uid, gid, group, shell, hostname, umask (octal), root (yes|no: may the user become
- * root inside) host_home      the user's home, raw bytes, no newline added: paths may contain anything but
- * NUL host_project   the project's absolute path, raw cwd            where the command starts, raw entrypoint
- * argv, each word ended by NUL; no quoting. Empty file: the login shell environment    NAME=value, each ended
- * by NUL; the whole environment of every session network        lines: "address 10.0.2.15/24",
- * "gateway 10.0.2.2", in this order; empty: loopback only disk           "blk" (the scratch disk is the upper
- * layer) or "tmpfs SIZE-IN-MIB" mounts         operations, four NUL-ended words each: OP A B C, done in order
- * (below) files/N        contents for the `file` operation, 0600
+ *   identity       lines KEY=VALUE: name, uid, gid, group, shell, hostname,
+ *                  root (yes|no: may the user become root inside). Other keys are ignored
+ *   host_home      the user's home, raw bytes, no newline added: paths may contain anything but NUL
+ *   host_project   the project's absolute path, raw
+ *   cwd            where the command starts, raw
+ *   entrypoint     argv, each word ended by NUL; no quoting. Empty file: the user's shell
+ *   environment    NAME=value, each ended by NUL; the whole environment of every session
+ *                  (the agent adds PWD, and META_BIN_DIR in front of PATH when root is allowed)
+ *   network        lines: "address 10.0.2.15/24", "gateway 10.0.2.2"; empty: loopback only
+ *   disk           "blk" (the scratch disk is the upper layer) or "tmpfs SIZE-IN-MIB"
+ *   mounts         operations, four NUL-ended words each: OP A B C, done in order (below)
+ *   files/N        contents for the `file` operation, 0600
  *
- * OP    A                       B        C
- * dir   target                  mode     user|root    mkdir -p; the last component gets mode (octal) and
- * owner. Made parents: root, or the user below its home bind  name in the rw share    target   ro|rw mount
- * --bind; the mount point is made (directory, or file if the source is one) file  name in the meta dir target
- * mode         copied, owned by the user link  text                    target   -            symbolic link,
- * replaces what is there tmpfs target                  mode     size-in-MiB  owned by root unless below the
- * user's home own   target                  mode     -            chown to root and chmod, what the outside
- * could only make as the user
+ *   OP    A                     B       C
+ *   dir   target                mode    user|root    mkdir -p; the last one gets mode (octal), owner
+ *   bind  name in the rw share  target  ro|rw        mount --bind; the mount point is made
+ *   file  name in the meta dir  target  mode         copied, owned by the user; replaces what is there
+ *   link  text                  target  -            symbolic link; replaces what is there
+ *   tmpfs target                mode    size in MiB  root's, or the user's at or below its home
+ *   own   target                mode    -            chown to root, chmod: what the outside could only
+ *                                                    make as the user
+ *
+ * Missing parents are made 0755: root's, or the user's below its home. Every target is resolved inside the
+ * sandbox's root, links included; every `bind` name below the rw share. Before the operations there are:
+ * /proc, /sys, /dev, /run and /tmp (tmpfs; what the tree has directly in these two is shown in them again),
+ * /root (0700), /run/user/UID, and the directories of this file.
  */
 #pragma once
 

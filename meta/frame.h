@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The wire format between the agent inside a sandbox and the supervisor outside, and between the supervisor
- * and the clients
- * (`vmctl up`, `exec`, `attach`). Both sides share this file; libc only, no allocation here.
+ * and the clients (`vmctl up`, `exec`, `attach`). Both sides share this file; libc only, no allocation here.
  *
  * How it works
  *
@@ -22,14 +21,29 @@
  * its own stream and nobody buffers more than FRAME_WINDOW for it. Sending more than the credit is a protocol
  * error and ends the connection (and, by the supervisor, the sandbox). EOF ends a stream; no DATA may follow.
  *
- *   host -> agent   ch 0: HELLO SEED CLOCK SETUP PING POWEROFF     ch n: OPEN DATA EOF(stdin) CREDIT(stdout,
- * stderr) SIGNAL RESIZE CLOSE agent -> host   ch 0: HELLO UP PONG LOG FAILED                 ch n: STARTED
- * DATA EOF(stdout, stderr) CREDIT(stdin) EXIT
+ *   host -> agent   channel 0: HELLO SEED CLOCK SETUP PING POWEROFF
+ *                   channel n: OPEN DATA EOF CREDIT(stdout, stderr) SIGNAL RESIZE CLOSE
+ *   agent -> host   channel 0: HELLO UP PONG LOG FAILED
+ *                   channel n: STARTED DATA EOF CREDIT(stdin) EXIT
  *
  * Start: preamble, HELLO, then the host sends SEED, CLOCK, SETUP and OPEN (channel 1) in one go, without
  * waiting; the agent answers UP when the file systems and the identity are in place, or FAILED with a text.
- * After a new supervisor took over, HELLO of the agent says which state it is in, and the host skips what is
- * done. */
+ *
+ * A host may go and another one come. Of the sessions only the main command lives on; the others get SIGHUP
+ * and their channels are forgotten. The agent begins anew with the preamble; its HELLO says which state it is
+ * in, and the new host skips what is done. For the main command it says again what is known: STARTED, EOF of
+ * a stream that has ended, and EXIT if it has ended. Both sides start with a full window. Output that was on
+ * its way is lost.
+ *
+ * On a virtio port the agent sees a host go only by looking, so it may miss a change that is quicker than
+ * itself (or that happens while the VM is paused), and then sends no preamble. A host that gets none within a
+ * second therefore disconnects, waits 100 ms (then 200, 400 ...), and connects again.
+ *
+ * A host that breaks the protocol is dropped: a LOG, then the connection is closed, and all is as if the host
+ * had gone. A port cannot be closed for the other side to see: the bytes of a preamble come instead, which
+ * are no frame; then the agent is deaf and mute until the host has disconnected. Frames for a channel that
+ * does not live mean nothing, since they may have crossed its EXIT.
+ */
 #pragma once
 
 #include <stddef.h>
@@ -64,14 +78,14 @@ typedef enum {
   FRAME_OPEN, /* payload: fields; `stream` 1: more OPEN frames of this channel follow; 0: this is the last */
   FRAME_STARTED, /* u32 pid inside */
   FRAME_DATA,    /* `stream` says which; 1 to FRAME_PAYLOAD_MAX bytes */
-  FRAME_EOF,     /* `stream` says which; no payload. From the host for stdout or stderr: nobody reads it any more,
-                    so the agent closes its end and the command gets SIGPIPE or EPIPE at its next write */
-  FRAME_CREDIT,  /* `stream` says which; u32 bytes given back, not 0 */
-  FRAME_SIGNAL,  /* u32 signal number (Linux x86-64 numbering), to the session's foreground process group */
-  FRAME_RESIZE,  /* u16 rows, u16 columns; clamped to 1..4096 */
-  FRAME_EXIT,    /* u8 kind (FrameExitKind), u8 zero, u16 zero, u32 value; the last frame of a channel */
-  FRAME_CLOSE,   /* the client has gone: SIGHUP to the session, then what it still says is thrown away. EXIT
-                    still follows */
+  FRAME_EOF, /* `stream` says which; no payload. From the host for stdout or stderr: nobody reads it any more,
+                so the agent closes its end and the command gets SIGPIPE or EPIPE at its next write */
+  FRAME_CREDIT, /* `stream` says which; u32 bytes given back, not 0 */
+  FRAME_SIGNAL, /* u32 signal number (Linux x86-64 numbering), to the session's foreground process group */
+  FRAME_RESIZE, /* u16 rows, u16 columns; clamped to 1..4096 */
+  FRAME_EXIT,   /* u8 kind (FrameExitKind), u8 zero, u16 zero, u32 value; the last frame of a channel */
+  FRAME_CLOSE,  /* the client has gone: SIGHUP to the session, then what it still says is thrown away. EXIT
+                   still follows */
   FRAME_TYPE_MAX = FRAME_CLOSE,
 } FrameType;
 
@@ -90,7 +104,9 @@ typedef enum {
 } FrameExitKind;
 
 /* Fields of OPEN and SETUP: u8 tag, u8 zero, u16 zero, u32 length, then the bytes (no padding). Unknown tags
- * are a protocol error. */
+ * are a protocol error. The payloads of all OPEN frames of a channel are one string: a field may lie across
+ * frames. Fields that make no sense (a relative CWD, a NUL in a word) and OPEN beyond a limit
+ * (FRAME_OPEN_MAX, FRAME_CHANNELS_MAX) are answered with EXIT: EINVAL, E2BIG, EAGAIN. */
 typedef enum {
   FRAME_TAG_ARG = 1, /* one word of argv, no NUL inside. None at all: the entrypoint of the meta dir */
   FRAME_TAG_ENV,     /* "NAME=value", on top of the meta dir's environment; "NAME" alone unsets */

@@ -57,8 +57,9 @@ typedef struct Agent {
   Link link;
   Poller poller;
   int signal_fd, signal_poll;
-  int meta_fd; /* --meta, else -1 */
-  Meta meta;   /* AGENT_UP */
+  pid_t modules_pid; /* loads kernel modules, or 0 */
+  int meta_fd;       /* --meta, else -1 */
+  Meta meta;         /* AGENT_UP */
 
   Session sessions[AGENT_SESSIONS];
   unsigned turn; /* whose streams go first */
@@ -79,8 +80,10 @@ void agent_link_lost (Agent *agent, const char *why); /* it has gone, or has to 
 uint64_t agent_age_us (const Agent *agent);
 
 /* boot.c */
-int boot_begin (void);     /* descriptors 0-2, /proc, /sys, /dev, modules */
-int boot_find_port (void); /* the agent's port, non-blocking; does not return without one */
+/* Descriptors 0-2, /proc, /sys, /dev, and the modules up to the port's; `*ret_modules` loads the others. */
+int boot_begin (pid_t *ret_modules);
+void boot_wait_modules (Agent *agent); /* until all are loaded */
+int boot_find_port (void);             /* the agent's port, non-blocking; does not return without one */
 int boot_seed (const uint8_t *seed, size_t n);
 int boot_set_clock (int64_t seconds, uint32_t nanoseconds);
 

@@ -12,14 +12,14 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/sysmacros.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "meta/agent/agent.h"
 #include "meta/format.h"
 
-enum { PORT_FAST_MS = 1, PORT_SLOW_MS = 50, PORT_REPORT_MS = 5000, KLOG_CONSOLE_LEVEL = 8 };
+enum { PORT_FAST_MS = 1, PORT_SLOW_MS = 50, PORT_REPORT_MS = 5000, KLOG_CONSOLE_LEVEL = 8, SEED_MAX = 256 };
 
 static int
 mount_dir (const char *type, const char *path, unsigned long flags)
@@ -59,21 +59,49 @@ load_module (const char *name)
   if (fd < 0 || (syscall (SYS_finit_module, fd, "", 0) < 0 && errno != EEXIST))
     say ("cannot load module '%s': %s", name, strerror (errno));
   close_fd (&fd);
+  (void)unlink (path); /* it has done its work, and is memory */
 }
 
-static void
+/* "05-virtio_console.ko" */
+static bool
+is_port_module (const char *name)
+{
+  const char *dash = strchr (name, '-');
+
+  return dash && (strcmp (dash, "-virtio_console.ko") == 0 || strcmp (dash, "-virtio-console.ko") == 0);
+}
+
+/* In the order of their names. What comes after the port's module is loaded by a child, beside what we do
+ * with the port, the host and the first mounts (ext4 alone takes as long as half of the others). */
+static pid_t
 load_modules (void)
 {
   struct dirent **entries;
   int n = scandir ("/modules", &entries, NULL, alphasort);
+  pid_t child = 0;
 
   for (int i = 0; i < n; i++) {
-    if (entries[i]->d_name[0] != '.')
-      load_module (entries[i]->d_name);
-    free (entries[i]);
+    if (entries[i]->d_name[0] == '.')
+      continue;
+    load_module (entries[i]->d_name);
+    if (!is_port_module (entries[i]->d_name) || child != 0)
+      continue;
+    child = fork ();
+    if (child > 0)
+      break;
   }
-  if (n >= 0)
-    free (entries);
+  if (child == 0 && n >= 0 && getpid () != 1)
+    _exit (0);
+  (void)rmdir ("/modules");
+  return child > 0 ? child : 0;
+}
+
+void
+boot_wait_modules (Agent *agent)
+{
+  if (agent->modules_pid > 0)
+    (void)waitpid (agent->modules_pid, NULL, 0);
+  agent->modules_pid = 0;
 }
 
 /* As an ordinary system's first process sets them: the kernel's own hard limit on descriptors is low. */
@@ -87,7 +115,7 @@ set_limits (void)
 }
 
 int
-boot_begin (void)
+boot_begin (pid_t *ret_modules)
 {
   int r;
 
@@ -102,7 +130,7 @@ boot_begin (void)
   set_limits ();
   /* 9p with a cache logs errors that are none, and "quiet" lets them through. Panics still show. */
   (void)klogctl (KLOG_CONSOLE_LEVEL, NULL, 3);
-  load_modules ();
+  *ret_modules = load_modules ();
   return 0;
 }
 
@@ -166,24 +194,22 @@ boot_find_port (void)
 int
 boot_seed (const uint8_t *seed, size_t n)
 {
-  struct {
-    struct rand_pool_info info;
-    uint8_t bytes[256];
-  } pool;
+  uint32_t pool[(sizeof (struct rand_pool_info) + SEED_MAX) / sizeof (uint32_t)];
+  struct rand_pool_info *info = (struct rand_pool_info *)pool;
   int fd, r = 0;
 
-  if (n > sizeof pool.bytes)
+  if (n > SEED_MAX)
     return -EINVAL;
-  pool.info.entropy_count = (int)n * 8;
-  pool.info.buf_size = (int)n;
-  memcpy ((uint8_t *)&pool + offsetof (struct rand_pool_info, buf), seed, n);
+  info->entropy_count = (int)n * 8;
+  info->buf_size = (int)n;
+  memcpy (info->buf, seed, n);
   fd = open ("/dev/urandom", O_RDWR | O_CLOEXEC);
   if (fd < 0)
     return -errno;
-  if (ioctl (fd, RNDADDENTROPY, &pool) < 0 || ioctl (fd, RNDRESEEDCRNG) < 0)
+  if (ioctl (fd, RNDADDENTROPY, info) < 0 || ioctl (fd, RNDRESEEDCRNG) < 0)
     r = -errno;
   close_fd (&fd);
-  explicit_bzero (&pool, sizeof pool);
+  explicit_bzero (pool, sizeof pool);
   return r;
 }
 

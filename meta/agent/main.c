@@ -63,6 +63,8 @@ reap (Agent *agent)
   while ((pid = waitpid (-1, &status, WNOHANG)) > 0) {
     if (console_reaped (agent, pid))
       continue;
+    if (pid == agent->modules_pid)
+      agent->modules_pid = 0;
     for (unsigned i = 0; i < AGENT_SESSIONS; i++)
       if (agent->sessions[i].pid == pid)
         session_reaped (agent, &agent->sessions[i], status);
@@ -157,27 +159,32 @@ agent_run (Agent *agent)
 }
 
 /* PID 1 never returns: that would be a kernel panic. */
-static void
-run_vm (uint64_t started_us)
+static void __attribute__ ((noreturn)) give_up (const char *what, int error)
 {
-  Agent *agent = calloc (1, sizeof *agent);
-  int fd, r = boot_begin ();
-
-  if (r < 0 || !agent) {
-    say ("cannot boot: %s", strerror (agent ? -r : ENOMEM));
-    for (;;)
-      pause ();
-  }
-  agent->started_us = started_us;
-  fd = boot_find_port ();
-  r = agent_init (agent, LINK_PORT, fd, true);
-  if (r < 0)
-    say ("cannot start: %s", strerror (-r));
-  else
-    (void)agent_run (agent);
-  stop_power_off (agent);
+  if (error > 0)
+    say ("%s: %s", what, strerror (error));
   for (;;)
     pause ();
+}
+
+static void __attribute__ ((noreturn)) run_vm (uint64_t started_us)
+{
+  pid_t modules = 0;
+  int r = boot_begin (&modules);
+  Agent *agent = calloc (1, sizeof *agent);
+
+  if (r < 0)
+    give_up ("cannot boot", -r);
+  if (!agent)
+    give_up ("cannot boot", ENOMEM);
+  agent->started_us = started_us;
+  agent->modules_pid = modules;
+  r = agent_init (agent, LINK_PORT, boot_find_port (), true);
+  if (r < 0)
+    give_up ("cannot start", -r);
+  (void)agent_run (agent);
+  stop_power_off (agent);
+  give_up ("", 0);
 }
 
 static int
@@ -190,14 +197,17 @@ usage (void)
 static int
 run_here (int argc, char **argv, uint64_t started_us)
 {
-  Agent *agent = calloc (1, sizeof *agent);
+  Agent *agent;
   uint64_t fd;
   int r;
 
-  if (!agent || argc != 5 || strcmp (argv[3], "--meta") != 0 || parse_number (argv[2], 1 << 20, &fd) < 0)
+  if (argc != 5 || strcmp (argv[3], "--meta") != 0 || parse_number (argv[2], 1 << 20, &fd) < 0)
     return usage ();
   if (strcmp (argv[1], "--socket") != 0 && strcmp (argv[1], "--listen") != 0)
     return usage ();
+  agent = calloc (1, sizeof *agent);
+  if (!agent)
+    return 1;
   agent->started_us = started_us;
   r = agent_init (agent, argv[1][2] == 's' ? LINK_SOCKET : LINK_LISTEN, (int)fd, false);
   agent->meta_fd = open (argv[4], O_PATH | O_DIRECTORY | O_CLOEXEC);

@@ -161,7 +161,7 @@ line_value (char *text, const char *key)
 static int
 load_network (Loader *loader)
 {
-  const char *text;
+  const char *text = NULL;
   int r = load_text (loader, "network", &text);
 
   if (r < 0)
@@ -174,7 +174,7 @@ load_network (Loader *loader)
 static int
 load_disk (Loader *loader)
 {
-  const char *text;
+  const char *text = NULL;
   char *end;
   int r = load_text (loader, "disk", &text);
 
@@ -194,7 +194,7 @@ load_disk (Loader *loader)
 static int
 load_version (Loader *loader)
 {
-  const char *text;
+  const char *text = NULL;
   int r = load_text (loader, "version", &text);
 
   if (r == 0 && strcmp (text, META_VERSION) != 0)

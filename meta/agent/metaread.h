@@ -16,7 +16,7 @@ typedef struct {
   uid_t uid;
   gid_t gid;
   mode_t mask; /* the umask of sessions */
-  bool root; /* the user may become root inside */
+  bool root;   /* the user may become root inside */
   const char *home, *project, *cwd;
   char **entrypoint, **environment, **mounts; /* owned, NULL at the end; what they point at is not */
   size_t n_mounts;                            /* words; a multiple of 4 */

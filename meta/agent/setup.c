@@ -39,13 +39,27 @@ typedef struct {
   Why *why;
 } Setup;
 
+/* A file system that the kernel does not know yet may be among the modules that are being loaded. */
+static int
+mount_now (Setup *setup, const char *source, const char *target, const char *type, unsigned long flags,
+           const char *options)
+{
+  int r = mount (source, target, type, flags, options);
+
+  if (r < 0 && errno == ENODEV && setup->agent->modules_pid > 0) {
+    boot_wait_modules (setup->agent);
+    r = mount (source, target, type, flags, options);
+  }
+  return r;
+}
+
 static int
 mount_lower (Setup *setup)
 {
   unsigned long flags = MS_RDONLY | MS_NOSUID | MS_NODEV;
 
   (void)mkdir (LOWER, 0755);
-  if (mount (META_TAG_RO, LOWER, "9p", flags, META_9P_OPTIONS_RO) < 0)
+  if (mount_now (setup, META_TAG_RO, LOWER, "9p", flags, META_9P_OPTIONS_RO) < 0)
     return why_set (setup->why, errno, "cannot mount the read-only share '%s'", META_TAG_RO);
   setup->meta_fd = open (LOWER META_DIR, O_PATH | O_DIRECTORY | O_CLOEXEC);
   if (setup->meta_fd < 0)
@@ -90,6 +104,7 @@ mount_disk (Setup *setup)
   char path[64];
   int64_t started = now_ms ();
 
+  boot_wait_modules (setup->agent);
   while (!find_disk (path, sizeof path)) {
     if (now_ms () - started > DISK_WAIT_MS)
       return why_set (setup->why, ENODEV, "no scratch disk with the serial number '%s'", META_DISK_SERIAL);
@@ -129,7 +144,7 @@ mount_overlay (Setup *setup)
   (void)mkdir (SETUP_ROOT, 0755);
   for (unsigned i = 0; i < 3; i++) {
     snprintf (options, sizeof options, "%s%s", layers, extras[i]);
-    if (mount ("overlay", SETUP_ROOT, "overlay", MS_NOSUID | MS_NODEV, options) == 0)
+    if (mount_now (setup, "overlay", SETUP_ROOT, "overlay", MS_NOSUID | MS_NODEV, options) == 0)
       break;
     if (i == 2 || errno != EINVAL)
       return why_set (setup->why, errno, "cannot mount the overlay");
@@ -369,29 +384,17 @@ set_system (Setup *setup)
     agent_log (setup->agent, "cannot set the host name: %s", strerror (errno));
   net_loopback_up ();
   set_kernel_value ("/proc/sys/net/ipv4/ping_group_range", "0 2147483647");
+  if (meta->address)
+    boot_wait_modules (setup->agent);
   r = meta->address ? net_configure (meta->address, meta->gateway) : 0;
   if (r < 0)
     agent_log (setup->agent, "cannot configure the network: %s", strerror (-r));
 }
 
-static void
-remove_modules (void)
-{
-  DIR *dir = opendir ("/modules");
-  struct dirent *entry;
-
-  while (dir && (entry = readdir (dir)))
-    (void)unlinkat (dirfd (dir), entry->d_name, 0);
-  if (dir)
-    closedir (dir);
-  (void)rmdir ("/modules");
-  (void)unlink ("/init");
-}
-
 static int
 switch_root (Setup *setup)
 {
-  remove_modules (); /* the initramfs stays below everything, as memory that nobody can reach */
+  (void)unlink ("/init"); /* the initramfs stays below everything, as memory that nobody can reach */
   (void)umount2 ("/proc", MNT_DETACH);
   (void)umount2 ("/sys", MNT_DETACH);
   (void)umount2 ("/dev", MNT_DETACH);

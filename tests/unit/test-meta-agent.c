@@ -106,6 +106,9 @@ test_environment (Fixture *f, gconstpointer data)
   host_assert_output (f->host, 9, FRAME_STDOUT, "other,unset,a=b,/,/\n");
   g_assert_cmpint (host_run (f->host, "echo $META,$GONE,$PWD"), ==, 0);
   host_assert_output (f->host, 9, FRAME_STDOUT, "yes,soon,/usr\n");
+  g_assert_cmpint (run_words (f->host, (const char *[]){"printenv", "PWD", NULL}), ==,
+                   0); /* not by the shell */
+  host_assert_output (f->host, 9, FRAME_STDOUT, "/usr\n");
 }
 
 static void
