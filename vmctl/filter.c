@@ -2,6 +2,7 @@
 #include "vmctl/filter.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <seccomp.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -26,34 +27,35 @@ static const unsigned node_types[] = {S_IFCHR, S_IFBLK};
 
 static const int denied[] = {
     /* In a user namespace of one uid chown answers EINVAL, which tar and npm take badly; EPERM they know. */
-    SCMP_SYS (chown),
-    SCMP_SYS (lchown),
-    SCMP_SYS (fchown),
-    SCMP_SYS (fchownat),
-    SCMP_SYS (bpf),
-    SCMP_SYS (userfaultfd),
-    SCMP_SYS (keyctl),
-    SCMP_SYS (add_key),
-    SCMP_SYS (request_key),
-    SCMP_SYS (ptrace),
-    SCMP_SYS (process_vm_readv),
-    SCMP_SYS (process_vm_writev),
-    SCMP_SYS (kexec_load),
-    SCMP_SYS (kexec_file_load),
-    SCMP_SYS (perf_event_open),
-    SCMP_SYS (mount),
-    SCMP_SYS (umount2),
-    SCMP_SYS (pivot_root),
-    SCMP_SYS (setns),
+    SCMP_SYS (chown),       SCMP_SYS (lchown),      SCMP_SYS (fchown),           SCMP_SYS (fchownat),
+    SCMP_SYS (bpf),         SCMP_SYS (userfaultfd), SCMP_SYS (keyctl),           SCMP_SYS (add_key),
+    SCMP_SYS (request_key), SCMP_SYS (ptrace),      SCMP_SYS (process_vm_readv), SCMP_SYS (process_vm_writev),
+    SCMP_SYS (pidfd_getfd), SCMP_SYS (kexec_load),  SCMP_SYS (kexec_file_load),  SCMP_SYS (perf_event_open),
+    SCMP_SYS (mount),       SCMP_SYS (umount2),     SCMP_SYS (pivot_root),       SCMP_SYS (setns),
     SCMP_SYS (unshare),
 };
 
-/* Newer than many libraries: ENOSYS makes them fall back. openat2 hides its mode in memory, so it cannot be
- * checked. */
+/* Newer than the libseccomp of Debian 12. */
+#ifndef __NR_fchmodat2
+#define __NR_fchmodat2 452
+#endif
+
+/* Newer than many libraries: ENOSYS makes them fall back. openat2 hides its mode in memory, and clone3 its
+ * flags, so they cannot be checked. */
 static const int missing[] = {
-    SCMP_SYS (openat2),   SCMP_SYS (io_uring_setup), SCMP_SYS (io_uring_enter), SCMP_SYS (io_uring_register),
-    SCMP_SYS (open_tree), SCMP_SYS (move_mount),     SCMP_SYS (fsopen),         SCMP_SYS (fsconfig),
-    SCMP_SYS (fsmount),   SCMP_SYS (fspick),         SCMP_SYS (mount_setattr),
+    __NR_fchmodat2,
+    SCMP_SYS (clone3),
+    SCMP_SYS (openat2),
+    SCMP_SYS (io_uring_setup),
+    SCMP_SYS (io_uring_enter),
+    SCMP_SYS (io_uring_register),
+    SCMP_SYS (open_tree),
+    SCMP_SYS (move_mount),
+    SCMP_SYS (fsopen),
+    SCMP_SYS (fsconfig),
+    SCMP_SYS (fsmount),
+    SCMP_SYS (fspick),
+    SCMP_SYS (mount_setattr),
 };
 
 static int
@@ -81,6 +83,11 @@ add_rules (scmp_filter_ctx filter)
 {
   int r = deny_modes (filter);
 
+  /* unshare by another name */
+  if (r == 0)
+    r = seccomp_rule_add (filter, SCMP_ACT_ERRNO (EPERM), SCMP_SYS (clone), 1,
+                          SCMP_A0 (SCMP_CMP_MASKED_EQ, CLONE_NEWUSER, CLONE_NEWUSER));
+
   for (gsize i = 0; i < G_N_ELEMENTS (denied) && r == 0; i++)
     r = seccomp_rule_add (filter, SCMP_ACT_ERRNO (EPERM), denied[i], 0);
   for (gsize i = 0; i < G_N_ELEMENTS (missing) && r == 0; i++)
@@ -96,7 +103,7 @@ vm_filter_make (GError **error)
   int r;
 
   if (filter == NULL || fd < 0) {
-    vm_error_errno (error, errno, "cannot make the seccomp filter");
+    vm_error_errno (error, fd < 0 ? errno : ENOMEM, "cannot make the seccomp filter");
     if (filter != NULL)
       seccomp_release (filter);
     return -1;
