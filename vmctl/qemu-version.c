@@ -37,7 +37,7 @@ remembered (const char *cache_dir, const char *identity)
 
   if (lines == NULL || g_strv_length (lines) < 2 || identity == NULL || !g_str_equal (lines[0], identity))
     return NULL;
-  return g_steal_pointer (&lines[1]);
+  return g_strdup (lines[1]);
 }
 
 /* Only a cache: failing costs time. */

@@ -126,10 +126,14 @@ put_styled (const View *view, const guint8 *bytes, gsize length, gboolean last)
 static void
 put (View *view, const guint8 *bytes, gsize length, gboolean last)
 {
+  if (length == 0 && !last)
+    return;
   if (view->style == STYLE_RAW) {
-    (void)fwrite (bytes, 1, length, stdout);
+    if (length > 0)
+      (void)fwrite (bytes, 1, length, stdout);
   } else {
-    g_byte_array_append (view->pending, bytes, (guint)length);
+    if (length > 0)
+      g_byte_array_append (view->pending, bytes, (guint)length);
     g_byte_array_remove_range (view->pending, 0,
                                (guint)put_styled (view, view->pending->data, view->pending->len, last));
   }
