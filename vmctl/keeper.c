@@ -176,13 +176,17 @@ run_child (Keeper *k, pid_t parent)
   _exit (127);
 }
 
-/* Everything else belongs to the child: listening sockets, disks, data. Holding them here would keep them
- * alive after QEMU. */
+/* Everything else belongs to the child: listening sockets, disks, data, the serial line. Holding them here
+ * would keep them alive after QEMU. */
 static void
 close_all_but (const Keeper *k, int signal_fd)
 {
   int keep[] = {k->listener, k->dir, k->console, signal_fd};
+  int nothing = open ("/dev/null", O_RDWR | O_CLOEXEC);
   unsigned from = 3;
+
+  if (nothing >= 0 && (dup2 (nothing, 0) < 0 || dup2 (nothing, 1) < 0))
+    complain ("cannot let go of the standard streams");
 
   for (;;) {
     unsigned next = ~0U;
@@ -243,6 +247,7 @@ name_is_sound (const char *name)
   return n > 0 && n <= NAME_LENGTH_MAX && strspn (name, "abcdefghijklmnopqrstuvwxyz0123456789-") == n;
 }
 
+/* A name that is taken is refused: one mount would hide the other. */
 static int
 mount_point (const char *path, const char *source)
 {
@@ -252,8 +257,8 @@ mount_point (const char *path, const char *source)
   if (stat (source, &st) < 0)
     return -1;
   if (S_ISDIR (st.st_mode))
-    return mkdir (path, 0700) < 0 && errno != EEXIST ? -1 : 0;
-  fd = open (path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    return mkdir (path, 0700);
+  fd = open (path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
   if (fd < 0)
     return -1;
   return close (fd);
@@ -271,14 +276,17 @@ remove_mount_point (const char *path)
 static int
 attach (const char *source, const char *path, int read_only)
 {
-  struct mount_attr attr = {.attr_set = MOUNT_ATTR_RDONLY};
+  /* As bwrap does for the mounts that are there from the start. */
+  struct mount_attr attr = {.attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV};
   int tree, r, err;
+
+  if (read_only)
+    attr.attr_set |= MOUNT_ATTR_RDONLY;
 
   tree = (int)syscall (SYS_open_tree, AT_FDCWD, source, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
   if (tree < 0)
     return -1;
-  r = read_only ? (int)syscall (SYS_mount_setattr, tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof attr)
-                : 0;
+  r = (int)syscall (SYS_mount_setattr, tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof attr);
   if (r == 0)
     r = (int)syscall (SYS_move_mount, tree, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH);
   err = errno;
@@ -297,7 +305,11 @@ serve_bind (const Keeper *k, int fd, const char *source, const char *name, const
     reply (fd, "error bad request", NONE);
     return;
   }
-  if (mount_point (path, source) < 0 || attach (source, path, strcmp (mode, "rw") != 0) < 0) {
+  if (mount_point (path, source) < 0) {
+    reply_errno (fd, "cannot mount");
+    return;
+  }
+  if (attach (source, path, strcmp (mode, "rw") != 0) < 0) {
     reply_errno (fd, "cannot mount");
     remove_mount_point (path);
     return;
@@ -377,6 +389,16 @@ accept_client (Keeper *k)
   (void)close (fd);
 }
 
+/* Whoever connected before the end hears of it, though there was no time to let it in. */
+static void
+accept_waiting (Keeper *k)
+{
+  struct pollfd p = {.fd = k->listener, .events = POLLIN};
+
+  for (int i = 0; i < CLIENTS_MAX && poll (&p, 1, 0) > 0; i++)
+    accept_client (k);
+}
+
 static void
 report_exit (Keeper *k, int status)
 {
@@ -393,6 +415,7 @@ report_exit (Keeper *k, int status)
   if (fd < 0 || write (fd, text, strlen (text)) < 0 || close (fd) < 0 ||
       renameat (k->dir, ".exit", k->dir, "exit") < 0)
     complain ("cannot record how the sandbox ended");
+  accept_waiting (k);
   text[strcspn (text, "\n")] = '\0';
   (void)snprintf (message, sizeof message, "exit %s", text);
   for (int i = 0; i < CLIENTS_MAX; i++)
@@ -436,11 +459,12 @@ serve (Keeper *k, int signal_fd)
         return 0;
       }
     }
-    if (fds[1].revents != 0)
-      accept_client (k);
+    /* Those that have left make room for those that come. */
     for (int i = 0; i < CLIENTS_MAX; i++)
       if (k->clients[i] != NONE && fds[2 + i].revents != 0)
         serve_client (k, i);
+    if (fds[1].revents != 0)
+      accept_client (k);
   }
 }
 
