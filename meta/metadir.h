@@ -8,7 +8,7 @@ typedef struct {
   const char *user, *group, *shell, *hostname; /* borrowed; refused if they hold a newline */
   guint uid, gid;
   gboolean root_allowed;
-  guint mask; /* the umask of commands */
+  guint mask;                       /* the umask of commands */
   const char *home, *project, *cwd; /* borrowed */
   const char *const *command;       /* borrowed; NULL: login shell */
   const char *const *environment;   /* borrowed */

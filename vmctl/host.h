@@ -34,7 +34,7 @@ typedef struct {
   char *user, *group, *home, *shell; /* owned; the real user's, from the passwd database */
   char *home_real;                   /* owned; where home leads to through symbolic links; NULL: the same */
   guint uid, gid;
-  guint mask; /* the umask that vmctl was started with */
+  guint mask;         /* the umask that vmctl was started with */
   gboolean is_sudo;   /* started through sudo: the facts are those of SUDO_UID */
   char *hostname;     /* owned */
   char *cwd;          /* owned; real */

@@ -52,7 +52,7 @@ typedef struct {
 
   char *user, *group, *home, *shell, *hostname; /* owned */
   guint uid, gid;
-  guint mask; /* umask inside */
+  guint mask;            /* umask inside */
   gboolean root_allowed; /* may the user become root inside */
 
   char *project, *cwd; /* owned; absolute */

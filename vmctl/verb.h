@@ -12,7 +12,7 @@
 typedef struct {
   VmDirs dirs;       /* owned; empty with VM_VERB_NO_DIRS */
   char *home;        /* owned; the real user's */
-  guint mask; /* the umask that vmctl was started with; its own is 077 */
+  guint mask;        /* the umask that vmctl was started with; its own is 077 */
   gboolean was_sudo; /* vmctl was started through sudo and has become the real user */
 } VmContext;
 

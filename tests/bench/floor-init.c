@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The floor: what a person would write by hand for one run. Loads the same modules, makes the same mounts, runs the command that the
- * kernel command line names, powers off. No agent, no sessions, no identity, no cleaning up. */
+/* The floor: what a person would write by hand for one run. Loads the same modules, makes the same mounts,
+ * runs the command that the kernel command line names, powers off. No agent, no sessions, no identity, no
+ * cleaning up. */
 #include <errno.h>
 #include <dirent.h>
 #include <fcntl.h>
@@ -35,18 +36,18 @@ load_modules (void)
 
     if (names[i]->d_name[0] == '.')
       continue;
-    (void) snprintf (path, sizeof path, "/modules/%s", names[i]->d_name);
+    (void)snprintf (path, sizeof path, "/modules/%s", names[i]->d_name);
     fd = open (path, O_RDONLY | O_CLOEXEC);
     if (fd < 0 || (syscall (SYS_finit_module, fd, "", 0) < 0 && errno != EEXIST))
       die (path);
-    (void) close (fd);
+    (void)close (fd);
   }
 }
 
 static void
 mount_or_die (const char *what, const char *where, const char *type, unsigned long flags, const char *options)
 {
-  (void) mkdir (where, 0755);
+  (void)mkdir (where, 0755);
   if (mount (what, where, type, flags, options) < 0)
     die (where);
 }
@@ -63,19 +64,20 @@ main (void)
   load_modules ();
   mount_or_die ("floor.ro", "/lower", "9p", MS_RDONLY, NINEP ",cache=loose");
   mount_or_die ("/dev/vda", "/scratch", "ext4", MS_NOATIME, NULL);
-  (void) mkdir ("/scratch/upper", 0755);
-  (void) mkdir ("/scratch/work", 0755);
-  mount_or_die ("overlay", "/newroot", "overlay", 0, "lowerdir=/lower,upperdir=/scratch/upper,workdir=/scratch/work");
+  (void)mkdir ("/scratch/upper", 0755);
+  (void)mkdir ("/scratch/work", 0755);
+  mount_or_die ("overlay", "/newroot", "overlay", 0,
+                "lowerdir=/lower,upperdir=/scratch/upper,workdir=/scratch/work");
   mount_or_die ("tmp", "/newroot/tmp", "tmpfs", 0, NULL);
   mount_or_die ("proc", "/newroot/proc", "proc", 0, NULL);
   mount_or_die ("/dev", "/newroot/dev", NULL, MS_BIND, NULL);
-  (void) mkdir ("/newroot/tmp/project", 0755);
+  (void)mkdir ("/newroot/tmp/project", 0755);
   mount_or_die ("floor.rw", "/newroot/tmp/project", "9p", 0, NINEP ",cache=mmap");
   pid = fork ();
   if (pid == 0) {
     if (chroot ("/newroot") < 0 || chdir ("/tmp/project") < 0)
       _exit (126);
-    execl ("/usr/bin/true", "true", (char *) NULL);
+    execl ("/usr/bin/true", "true", (char *)NULL);
     _exit (127);
   }
   while (waitpid (pid, &status, 0) != pid)
