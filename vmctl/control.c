@@ -92,7 +92,7 @@ exec_command (VmSupervisor *sup, json_object *arguments, QmpRequest *take_reques
 {
   Waiting w = {.request = take_request};
 
-  if (sup->agent_up || sup->record->state != VM_STATE_STARTING) {
+  if (sup->agent_up || sup->record->state >= VM_STATE_STOPPING) {
     exec_now (sup, arguments, take_request);
     return;
   }

@@ -5,13 +5,22 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "vmctl/base/escape.h"
+#include "vmctl/base/fd.h"
 #include "vmctl/base/json.h"
 
-enum { SEED_BYTES = 64, TEXT_MAX = 4096, LOST_WAIT_MS = 5000 };
+enum {
+  SEED_BYTES = 64,
+  TEXT_MAX = 4096,
+  LOST_WAIT_MS = 5000,
+  GREET_WAIT_MS = 1000,
+  AWAY_MIN_MS = 100,
+  AWAY_MAX_MS = 10000
+};
 
 static void
 send_hello (VmLink *link)
@@ -162,16 +171,63 @@ agent_closed (VmLink *link, const char *why, gpointer data)
                why != NULL ? why : "");
   vm_sessions_set_agent (sup->sessions, NULL);
   g_clear_pointer (&sup->agent, vm_link_free);
+  if (sup->greet_timer != 0)
+    g_source_remove (sup->greet_timer);
+  sup->greet_timer = 0;
   if (sup->lost_timer == 0 && sup->stop_step == VM_STOP_NOT)
     sup->lost_timer = g_timeout_add (LOST_WAIT_MS, still_lost, sup);
 }
 
-static const VmLinkHandlers agent_handlers = {.frame = agent_frame, .closed = agent_closed};
+static void
+agent_greeted (VmLink *link, gpointer data)
+{
+  VmSupervisor *sup = data;
+
+  if (sup->greet_timer != 0)
+    g_source_remove (sup->greet_timer);
+  sup->greet_timer = 0;
+}
+
+static const VmLinkHandlers agent_handlers = {
+    .frame = agent_frame, .closed = agent_closed, .greeted = agent_greeted};
+
+static gboolean
+connect_again (gpointer data)
+{
+  VmSupervisor *sup = data;
+  g_autoptr (GError) error = NULL;
+  int fd = vm_fd_connect_unix (sup->runtime_fd, "agent.sock", SOCK_STREAM, &error);
+
+  sup->greet_timer = 0;
+  if (fd >= 0)
+    vm_supervisor_connect_agent (sup, fd);
+  else
+    vm_log_line (sup->log, "%s", error->message); /* QEMU is gone: the keeper tells */
+  return G_SOURCE_REMOVE;
+}
+
+/* An agent greets when it sees that its host went and one came. A change that is quicker than it, or happens
+ * while the machine is paused, it does not see; so the line is let go again, each time for longer. */
+static gboolean
+not_greeted (gpointer data)
+{
+  VmSupervisor *sup = data;
+
+  vm_log_line (sup->log, "the agent does not greet; letting go of its line for %u ms", sup->away_ms);
+  g_clear_pointer (&sup->agent, vm_link_free);
+  sup->greet_timer = g_timeout_add (sup->away_ms, connect_again, sup);
+  sup->away_ms = MIN (sup->away_ms * 2, AWAY_MAX_MS);
+  return G_SOURCE_REMOVE;
+}
 
 void
 vm_supervisor_connect_agent (VmSupervisor *sup, int take_fd)
 {
   sup->agent = vm_link_new (take_fd, TRUE, &agent_handlers, sup);
+  if (!sup->adopted)
+    return; /* a booting agent comes when it comes; boot_timer waits for it */
+  sup->away_ms = MAX (sup->away_ms, AWAY_MIN_MS);
+  sup->greet_timer = g_timeout_add (GREET_WAIT_MS, not_greeted, sup);
 }
 
 /* Sessions */

@@ -47,6 +47,7 @@ typedef struct {
 
   int lifeline; /* owned; the starting client's end of the ready socket */
   guint boot_timer, stop_timer, lost_timer;
+  guint greet_timer, away_ms; /* taking over: until the agent greets, and how long its line is let go of */
   VmStopStep stop_step;
   guint powerdown_ms; /* deadline of the first step */
   gboolean adopted, finished;

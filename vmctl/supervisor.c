@@ -372,8 +372,8 @@ start_over (VmSupervisor *sup, VmSuperviseOptions *options, GError **error)
 static void
 clear_supervisor (VmSupervisor *sup)
 {
-  guint *tags[] = {&sup->signal_tag,   &sup->keeper_tag, &sup->pidfd_tag,  &sup->stderr_tag,
-                   &sup->lifeline_tag, &sup->boot_timer, &sup->stop_timer, &sup->lost_timer};
+  guint *tags[] = {&sup->signal_tag, &sup->keeper_tag, &sup->pidfd_tag,  &sup->stderr_tag, &sup->lifeline_tag,
+                   &sup->boot_timer, &sup->stop_timer, &sup->lost_timer, &sup->greet_timer};
   int *fds[] = {&sup->signal_fd, &sup->keeper_fd,  &sup->keeper_pidfd, &sup->vmm_stderr,
                 &sup->lifeline,  &sup->runtime_fd, &sup->state_fd,     &sup->lock_fd};
 
