@@ -198,16 +198,20 @@ newest_id () { # the sandbox that ended last
   ls -t "$XDG_STATE_HOME/vmctl/sandboxes" | head -n 1
 }
 
-pid_of () { # ID WHO: supervisor, keeper, bwrap, qemu
-  local keeper bwrap
-  case $2 in
-  supervisor | keeper) record "$1" "$2.pid" ;;
-  bwrap) keeper=$(record "$1" keeper.pid); pgrep -P "$keeper" ;;
-  qemu) # behind bwrap and the jail's own init
-    pgrep -f -- "-name vmctl-$1 " | while read -r pid; do
-      [ "$(cat "/proc/$pid/comm")" = bwrap ] || [ "$(cat "/proc/$pid/comm")" = vmctl-keeper ] || echo "$pid"
-    done | head -n 1 ;;
-  esac
+pid_of () { # ID WHO: supervisor, keeper, bwrap, inner (the jail's init), vmm or qemu (with the null
+             # driver: the agent)
+  local keeper bwrap inner
+  [ "$2" = supervisor ] && record "$1" supervisor.pid && return
+  keeper=$(record "$1" keeper.pid)
+  [ "$2" = keeper ] && echo "$keeper" && return
+  bwrap=$(pgrep -P "$keeper")
+  { [ "$2" = bwrap ] || [ "$VM_DRIVER" = null ]; } && echo "$bwrap" && return
+  inner=$(pgrep -P "$bwrap")
+  if [ "$2" = inner ]; then echo "$inner"; else pgrep -P "$inner"; fi
+}
+
+dead () {
+  ! kill -0 "$1" 2>/dev/null || grep -q '^State:.Z' "/proc/$1/status" 2>/dev/null
 }
 
 # Nothing is left

@@ -42,6 +42,8 @@ send sh -c 'echo run""ning; exec sleep 1000'\r
 expect ^running
 send \x1a
 expect Stopped
+send kill -9 %%; fg\r
+expect Killed
 send printf 'caf\\303\\251 %s\\n' $TERM\r
 expect ^café xterm
 send exit 7\r
