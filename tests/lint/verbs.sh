@@ -27,6 +27,11 @@ for page in docs/man/vmctl-*.1.scd; do
   grep -qx "${verb#vmctl-}" "$work/shown" || complain "$page: there is no such verb"
 done
 
+# Every verb is run by a test of the command line.
+while read -r verb; do
+  grep -qE "(\"\\\$V\"|'\\\$V') $verb( |\$)" tests/cli/*.sh || complain "tests/cli: nothing runs 'vmctl $verb'"
+done < "$work/shown"
+
 # Options, both ways, and the usage. In the help: "  -d, --detach" or "      --new". In a page: bold words that begin
 # with a dash, on lines of the section OPTIONS that are not indented.
 while read -r verb; do
