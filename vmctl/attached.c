@@ -164,6 +164,23 @@ hold_console (VmContext *context, VmClient *client, const VmRecord *record, char
   return explain_loss (context, client, record, error);
 }
 
+gboolean
+vm_attached_main_is_free (VmContext *context, const VmRecord *record)
+{
+  g_autoptr (VmClient) client = vm_client_connect (&context->dirs, record->id, NULL);
+  g_autoptr (json_object) sandbox =
+      client != NULL ? vm_client_call (client, "query-sandbox", NULL, NULL) : NULL;
+  json_object *sessions = vm_json_array (sandbox, "sessions");
+
+  for (gsize i = 0; sessions != NULL && i < json_object_array_length (sessions); i++) {
+    json_object *session = json_object_array_get_idx (sessions, i);
+
+    if (vm_json_int (session, "session", 0) == 1)
+      return !vm_json_bool (session, "attached", TRUE);
+  }
+  return FALSE;
+}
+
 static char *
 starting_line (const VmRecord *record)
 {

@@ -23,5 +23,8 @@ int vm_attached_exec (VmContext *context, const VmRecord *record, json_object *t
 int vm_attached_main (VmContext *context, const VmRecord *record, gboolean tty, gboolean steal,
                       gboolean starting, GError **error);
 
+/* TRUE if the main command runs and no client holds it. */
+gboolean vm_attached_main_is_free (VmContext *context, const VmRecord *record);
+
 /* Prints to stderr what the user should know about an ended sandbox. */
 void vm_attached_print_warnings (char **warnings);

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "vmctl/runspec.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "images/boot.h"
 #include "images/scratch.h"
 #include "vmctl/base/error.h"
+#include "vmctl/base/escape.h"
 #include "vmctl/checks.h"
 #include "vmctl/progress.h"
 #include "vmctl/qemu-version.h"
@@ -60,6 +62,16 @@ vm_run_gather (VmContext *context, const VmRunOptions *options, const char *proj
     return TRUE;
   vm_run_clear (ret);
   return FALSE;
+}
+
+void
+vm_run_print_ignored (const VmRun *run)
+{
+  for (char **p = run->spec.ignored; p != NULL && *p != NULL; p++) {
+    g_autofree char *shown = vm_escape_terminal (*p, -1, 400);
+
+    fprintf (stderr, "vmctl: note: %s\n", shown);
+  }
 }
 
 void

@@ -105,6 +105,9 @@ gboolean vm_run_gather (VmContext *context, const VmRunOptions *options, const c
                         VmRun *ret, GError **error);
 void vm_run_clear (VmRun *run);
 
+/* Notes on stderr: what the project's .vmctl.conf asked for and did not get. */
+void vm_run_print_ignored (const VmRun *run);
+
 /* The same without asking whether it can work here. */
 const VmDriver *vm_run_find_driver (const VmRun *run, GError **error);
 /* The driver of the spec: the named one, or for "auto" the strongest that can work here. An error says why

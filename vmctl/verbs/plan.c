@@ -92,6 +92,7 @@ plan_run (VmContext *context, gpointer data, char **args, char **command, GError
 
   if (!vm_run_gather (context, &o->run, args[0], command, &run, error))
     return -1;
+  vm_run_print_ignored (&run);
   driver = vm_run_find_driver (&run, error);
   name = run.spec.name != NULL ? g_strdup (run.spec.name) : vm_store_name_of_project (run.host.project.path);
   if (driver != NULL)

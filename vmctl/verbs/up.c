@@ -48,14 +48,51 @@ note (const UpOptions *o, const char *text, const char *name, const char *id)
     fprintf (stderr, "vmctl: %s '%s' (%s)\n", text, shown, id);
 }
 
-static void
-print_ignored (const UpOptions *o, const VmSpec *spec)
+/* An option that a running sandbox cannot take on any more; NULL: none was given. Above all those that would
+ * make it tighter must not seem to have an effect. */
+static const char *
+fixed_option (const VmRunOptions *run, const VmRecord *record)
 {
-  for (char **p = spec->ignored; !o->quiet && p != NULL && *p != NULL; p++) {
-    g_autofree char *shown = vm_escape_terminal (*p, -1, 400);
+  const struct {
+    const char *name;
+    gboolean given;
+  } fixed[] = {
+      {"--net", run->net != NULL && g_strcmp0 (run->net, record->net) != 0},
+      {"--driver", run->driver != NULL && !g_str_equal (run->driver, "auto") &&
+                       g_strcmp0 (run->driver, record->driver) != 0},
+      {"--profile", run->profile != NULL && g_strcmp0 (run->profile, record->profile) != 0},
+      {"--no-root", run->no_root},
+      {"--serial", run->serial && !record->serial},
+      {"--memory", run->memory != NULL},
+      {"--cpus", run->cpus != NULL},
+      {"--disk", run->disk != NULL},
+      {"--kernel", run->kernel != NULL},
+      {"--grant", run->grants != NULL},
+      {"--no-grant", run->no_grants != NULL},
+  };
 
-    fprintf (stderr, "vmctl: note: %s\n", shown);
-  }
+  for (guint i = 0; i < G_N_ELEMENTS (fixed); i++)
+    if (fixed[i].given)
+      return fixed[i].name;
+  return NULL;
+}
+
+static gboolean
+may_join (const UpOptions *o, const VmRecord *record, GError **error)
+{
+  const char *fixed = fixed_option (&o->run, record);
+
+  if (o->detach)
+    return vm_error (error, VM_ERROR_EXISTS,
+                     "sandbox '%s' (%s) runs on this project already; add --new to make another",
+                     record->name, record->id);
+  if (fixed != NULL)
+    return vm_error (
+        error, VM_ERROR_USAGE,
+        "sandbox '%s' (%s) runs on this project already, and %s cannot change it; add --new to make "
+        "another, or stop it: vmctl stop %s",
+        record->name, record->id, fixed, record->id);
+  return TRUE;
 }
 
 /* The project's sandbox runs: the command goes into it, or our terminal to the command that runs there
@@ -66,22 +103,21 @@ join (VmContext *context, const UpOptions *o, const VmRecord *record, const VmSp
   json_object *arguments;
   gboolean tty;
 
-  if (o->detach) {
-    vm_error (error, VM_ERROR_EXISTS,
-              "sandbox '%s' (%s) runs on this project already; add --new to make another", record->name,
-              record->id);
+  if (!may_join (o, record, error))
     return -1;
-  }
   if (!vm_attached_wants_tty (tty_mode (o), &tty, error))
     return -1;
   note (o, "joining the running sandbox", record->name, record->id);
-  if (spec->command == NULL && record->detached && tty && record->command == NULL)
+  if (spec->command == NULL && record->detached && tty && record->command == NULL &&
+      vm_attached_main_is_free (context, record))
     return vm_attached_main (context, record, tty, FALSE, FALSE, error);
   arguments = json_object_new_object ();
   if (spec->command != NULL)
     vm_json_add_strv (arguments, "argv", (const char *const *)spec->command);
   else
     vm_json_add_bool (arguments, "shell", TRUE);
+  if (o->run.env != NULL)
+    vm_json_add_strv (arguments, "env", (const char *const *)o->run.env);
   return vm_attached_exec (context, record, arguments, tty, error);
 }
 
@@ -152,7 +188,8 @@ up (VmContext *context, gpointer data, char **args, char **command, GError **err
 
   if (!vm_run_gather (context, &o->run, args[0], command, &run, error))
     return -1;
-  print_ignored (o, &run.spec);
+  if (!o->quiet)
+    vm_run_print_ignored (&run);
   if (!o->new &&run.spec.name == NULL)
     running = vm_store_find_project (&context->dirs, run.host.project.path);
   status = running != NULL ? join (context, o, running, &run.spec, error) : run_new (context, o, &run, error);
