@@ -47,6 +47,12 @@ has "$err" "runs on this project already"
 run 7 "$V" up --driver null -- sh -c 'exit 7'
 has "$err" "joining the running sandbox"
 has "$err" "$id"
+# What would make the sandbox tighter must not seem to have worked.
+for option in "--net none" --no-root "--memory 256M" "--cpus 1" "--disk none" "--no-grant git"; do
+  # shellcheck disable=SC2086 # an option and its value
+  run 125 "$V" up --driver null $option -- true
+  has "$err" "${option%% *} cannot change it"
+done
 run 0 "$V" up --driver null --new -- true
 hasnt "$err" joining
 run 0 up -d --new --json -- sleep 1000
