@@ -85,39 +85,40 @@ under_filter (Fixture *f, long (*call) (void))
   return WEXITSTATUS (status);
 }
 
-/* The system calls themselves: the C library may use others. */
+/* The system calls themselves: the C library may use others. Zeros follow the arguments, so that what is left
+ * in the registers decides nothing. */
 #define CALL(name, ...)                                                                                      \
   static long call_##name (void)                                                                             \
   {                                                                                                          \
     return syscall (__VA_ARGS__);                                                                            \
   }
 
-CALL (chmod_suid, SYS_chmod, "file", 04755)
-CALL (chmod_sgid, SYS_chmod, "file", 02755)
-CALL (chmod_both, SYS_chmod, "file", 06755)
-CALL (chmod_plain, SYS_chmod, "file", 0755)
-CALL (chmod_sticky, SYS_chmod, "dir", 01777)
-CALL (fchmodat_suid, SYS_fchmodat, AT_FDCWD, "file", 04755)
-CALL (fchmodat_plain, SYS_fchmodat, AT_FDCWD, "file", 0644)
-CALL (fchmodat2_suid, __NR_fchmodat2, AT_FDCWD, "file", 04755, 0)
-CALL (mkdir_suid, SYS_mkdir, "d1", 04755)
-CALL (mkdir_sgid, SYS_mkdir, "d2", 02755)
-CALL (mkdirat_sgid, SYS_mkdirat, AT_FDCWD, "d3", 02755)
-CALL (mkdir_plain, SYS_mkdir, "d4", 0755)
-CALL (open_suid, SYS_open, "o1", O_WRONLY | O_CREAT, 04755)
-CALL (openat_suid, SYS_openat, AT_FDCWD, "o2", O_WRONLY | O_CREAT, 04755)
-CALL (openat_sgid, SYS_openat, AT_FDCWD, "o3", O_WRONLY | O_CREAT, 02755)
-CALL (openat_plain, SYS_openat, AT_FDCWD, "o4", O_WRONLY | O_CREAT, 0755)
-CALL (creat_suid, SYS_creat, "o5", 04755)
+CALL (chmod_suid, SYS_chmod, "file", 04755, 0, 0)
+CALL (chmod_sgid, SYS_chmod, "file", 02755, 0, 0)
+CALL (chmod_both, SYS_chmod, "file", 06755, 0, 0)
+CALL (chmod_plain, SYS_chmod, "file", 0755, 0, 0)
+CALL (chmod_sticky, SYS_chmod, "dir", 01777, 0, 0)
+CALL (fchmodat_suid, SYS_fchmodat, AT_FDCWD, "file", 04755, 0, 0)
+CALL (fchmodat_plain, SYS_fchmodat, AT_FDCWD, "file", 0644, 0, 0)
+CALL (fchmodat2_suid, __NR_fchmodat2, AT_FDCWD, "file", 04755, 0, 0, 0)
+CALL (mkdir_suid, SYS_mkdir, "d1", 04755, 0, 0)
+CALL (mkdir_sgid, SYS_mkdir, "d2", 02755, 0, 0)
+CALL (mkdirat_sgid, SYS_mkdirat, AT_FDCWD, "d3", 02755, 0, 0)
+CALL (mkdir_plain, SYS_mkdir, "d4", 0755, 0, 0)
+CALL (open_suid, SYS_open, "o1", O_WRONLY | O_CREAT, 04755, 0, 0)
+CALL (openat_suid, SYS_openat, AT_FDCWD, "o2", O_WRONLY | O_CREAT, 04755, 0, 0)
+CALL (openat_sgid, SYS_openat, AT_FDCWD, "o3", O_WRONLY | O_CREAT, 02755, 0, 0)
+CALL (openat_plain, SYS_openat, AT_FDCWD, "o4", O_WRONLY | O_CREAT, 0755, 0, 0)
+CALL (creat_suid, SYS_creat, "o5", 04755, 0, 0)
 CALL (openat2, SYS_openat2, AT_FDCWD, "file", NULL, 24)
-CALL (mknod_char, SYS_mknod, "n1", S_IFCHR | 0600, makedev (1, 3))
-CALL (mknod_block, SYS_mknod, "n2", S_IFBLK | 0600, makedev (7, 0))
-CALL (mknodat_char, SYS_mknodat, AT_FDCWD, "n3", S_IFCHR | 0600, makedev (1, 3))
-CALL (mknodat_block, SYS_mknodat, AT_FDCWD, "n4", S_IFBLK | 0600, makedev (7, 0))
-CALL (mknod_fifo, SYS_mknod, "n5", S_IFIFO | 0600, 0)
-CALL (mknodat_fifo, SYS_mknodat, AT_FDCWD, "n6", S_IFIFO | 0600, 0)
-CALL (mknodat_socket, SYS_mknodat, AT_FDCWD, "n7", S_IFSOCK | 0600, 0)
-CALL (mknod_file_suid, SYS_mknod, "n8", S_IFREG | 04600, 0)
+CALL (mknod_char, SYS_mknod, "n1", S_IFCHR | 0600, makedev (1, 3), 0, 0)
+CALL (mknod_block, SYS_mknod, "n2", S_IFBLK | 0600, makedev (7, 0), 0, 0)
+CALL (mknodat_char, SYS_mknodat, AT_FDCWD, "n3", S_IFCHR | 0600, makedev (1, 3), 0, 0)
+CALL (mknodat_block, SYS_mknodat, AT_FDCWD, "n4", S_IFBLK | 0600, makedev (7, 0), 0, 0)
+CALL (mknod_fifo, SYS_mknod, "n5", S_IFIFO | 0600, 0, 0, 0)
+CALL (mknodat_fifo, SYS_mknodat, AT_FDCWD, "n6", S_IFIFO | 0600, 0, 0, 0)
+CALL (mknodat_socket, SYS_mknodat, AT_FDCWD, "n7", S_IFSOCK | 0600, 0, 0, 0)
+CALL (mknod_file_suid, SYS_mknod, "n8", S_IFREG | 04600, 0, 0, 0)
 CALL (chown, SYS_chown, "file", 0, 0)
 CALL (lchown, SYS_lchown, "file", 0, 0)
 CALL (fchownat, SYS_fchownat, AT_FDCWD, "file", 0, 0, 0)
@@ -144,7 +145,7 @@ CALL (mount_setattr, SYS_mount_setattr, -1, "", 0, NULL, 0)
 static long
 call_fchmod_suid (void)
 {
-  return syscall (SYS_fchmod, open ("file", O_RDONLY), 04755);
+  return syscall (SYS_fchmod, open ("file", O_RDONLY), 04755, 0, 0);
 }
 
 static long
