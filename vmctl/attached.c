@@ -52,6 +52,17 @@ say_detached (const VmRecord *record)
            record->id);
 }
 
+/* Something that the user should know while it runs. The terminal may be raw. */
+static void
+show_warning (const char *name, json_object *event_data, json_object *message, gpointer data)
+{
+  const char *text = vm_json_str (event_data, "text", "");
+  const char *cr = isatty (STDERR_FILENO) ? "\r" : "";
+
+  if (g_str_equal (name, "SANDBOX_WARNING"))
+    fprintf (stderr, "%svmctl: warning: %s%s\n", cr, text, cr);
+}
+
 /* The stream ended without a status: the sandbox did, or only its supervisor. */
 static int
 explain_loss (VmContext *context, VmClient *client, const VmRecord *record, GError **error)
@@ -105,6 +116,7 @@ vm_attached_exec (VmContext *context, const VmRecord *record, json_object *take_
 
   if (client == NULL)
     return -1;
+  client->event = show_warning;
   if (tty)
     add_size (arguments);
   stream = vm_client_call_stream (client, "exec", json_object_get (arguments), NULL, error);
@@ -203,6 +215,7 @@ vm_attached_main (VmContext *context, const VmRecord *record, gboolean tty, gboo
 
   if (client == NULL || !vm_config_detach_key (&context->dirs, &options.detach_key, error))
     return -1;
+  client->event = show_warning;
   if (record->serial)
     return hold_console (context, client, record, options.detach_key, starting, error);
   arguments = json_object_new_object ();

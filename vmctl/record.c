@@ -228,6 +228,19 @@ vm_record_read (int dir_fd, GError **error)
   return record;
 }
 
+gboolean
+vm_record_warn (VmRecord *record, const char *text)
+{
+  guint n = g_strv_length (record->warnings);
+
+  if (g_strv_contains ((const char *const *)record->warnings, text))
+    return FALSE;
+  record->warnings = g_renew (char *, record->warnings, n + 2);
+  record->warnings[n] = g_strdup (text);
+  record->warnings[n + 1] = NULL;
+  return TRUE;
+}
+
 void
 vm_record_take_end (VmRecord *record, const char *how)
 {

@@ -74,6 +74,9 @@ VmRecord *vm_record_from_json (json_object *object, GError **error);
 gboolean vm_record_write (const VmRecord *record, int dir_fd, gboolean durable, GError **error);
 VmRecord *vm_record_read (int dir_fd, GError **error);
 
+/* FALSE: the record has this warning already. */
+gboolean vm_record_warn (VmRecord *record, const char *text);
+
 /* The sandbox's processes have ended: `how` is the keeper's last word, "status N" or "signal N". Sets the
  * reason, unless one is known already. */
 void vm_record_take_end (VmRecord *record, const char *how);

@@ -180,6 +180,28 @@ watch_keeper (VmSupervisor *sup, GError **error)
 
 /* QMP */
 
+/* QEMU pauses the machine rather than to lose a write. Nobody should have to guess why nothing goes on. */
+static void
+block_error (VmSupervisor *sup, json_object *event_data)
+{
+  g_autofree char *dir = vm_escape_terminal (sup->plan->state_dir, -1, -1), *text = NULL;
+  json_object *data;
+
+  if (!vm_json_bool (event_data, "nospace", FALSE) ||
+      g_strcmp0 (vm_json_str (event_data, "action", NULL), "stop") != 0)
+    return;
+  text = g_strdup_printf (
+      "the file system of '%s' is full, and the sandbox is paused; free some space there, then: "
+      "vmctl qmp %s cont",
+      dir, sup->plan->id);
+  if (!vm_record_warn (sup->record, text))
+    return;
+  (void)vm_supervisor_save (sup, NULL); /* the next state change writes it again */
+  data = json_object_new_object ();
+  vm_json_add_str (data, "text", text);
+  vm_supervisor_emit (sup, "SANDBOX_WARNING", data);
+}
+
 static void
 qmp_event (QmpClient *client, const char *name, json_object *event_data, json_object *message, gpointer data)
 {
@@ -193,6 +215,8 @@ qmp_event (QmpClient *client, const char *name, json_object *event_data, json_ob
     vm_supervisor_set_state (sup, VM_STATE_PAUSED);
   else if (g_str_equal (name, "RESUME") && sup->record->state == VM_STATE_PAUSED)
     vm_supervisor_set_state (sup, VM_STATE_RUNNING);
+  else if (g_str_equal (name, "BLOCK_IO_ERROR"))
+    block_error (sup, event_data);
   else if (g_str_equal (name, "GUEST_PANICKED") && sup->record->reason == VM_REASON_NONE)
     sup->record->reason = VM_REASON_GUEST_PANIC;
   else if (g_str_equal (name, "SHUTDOWN") && sup->record->reason == VM_REASON_NONE)

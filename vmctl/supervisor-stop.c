@@ -185,21 +185,15 @@ decide_reason (VmSupervisor *sup, const char *how)
 static void
 look_for_watched (VmSupervisor *sup)
 {
-  GPtrArray *found = g_ptr_array_new_null_terminated (4, g_free, TRUE);
-
   for (char **p = sup->plan->watched; *p != NULL; p++) {
     struct stat st;
     g_autofree char *shown = vm_escape_terminal (*p, -1, -1);
+    g_autofree char *text = g_strdup_printf (
+        "'%s' appeared while the sandbox ran: look at it before you use it on this host", shown);
 
-    if (lstat (*p, &st) < 0)
-      continue;
-    g_ptr_array_add (found,
-                     g_strdup_printf ("'%s' appeared while the sandbox ran: look at it before you use it on "
-                                      "this host",
-                                      shown));
+    if (lstat (*p, &st) == 0)
+      (void)vm_record_warn (sup->record, text);
   }
-  g_strfreev (sup->record->warnings);
-  sup->record->warnings = (char **)g_ptr_array_free (found, FALSE);
 }
 
 static void

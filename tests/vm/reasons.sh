@@ -62,15 +62,37 @@ until_true 60 test ! -e "$XDG_RUNTIME_DIR/vmctl/$ID"
 is "$(reason "$ID")" agent-timeout "a guest that never answers: agent-timeout"
 like "$(field "$T/status.json" reason.text)" "vmctl logs --console" "and where to look"
 
-# The state directory's disk is full.
+# The state directory's disk is full: at the start, and while the guest's scratch disk grows on it.
 if [ "$(id -u)" = 0 ]; then
   mkdir -m 0700 "$T/small"
-  mount -t tmpfs -o size=256k,mode=700 tmpfs "$T/small"
-  mkdir -m 0700 -p "$T/small/vmctl"
-  head -c 1M /dev/zero >"$T/small/fill" 2>/dev/null
-  XDG_STATE_HOME=$T/small run "$VMCTL" up -q --driver "$VM_DRIVER" "$P" -- true
+  small () { # SIZE COMMAND...: in a mount namespace of its own, so that nothing has to be unmounted
+    local size=$1
+    shift
+    XDG_STATE_HOME=$T/small run unshare -m sh -c 'mount -t tmpfs -o "size=$1,mode=700" tmpfs "$2" && shift 2 && exec "$@"' - \
+      "$size" "$T/small" "$@"
+  }
+  small 256k sh -c 'head -c 1M /dev/zero >"$XDG_STATE_HOME/fill" 2>/dev/null; exec "$@"' - \
+    "$VMCTL" up -q --driver "$VM_DRIVER" "$P" -- true
   is "$STATUS" 125 "no space for the state: an error"
   like "$ERR" "No space left" "that says so"
-  umount "$T/small"
+  # One fills the disk; another sees the warning, makes room and lets the machine go on.
+  cat >"$T/full" <<'EOS'
+head -c 20M /dev/zero >"$XDG_STATE_HOME/fill"
+"$VMCTL" up -q --name full "$1" -- sh -c 'head -c 40M /dev/urandom >/big && sync && echo written' >"$T/full.out" 2>"$T/full.err" &
+for i in $(seq 1200); do
+  grep -q 'is paused' "$T/full.err" && break
+  sleep 0.1
+done
+"$VMCTL" status full
+rm "$XDG_STATE_HOME/fill"
+mount -o remount,size=200m "$XDG_STATE_HOME"
+"$VMCTL" qmp full cont
+wait $!
+EOS
+  small 30m bash "$T/full" "$P"
+  is "$STATUS" 0 "a scratch disk that cannot grow pauses the sandbox; with space made it goes on to its end"
+  like "$(cat "$T/full.err")" "is full, and the sandbox is paused" "the client is told"
+  like "$OUT" "is full, and the sandbox is paused" "and so is status"
+  is "$(cat "$T/full.out")" written "and nothing was lost"
 fi
 finish
