@@ -335,24 +335,30 @@ remove_mounted (Dir *d)
   return 0;
 }
 
-/* A mount namespace; for an ordinary user below a user namespace in which he has a number, or a tmpfs takes
- * no file of his. */
+static gboolean
+write_proc (const char *path, const char *text)
+{
+  int fd = open (path, O_WRONLY | O_CLOEXEC);
+  gboolean ok = fd >= 0 && write (fd, text, strlen (text)) == (ssize_t)strlen (text);
+
+  close (fd);
+  return ok;
+}
+
+/* A mount namespace; for an ordinary user below a user namespace in which he and his group have numbers, or a
+ * tmpfs takes no file of his. */
 static gboolean
 own_mounts (void)
 {
   uid_t uid = geteuid ();
-  g_autofree char *map = g_strdup_printf ("0 %u 1", (unsigned)uid);
+  g_autofree char *users = g_strdup_printf ("0 %u 1", (unsigned)uid);
+  g_autofree char *groups = g_strdup_printf ("0 %u 1", (unsigned)getegid ());
 
   if (unshare (uid == 0 ? CLONE_NEWNS : CLONE_NEWUSER | CLONE_NEWNS) < 0)
     return FALSE;
-  if (uid != 0) {
-    int fd = open ("/proc/self/uid_map", O_WRONLY | O_CLOEXEC);
-    gboolean mapped = fd >= 0 && write (fd, map, strlen (map)) == (ssize_t)strlen (map);
-
-    close (fd);
-    if (!mapped)
-      return FALSE;
-  }
+  if (uid != 0 && !(write_proc ("/proc/self/uid_map", users) && write_proc ("/proc/self/setgroups", "deny") &&
+                    write_proc ("/proc/self/gid_map", groups)))
+    return FALSE;
   return mount (NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0;
 }
 
