@@ -390,11 +390,11 @@ last_words (int fd)
 static gboolean
 check_status (const char *program, int status, const char *said, GError **error)
 {
-  g_autofree char *shown = vm_escape_terminal (said, -1, -1);
+  g_autofree char *trimmed = g_strstrip (g_strdup (said));
+  g_autofree char *shown = vm_escape_terminal (trimmed, -1, -1);
 
   if (WIFEXITED (status) && WEXITSTATUS (status) == 0)
     return TRUE;
-  g_strstrip (shown);
   if (WIFSIGNALED (status))
     return vm_error (error, VM_ERROR_CHILD, "'%s' was killed by signal %d (%s): %s", program,
                      WTERMSIG (status), g_strsignal (WTERMSIG (status)), shown);
