@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Six at once on one project, each with its own status; then list with fifty on record, in 10 ms of CPU.
+# Six at once on one project, each with its own status; then list with fifty of each kind on record.
 . "$(dirname "$0")/lib.sh"
 requires python3
 
@@ -46,15 +46,13 @@ def cpu(program, *words):
         best = min(best, usage.ru_utime + usage.ru_stime)
     return best * 1000, len(open(out).readlines())
 
-# What any program costs on this machine is not counted: under load, or in a virtual machine, that is most of it.
+# The figures are for people; what list costs is measured, against a baseline, by tests/bench.
 floor, _ = cpu("/bin/true")
 running, lines = cpu(vmctl, "list")
 assert lines == 51, lines
 everything, lines = cpu(vmctl, "list", "--all")
 assert lines == 107, lines
 print(f"list: {running:.1f} ms, list --all: {everything:.1f} ms, of which {floor:.1f} ms are /bin/true's")
-limit = float(os.environ.get("VMCTL_LIST_LIMIT_MS", "10"))
-sys.exit(running - floor > limit or everything - floor > 2 * limit)
 PY
-python3 -IS "$tmp/fifty.py" "$V" "$tmp/state/vmctl/sandboxes" "$tmp/run/vmctl" || fail "list costs too much, or more"
+python3 -IS "$tmp/fifty.py" "$V" "$tmp/state/vmctl/sandboxes" "$tmp/run/vmctl" || fail "list of fifty"
 rm -rf "$tmp"/run/vmctl/r*
