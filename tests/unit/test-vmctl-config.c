@@ -175,7 +175,9 @@ test_refusals (Fixture *f, gconstpointer data)
     g_autofree char *path = g_build_filename (f->root, cases[i].file, NULL);
 
     put (f, cases[i].file, cases[i].text);
-    g_test_message ("%s: %s", cases[i].file, cases[i].text);
+    g_autofree char *shown = g_strescape (cases[i].text, NULL);
+
+    g_test_message ("%s: %s", cases[i].file, shown);
     assert_refused (f, cases[i].file, cases[i].key);
     g_clear_error (&f->error);
     vm_spec_clear (&f->spec);
