@@ -28,8 +28,8 @@ expect [$#] $
 send echo "alive $?"\r
 expect ^alive 130
 expect [$#] $
-send cat\r
-expect cat\n
+send echo be""gin; cat\r
+expect ^begin
 send line\r
 expect ^line\n
 expect ^line\n
