@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -47,18 +48,25 @@ note_problem (GPtrArray *problems, const char *where, GError *error)
   g_error_free (error);
 }
 
-/* The names in a directory that look like ids (or, with `half_made`, like one that was being made). Absent:
- * empty. */
+/* A directory that is being made, or taken away. */
+static gboolean
+is_half (const char *name)
+{
+  return (g_str_has_prefix (name, ".new-") || g_str_has_prefix (name, ".old-")) &&
+         vm_store_is_id (name + strlen (".new-"));
+}
+
+/* The names in a directory that look like ids (or, with `half`, like one that was being made or removed).
+ * Absent: empty. */
 static GPtrArray *
-names_in (const char *path, gboolean half_made)
+names_in (const char *path, gboolean half)
 {
   GPtrArray *names = g_ptr_array_new_with_free_func (g_free);
   g_autoptr (DIR) dir = opendir (path);
   struct dirent *entry;
 
   while (dir != NULL && (entry = readdir (dir)) != NULL)
-    if (vm_store_is_id (entry->d_name) || (half_made && g_str_has_prefix (entry->d_name, ".new-") &&
-                                           vm_store_is_id (entry->d_name + strlen (".new-"))))
+    if (vm_store_is_id (entry->d_name) || (half && is_half (entry->d_name)))
       g_ptr_array_add (names, g_strdup (entry->d_name));
   return names;
 }
@@ -85,12 +93,19 @@ vm_store_open_state (const VmDirs *dirs, const char *id, GError **error)
   return open_below (parent, id, error);
 }
 
-static gboolean
-remove_runtime (const VmDirs *dirs, const char *name, GError **error)
+/* In one step as far as anybody can see: a directory that is half empty, perhaps without its lock, never
+ * bears the name of a sandbox. */
+gboolean
+vm_store_remove_runtime (const VmDirs *dirs, const char *name, GError **error)
 {
   vm_autofd runtime_fd = vm_file_open_private_dir (dirs->runtime, error);
+  g_autofree char *old = g_strconcat (".old-", name, NULL);
 
-  return runtime_fd >= 0 && vm_file_remove_tree (runtime_fd, name, error);
+  if (runtime_fd < 0)
+    return FALSE;
+  if (*name == '.' || renameat (runtime_fd, name, runtime_fd, old) < 0)
+    return vm_file_remove_tree (runtime_fd, name, error);
+  return vm_file_remove_tree (runtime_fd, old, error);
 }
 
 /* A supervisor writes the last record before it takes the runtime directory away: it may be killed, or still
@@ -116,7 +131,7 @@ bury (const VmDirs *dirs, VmRecord *record, GError **error)
   if (!vm_file_make_private_dir (path, error) || (state_fd = vm_file_open_private_dir (path, error)) < 0 ||
       !vm_record_write (record, state_fd, TRUE, error))
     return FALSE;
-  return remove_runtime (dirs, record->id, error);
+  return vm_store_remove_runtime (dirs, record->id, error);
 }
 
 /* TRUE: it is gone. */
@@ -189,7 +204,7 @@ sweep_one (const VmDirs *dirs, int dir_fd, const char *id, int *lock_fd, GError 
   if (record != NULL && !kill_keeper (record, error))
     return FALSE;
   if (buried)
-    return remove_runtime (dirs, id, error);
+    return vm_store_remove_runtime (dirs, id, error);
   take_last_words (record, dir_fd);
   return bury (dirs, record, error);
 }
@@ -225,12 +240,13 @@ sweep_name (const VmDirs *dirs, const char *name, GPtrArray *problems)
   lock_fd = openat (dir_fd, "lock", O_RDWR | O_NOFOLLOW | O_CLOEXEC);
   if (lock_fd >= 0 && flock (lock_fd, LOCK_EX | LOCK_NB) < 0)
     return; /* it lives */
-  /* Without a lock somebody is just making it, or taking it away: left alone until that cannot be any more.
-   */
-  if (!is_still_there (dirs, name, dir_fd) || (lock_fd < 0 && !is_old (dir_fd)))
+  /* Without a lock somebody is just making it: left alone until that cannot be any more. One that was being
+   * taken away may be taken away by several. */
+  if (!is_still_there (dirs, name, dir_fd) ||
+      (lock_fd < 0 && !is_old (dir_fd) && !g_str_has_prefix (name, ".old-")))
     return;
   if (*name == '.')
-    ok = remove_runtime (dirs, name, &error);
+    ok = vm_store_remove_runtime (dirs, name, &error);
   else
     ok = sweep_one (dirs, dir_fd, name, &lock_fd, &error);
   if (!ok)

@@ -34,6 +34,9 @@ gboolean vm_store_new_id (const VmDirs *dirs, char ret_id[9], GError **error);
 char *vm_store_name_of_project (const char *project);
 char *vm_store_new_name (const VmDirs *dirs, const char *wanted, const char *project, GError **error);
 
+/* Takes a sandbox's runtime directory away. Only whoever holds its lock may. */
+gboolean vm_store_remove_runtime (const VmDirs *dirs, const char *id, GError **error);
+
 /* Removes an ended sandbox's record and logs. */
 gboolean vm_store_remove (const VmDirs *dirs, const char *id, GError **error);
 

@@ -13,6 +13,7 @@
 #include "vmctl/base/file.h"
 #include "vmctl/base/json.h"
 #include "vmctl/checks.h"
+#include "vmctl/store.h"
 
 enum { WORDS_SHOWN = 600 };
 
@@ -215,10 +216,9 @@ emit_ended (VmSupervisor *sup)
 static void
 remove_runtime (VmSupervisor *sup)
 {
-  vm_autofd parent = vm_file_open_private_dir (sup->dirs->runtime, NULL);
   g_autoptr (GError) error = NULL;
 
-  if (parent >= 0 && !vm_file_remove_tree (parent, sup->record->id, &error))
+  if (!vm_store_remove_runtime (sup->dirs, sup->record->id, &error))
     vm_log_line (sup->log, "%s", error->message);
 }
 

@@ -504,6 +504,26 @@ test_sweep_half_removed (Fixture *f, gconstpointer data)
   assert_problems (f, 0);
 }
 
+/* What was being taken away is taken away by the next, and nobody sees a sandbox in it. */
+static void
+test_sweep_half_gone (Fixture *f, gconstpointer data)
+{
+  g_autofree char *from = g_build_filename (f->dirs.runtime, "abcd0001", NULL);
+  g_autofree char *to = g_build_filename (f->dirs.runtime, ".old-abcd0001", NULL);
+  g_autofree char *lock = g_build_filename (to, "lock", NULL);
+  g_autoptr (GPtrArray) list = NULL;
+
+  close (add_running (f, "abcd0001", "app", "/p", 0, VM_STATE_STOPPING));
+  add_ended (f, "abcd0001", "app", "/p");
+  g_assert_cmpint (rename (from, to), ==, 0);
+  g_assert_cmpint (unlink (lock), ==, 0);
+  list = vm_store_list (&f->dirs, FALSE, f->problems, NULL);
+  g_assert_nonnull (list);
+  g_assert_cmpuint (list->len, ==, 0);
+  g_assert_false (exists (f->dirs.runtime, ".old-abcd0001"));
+  assert_problems (f, 0);
+}
+
 /* A cleaner of temporary files took the lock away; the supervisor lives. */
 static void
 test_sweep_lock_cleaned (Fixture *f, gconstpointer data)
@@ -667,6 +687,7 @@ main (int argc, char **argv)
   ADD ("sweep-buried", test_sweep_buried);
   ADD ("sweep-half-removed", test_sweep_half_removed);
   ADD ("sweep-lock-cleaned", test_sweep_lock_cleaned);
+  ADD ("sweep-half-gone", test_sweep_half_gone);
   ADD ("sweep-half-made", test_sweep_half_made);
   ADD ("sweep-broken", test_sweep_broken);
   ADD ("sweep-adopts", test_sweep_adopts);
