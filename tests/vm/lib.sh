@@ -210,8 +210,12 @@ pid_of () { # ID WHO: supervisor, keeper, bwrap, inner (the jail's init), vmm or
   if [ "$2" = inner ]; then echo "$inner"; else pgrep -P "$inner"; fi
 }
 
+# One look, not two: a zombie may be reaped in between.
 dead () {
-  ! kill -0 "$1" 2>/dev/null || grep -q '^State:.Z' "/proc/$1/status" 2>/dev/null
+  case $(sed -n 's/^State:[[:space:]]*\(.\).*/\1/p' "/proc/$1/status" 2>/dev/null) in
+  '' | Z | X) return 0 ;;
+  *) return 1 ;;
+  esac
 }
 
 # Nothing is left
