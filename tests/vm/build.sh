@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# The example, built and tested inside with the host's toolchain.
+# Real projects, built and tested inside with the host's toolchain: the example, and an ordinary C library with autotools from
+# a Debian source package.
 . "${0%/*}/lib.sh"
 
 cp -r "$vm_here/../../examples/hello/." "$P/"
@@ -10,4 +11,34 @@ like "$OUT" "passed" "and shows its own tests"
 run_up "$P" -- make clean
 is "$STATUS" 0 "make clean"
 
+# NAME: sets SOURCE to its tar file, fetched once by apt with lists of our own and kept beside the cache.
+source_package () {
+  local dir=$vm_base/source lists=$vm_base/source/lists
+  local keys=/usr/share/keyrings/debian-archive-keyring.gpg
+  SOURCE=$(ls "$dir"/"$1"_*.orig.tar.* 2>/dev/null | grep -v asc | head -n 1)
+  [ -z "$SOURCE" ] || return 0
+  command -v apt-get >/dev/null && [ -e "$keys" ] || return 1
+  mkdir -p "$lists/partial" "$dir/parts" "$dir/cache"
+  echo "deb-src [signed-by=$keys] http://deb.debian.org/debian bookworm main" >"$dir/sources.list"
+  set -- "$1" -o "Dir::Etc::sourcelist=$dir/sources.list" -o "Dir::Etc::sourceparts=$dir/parts" \
+    -o "Dir::State::lists=$lists" -o "Dir::Cache=$dir/cache" -o "APT::Sandbox::User=$ME" -o Debug::NoLocking=1
+  (cd "$dir" && apt-get -qq "${@:2}" update && apt-get -qq "${@:2}" source --download-only "$1") >"$T/apt" 2>&1
+  rm -rf "$lists" "$dir/cache"
+  SOURCE=$(ls "$dir"/"$1"_*.orig.tar.* 2>/dev/null | grep -v asc | head -n 1)
+  [ -n "$SOURCE" ]
+}
+
+if ! source_package libmd; then
+  skip "the Debian archive cannot be reached: $(tail -n 1 "$T/apt" 2>/dev/null)" \
+    "a Debian source package builds and passes its tests"
+else
+  # The owners in the archive are nobody's here, and a sandbox may write only what belongs to its user.
+  mkdir "$P/libmd" && tar -C "$P/libmd" --no-same-owner --strip-components 1 -xf "$SOURCE"
+  cores=$(nproc)
+  DEADLINE=800 run_up -c "$cores" "$P/libmd" -- sh -c './configure -q --disable-shared >configure.out 2>&1 && make -s >make.out 2>&1 && make -s check'
+  is "$STATUS" 0 "libmd (autotools): configure, make, make check"
+  [ "$STATUS" = 0 ] || note "$(tail -n 5 "$P/libmd/configure.out" "$P/libmd/make.out" 2>&1)"
+  like "$OUT" "# PASS:" "and its own tests ran"
+  like "$OUT" "# FAIL:  0" "and none failed"
+fi
 finish
