@@ -258,21 +258,40 @@ copy_file (int from, int to, GError **error)
   return TRUE;
 }
 
-gboolean
-image_scratch_open (const char *base, const char *dir, int *ret_overlay_fd, int *ret_base_fd, GError **error)
+static int
+open_empty (const char *base, GError **error)
 {
-  g_autofree char *template = overlay_of (base);
+  g_autofree char *path = overlay_of (base);
+  int fd = open (path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+
+  if (fd < 0)
+    vm_error_errno (error, errno, "cannot open the scratch disk '%s'", path);
+  return fd;
+}
+
+gboolean
+image_scratch_copy (const char *base, int to_fd, GError **error)
+{
+  vm_autofd empty = open_empty (base, error);
+
+  return empty >= 0 && copy_file (empty, to_fd, error);
+}
+
+gboolean
+image_scratch_open (const char *base, int overlay, const char *dir, int *ret_overlay_fd, int *ret_base_fd,
+                    GError **error)
+{
   g_autofree char *path = g_build_filename (dir, "scratch-XXXXXX", NULL);
   vm_autofd base_fd = open (base, O_RDONLY | O_NOFOLLOW | O_CLOEXEC), overlay_fd = -1;
-  vm_autofd template_fd = open (template, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 
-  if (base_fd < 0 || template_fd < 0)
-    return vm_error_errno (error, errno, "cannot open the scratch disk '%s'", base_fd < 0 ? base : template);
+  if (base_fd < 0)
+    return vm_error_errno (error, errno, "cannot open the scratch disk '%s'", base);
   overlay_fd = mkostemp (path, O_CLOEXEC);
   if (overlay_fd < 0)
     return vm_error_errno (error, errno, "cannot make a scratch disk in '%s'", dir);
   (void)unlink (path); /* cannot fail in a way that harms: it is our own file */
-  if (!copy_file (template_fd, overlay_fd, error)) {
+  if (!(overlay >= 0 ? copy_file (overlay, overlay_fd, error)
+                     : image_scratch_copy (base, overlay_fd, error))) {
     g_prefix_error (error, "cannot make a scratch disk in '%s': ", dir);
     return FALSE;
   }

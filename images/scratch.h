@@ -39,7 +39,10 @@ gboolean image_scratch_check_tools (GError **error);
 
 /* Opens the base read-only and a new overlay read-write, made by mktemp in `dir` and unlinked at once: the
  * file lives as long as QEMU has it open, and nothing is left behind whatever dies. Both descriptors are
- * owned by the caller. The overlay's header names no backing file that QEMU would have to open by path: the
- * -blockdev of the driver gives the backing node. */
-gboolean
-image_scratch_open (const char *base, const char *dir, int *ret_overlay_fd, int *ret_base_fd, GError **error);
+ * owned by the caller. The overlay is a copy of
+ * `overlay` (borrowed), or with -1 empty. Its header names no backing file that QEMU would have to open by
+ * path: the -blockdev of the driver gives the backing node. */
+gboolean image_scratch_open (const char *base, int overlay, const char *dir, int *ret_overlay_fd,
+                             int *ret_base_fd, GError **error);
+/* A copy of the empty overlay in `to_fd`. */
+gboolean image_scratch_copy (const char *base, int to_fd, GError **error);
