@@ -12,9 +12,12 @@
  *   entrypoint     argv, each word ended by NUL; no quoting. Empty file: the user's shell
  *   environment    NAME=value, each ended by NUL; the whole environment of every session
  *                  (the agent adds PWD, and META_BIN_DIR in front of PATH when root is allowed)
- *   network        lines: "address 10.0.2.15/24", "gateway 10.0.2.2"; empty: loopback only
+ *   network        lines: "mac 52:54:00:12:34:56", "address 10.0.2.15/24",
+ *                  "gateway 10.0.2.2"; without an address: loopback only
  *   disk           "blk" (the scratch disk is the upper layer) or "tmpfs SIZE-IN-MIB"
  *   mounts         operations, four NUL-ended words each: OP A B C, done in order (below)
+ *   bundle         all of the above once more, in one file for those to whom a file costs: for each its name
+ *                  and its size in decimal, both NUL-ended, then its bytes. Optional
  *   files/N        contents for the `file` operation, 0600
  *
  *   OP    A                     B       C
@@ -25,11 +28,17 @@
  *   tmpfs target                mode    size in MiB  root's, or the user's at or below its home
  *   own   target                mode    -            chown to root, chmod: what the outside could only
  *                                                    make as the user
+ *   relay index                 target  mode         a UNIX stream socket, the user's: who connects to it
+ *                                                    is relayed to the host's socket number `index` (from
+ *                                                    0; meta/frame.h, "Relays"); replaces what is there
  *
- * Missing parents are made 0755: root's, or the user's below its home. Every target is resolved inside the
- * sandbox's root, links included; every `bind` name below the rw share. Before the operations there are:
- * /proc, /sys, /dev, /run and /tmp (tmpfs; what the tree has directly in these two is shown in them again),
- * /root (0700), /run/user/UID, and the directories of this file.
+ * Outside a VM there are only `file` and `relay`, done as the user in the root that is there: everything else
+ * has been mounted by whoever started the agent.
+ *
+ * Missing parents are made 0755: root's, or the user's below its home (/tmp/.X11-unix: 1777). Every target is
+ * resolved inside the sandbox's root, links included; every `bind` name below the rw share. Before the
+ * operations there are: /proc, /sys, /dev, /run and /tmp (tmpfs; what the tree has directly in these two is
+ * shown in them again), /root (0700), /run/user/UID, and the directories of this file.
  */
 #pragma once
 
@@ -38,12 +47,16 @@
 #define META_VERSION "1\n"
 
 /* Guest side names. */
-#define META_TAG_RO "vmctl.ro"           /* 9p mount tag of the read-only tree */
-#define META_TAG_RW "vmctl.rw"           /* 9p mount tag of the read-write share */
-#define META_PORT_AGENT "vmctl.agent"    /* virtio-serial port name */
-#define META_DISK_SERIAL "vmctl-scratch" /* serial number of the scratch disk */
-#define META_RW_DIR "/run/vmctl/rw"      /* 0700 root: hides META_RW_SHARE, whose root has the host's mode */
+#define META_TAG_RO "vmctl.ro"          /* 9p mount tag of the read-only tree */
+#define META_TAG_RW "vmctl.rw"          /* 9p mount tag of the read-write share */
+#define META_PORT_AGENT "vmctl.agent"   /* virtio-serial port name */
+#define META_NET_ADDRESS "10.0.2.15/24" /* of every sandbox that has a network */
+#define META_NET_GATEWAY "10.0.2.2"
+#define META_WORD_TEMPLATE "vmctl-template" /* on the kernel's command line: to be saved */
+#define META_DISK_SERIAL "vmctl-scratch"    /* serial number of the scratch disk */
+#define META_RW_DIR "/run/vmctl/rw" /* 0700 root: hides META_RW_SHARE, whose root has the host's mode */
 #define META_RW_SHARE META_RW_DIR "/share" /* where the agent mounts META_TAG_RW */
 #define META_BIN_DIR "/run/vmctl/bin"      /* the agent's own programs inside: sudo */
+#define META_AGENT "/run/vmctl/agent"      /* the agent, in containers and namespaces; a VM has none there */
 #define META_9P_OPTIONS_RO "trans=virtio,version=9p2000.L,msize=512000,cache=loose"
 #define META_9P_OPTIONS_RW "trans=virtio,version=9p2000.L,msize=512000,cache=mmap"

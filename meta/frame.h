@@ -23,11 +23,24 @@
  *
  *   host -> agent   channel 0: HELLO SEED CLOCK SETUP PING POWEROFF
  *                   channel n: OPEN DATA EOF CREDIT(stdout, stderr) SIGNAL RESIZE CLOSE
+ *                   relays:    DATA(stdin) EOF CREDIT(stdout) CLOSE
  *   agent -> host   channel 0: HELLO UP PONG LOG FAILED
  *                   channel n: STARTED DATA EOF CREDIT(stdin) EXIT
+ *                   relays:    RELAY_OPEN DATA(stdout) EOF CREDIT(stdin) CLOSE
  *
  * Start: preamble, HELLO, then the host sends SEED, CLOCK, SETUP and OPEN (channel 1) in one go, without
  * waiting; the agent answers UP when the file systems and the identity are in place, or FAILED with a text.
+ *
+ * Relays: sockets of the host inside. The agent listens where the meta dir says (`relay`), and gives each
+ * connection a channel of the FRAME_RELAYS_MAX numbers from FRAME_CHANNEL_RELAY on, which are the agent's to
+ * pick. It sends RELAY_OPEN, which names the relay by its index and nothing else, and may send DATA at once:
+ * there is no answer. The host connects to the socket that its plan has under that index. Stream `stdout` is
+ * what is written inside, `stdin` what the host's socket says, each with a window of its own. EOF from the
+ * sender ends a stream (a half close); EOF from the receiver says that nobody reads it any more. CLOSE is the
+ * last frame of each side: its socket has gone, cannot be had, or is done both ways. It does not overtake
+ * DATA. Only when both sides have said CLOSE is the number free; a RELAY_OPEN before that, an index that the
+ * meta dir does not have, and frames for a relay that is not open are protocol errors. Only bytes cross: no
+ * descriptors, no credentials. When the connection is lost all relays have ended, without a CLOSE.
  *
  * A host may go and another one come. Of the sessions only the main command lives on; the others get SIGHUP
  * and their channels are forgotten. The agent begins anew with the preamble; its HELLO says which state it is
@@ -41,8 +54,8 @@
  *
  * A host that breaks the protocol is dropped: a LOG, then the connection is closed, and all is as if the host
  * had gone. A port cannot be closed for the other side to see: the bytes of a preamble come instead, which
- * are no frame; then the agent is deaf and mute until the host has disconnected. Frames for a channel that
- * does not live mean nothing, since they may have crossed its EXIT.
+ * are no frame; then the agent is deaf and mute until the host has disconnected. Frames for a channel of a
+ * command that does not live mean nothing, since they may have crossed its EXIT.
  */
 #pragma once
 
@@ -62,6 +75,8 @@ enum {
   FRAME_OPEN_MAX = 2 << 20, /* bytes of all OPEN frames of one channel together */
   FRAME_CHANNEL_CONTROL = 0,
   FRAME_CHANNEL_MAIN = 1,
+  FRAME_CHANNEL_RELAY = 0x10000, /* the first of those that the agent picks */
+  FRAME_RELAYS_MAX = 32,         /* connections relayed at once; also how many sockets there may be */
 };
 
 typedef enum {
@@ -85,14 +100,17 @@ typedef enum {
   FRAME_RESIZE, /* u16 rows, u16 columns; clamped to 1..4096 */
   FRAME_EXIT,   /* u8 kind (FrameExitKind), u8 zero, u16 zero, u32 value; the last frame of a channel */
   FRAME_CLOSE,  /* the client has gone: SIGHUP to the session, then what it still says is thrown away. EXIT
-                   still follows */
-  FRAME_TYPE_MAX = FRAME_CLOSE,
+                   still follows. Of a relay: the last frame of either side */
+  FRAME_RELAY_OPEN, /* agent: somebody connected to a relay. u32 index */
+  FRAME_TYPE_MAX = FRAME_RELAY_OPEN,
 } FrameType;
 
 enum {
   FRAME_HELLO_UP = 1 << 0, /* agent: the fix-up was done before */
   FRAME_HELLO_MAIN =
       1 << 1, /* agent: the main command was started (it may have ended: EXIT follows once more) */
+  FRAME_HELLO_TEMPLATE = 1 << 2, /* agent: the machine was saved and resumed: without a SEED and a CLOCK of
+                                    its own SETUP is answered with FAILED */
 };
 
 typedef enum { FRAME_STDIN = 0, FRAME_STDOUT = 1, FRAME_STDERR = 2, FRAME_STREAMS = 3 } FrameStream;
@@ -101,6 +119,8 @@ typedef enum {
   FRAME_EXIT_STATUS = 0, /* value: the exit status, 0..255 */
   FRAME_EXIT_SIGNAL = 1, /* value: the signal that ended it */
   FRAME_EXIT_ERRNO = 2,  /* it could not be started; value: errno (ENOENT -> 127, else 126) */
+  FRAME_EXIT_CWD = 3,    /* the directory to start it in could not be entered; value: errno (126) */
+  FRAME_EXIT_KIND_MAX = FRAME_EXIT_CWD,
 } FrameExitKind;
 
 /* Fields of OPEN and SETUP: u8 tag, u8 zero, u16 zero, u32 length, then the bytes (no padding). Unknown tags
@@ -165,6 +185,6 @@ void frame_field_encode (uint8_t out[FRAME_FIELD_HEADER], FrameTag tag, uint32_t
 int frame_field_next (const uint8_t *data, size_t n, size_t *at, FrameTag *ret_tag, const uint8_t **ret_value,
                       uint32_t *ret_length);
 
-/* The shell's number for how a session ended: 0..255, 128+n for a signal, 127 for ENOENT, 126 for other
- * errors. */
+/* The shell's number for how a session ended: 0..255, 128+n for a signal, 127 for a command that is not
+ * there, 126 for other errors. */
 int frame_exit_code (uint8_t kind, uint32_t value);

@@ -13,6 +13,8 @@
 #include "vmctl/base/file.h"
 
 /* Without regard to the umask: exactly 0600. */
+enum { BUNDLED_MAX = 8 << 20 };
+
 static gboolean
 put (int dir_fd, const char *name, const void *data, gsize length, GError **error)
 {
@@ -101,6 +103,8 @@ check (const MetaDir *meta, GError **error)
   if (meta->address != NULL && (!check_line ("network address", meta->address, error) ||
                                 !check_line ("gateway", meta->gateway, error)))
     return FALSE;
+  if (meta->mac != NULL && !check_line ("network card's address", meta->mac, error))
+    return FALSE;
   if (count_words (meta->mounts) % 4 != 0)
     return vm_error (error, VM_ERROR_INVALID, "the sandbox's mounts are not groups of four words");
   return TRUE;
@@ -130,11 +134,13 @@ put_words (int fd, const char *name, const char *const *words, GError **error)
 static gboolean
 put_network (int fd, const MetaDir *m, GError **error)
 {
-  g_autofree char *text = m->address != NULL
-                              ? g_strdup_printf ("address %s\ngateway %s\n", m->address, m->gateway)
-                              : g_strdup ("");
+  g_autoptr (GString) text = g_string_new (NULL);
 
-  return put_text (fd, "network", text, error);
+  if (m->mac != NULL)
+    g_string_append_printf (text, "mac %s\n", m->mac);
+  if (m->address != NULL)
+    g_string_append_printf (text, "address %s\ngateway %s\n", m->address, m->gateway);
+  return put_text (fd, "network", text->str, error);
 }
 
 static gboolean
@@ -177,6 +183,29 @@ fill (int fd, const MetaDir *m, GError **error)
          put_files (fd, m->files, error);
 }
 
+/* What has just been written, in one file. */
+static gboolean
+put_bundle (int fd, GError **error)
+{
+  static const char *const names[] = {"version",    "identity",    "host_home", "host_project", "cwd",
+                                      "entrypoint", "environment", "network",   "disk",         "mounts"};
+  g_autoptr (GByteArray) bytes = g_byte_array_new ();
+
+  for (gsize i = 0; i < G_N_ELEMENTS (names); i++) {
+    gsize length;
+    g_autofree char *data = vm_file_read (fd, names[i], BUNDLED_MAX, &length, error);
+    g_autofree char *size = NULL;
+
+    if (data == NULL)
+      return FALSE;
+    size = g_strdup_printf ("%" G_GSIZE_FORMAT, length);
+    g_byte_array_append (bytes, (const guint8 *)names[i], (guint)strlen (names[i]) + 1);
+    g_byte_array_append (bytes, (const guint8 *)size, (guint)strlen (size) + 1);
+    g_byte_array_append (bytes, (const guint8 *)data, (guint)length);
+  }
+  return put (fd, "bundle", bytes->data, bytes->len, error);
+}
+
 gboolean
 meta_dir_write (int dir_fd, const char *name, const MetaDir *meta, GError **error)
 {
@@ -187,7 +216,7 @@ meta_dir_write (int dir_fd, const char *name, const MetaDir *meta, GError **erro
   fd = make_dir (dir_fd, name, error);
   if (fd < 0)
     return FALSE;
-  if (fill (fd, meta, error))
+  if (fill (fd, meta, error) && put_bundle (fd, error))
     return TRUE;
   g_prefix_error (error, "cannot write the meta dir '%s': ", name);
   (void)vm_file_remove_tree (dir_fd, name, NULL); /* the first error is the one to tell */

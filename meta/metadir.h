@@ -13,6 +13,7 @@ typedef struct {
   const char *const *command;       /* borrowed; NULL: login shell */
   const char *const *environment;   /* borrowed */
   const char *address, *gateway;    /* borrowed; NULL: loopback only */
+  const char *mac;                  /* borrowed; NULL: no machine of its own */
   guint64 tmpfs_mib;                /* 0: the scratch disk */
   const char *const *mounts;        /* borrowed; groups of four words (OP A B C) */
   GBytes *const *files;             /* borrowed, NULL-terminated or NULL; become files/0, files/1, ... */

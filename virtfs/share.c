@@ -17,6 +17,11 @@ virtfs_share_argv (const VirtfsShare *share, VmArgv *argv)
   vm_json_add_str (device, "driver", "virtio-9p-pci");
   vm_json_add_str (device, "fsdev", share->id);
   vm_json_add_str (device, "mount_tag", share->tag);
+  if (share->slot != 0) {
+    g_autofree char *slot = g_strdup_printf ("0x%x", share->slot);
+
+    vm_json_add_str (device, "addr", slot);
+  }
   vm_argv_add (argv, "-device");
   vm_argv_add_json (argv, device);
 }

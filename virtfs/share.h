@@ -19,6 +19,7 @@ typedef struct {
   const char *path; /* as QEMU sees it; any bytes: commas are doubled */
   const char *tag;  /* the mount tag, at most 31 bytes */
   gboolean read_only;
+  guint slot; /* on the PCI bus, 0: the next free one */
 } VirtfsShare;
 
 /* Appends -fsdev and -device. Pure. */

@@ -6,11 +6,13 @@
  *
  *   main.c     which of its lives it leads (PID 1 of a VM, --socket, --listen, `sudo`), and the loop
  *   boot.c     PID 1 only: /proc, /sys, /dev, kernel modules, the virtio-serial port
+ *   premade.c  what a template has ready
  *   setup.c    PID 1 only: from a bare initramfs to the sandbox's root (mounts.c, ops.c, net.c, metaread.c)
  *   link.c     the connection: input decoder, output queue, coming and going of the host
  *   dispatch.c what each frame does
  *   session.c  one command: its life from OPEN to EXIT   (launch.c: what to run, spawn.c: running it,
  *              stream.c: its stdin, stdout, stderr with credit, pty.c: terminals, console.c: the serial one)
+ *   relays.c   sockets of the host inside (meta/relay.c: one connection)
  *   stop.c     POWEROFF
  *   sudo.c     the `sudo` of a sandbox whose user may become root
  *
@@ -26,6 +28,8 @@
 #include "meta/agent/link.h"
 #include "meta/agent/metaread.h"
 #include "meta/agent/poller.h"
+#include "meta/agent/premade.h"
+#include "meta/agent/relays.h"
 #include "meta/agent/session.h"
 #include "meta/agent/util.h"
 #include "meta/frame.h"
@@ -49,7 +53,12 @@ typedef struct {
 } AgentStop;
 
 typedef struct Agent {
-  bool vm; /* PID 1 of a VM: boots, mounts, sets identities, powers off */
+  bool vm;                        /* PID 1 of a VM: boots, mounts, sets identities, powers off */
+  int lifeline_fd, lifeline_poll; /* owned; -1: none */
+  char *filter;                   /* owned; a BPF program for the commands, NULL: none */
+  size_t filter_size;
+  uint64_t only_uid; /* the meta dir may name no other; UINT64_MAX: any */
+  bool contained;    /* in a container or namespaces: the tree was made by others, nobody becomes root */
   AgentState state;
   Why failure;                          /* AGENT_FAILED */
   uint64_t started_us, setup_us, up_us; /* CLOCK_MONOTONIC */
@@ -60,12 +69,18 @@ typedef struct Agent {
   pid_t modules_pid; /* loads kernel modules, or 0 */
   int meta_fd;       /* --meta, else -1 */
   Meta meta;         /* AGENT_UP */
+  Premade premade;
+  bool is_template; /* this machine was saved before it was anybody's: it may not go on without a seed, ... */
+  bool is_seeded;   /* ... a clock, a name and an address of its own */
+  bool has_clock;
 
   Session sessions[AGENT_SESSIONS];
   unsigned turn; /* whose streams go first */
+  Relays relays;
   AgentMain main;
   AgentStop stop;
   int console_fd, console_poll; /* waiting for a line on the serial console, or -1 */
+  int console_told;             /* the AgentState that was explained there, or -1 */
   pid_t console_pid;            /* the emergency shell, or 0 */
 } Agent;
 
@@ -89,6 +104,10 @@ int boot_set_clock (int64_t seconds, uint32_t nanoseconds);
 
 /* setup.c */
 int setup_vm (Agent *agent, Why *why);
+/* Whatever can be done before anybody's data is known, in a machine that becomes a template. */
+int setup_prepare (Agent *agent, Why *why);
+/* Not a VM: what is left to do in a root that others have made. */
+int setup_here (Agent *agent, Why *why);
 
 /* console.c */
 void console_watch (Agent *agent); /* (re-)arms the emergency shell */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The serial console: a session may run on it (TAG_CONSOLE), and when none does, a line typed there gives the
- * user a shell. It is the way in when nothing else works, so it depends on nothing but the serial line. */
+ * user a shell. It is the way in when nothing else works, so it depends on nothing but the serial line, and
+ * on a sandbox that was set up: before that a line is answered with what is lacking. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -78,7 +79,7 @@ void
 console_prepare_poll (Agent *agent)
 {
   agent->console_poll = -1;
-  if (!agent->vm || agent->state != AGENT_UP || in_use (agent))
+  if (!agent->vm || in_use (agent) || (int)agent->state == agent->console_told)
     return;
   console_watch (agent);
   if (agent->console_fd >= 0)
@@ -112,6 +113,19 @@ start_shell (Agent *agent, Launch *launch)
   return 0;
 }
 
+/* Once in each state, and the line is not read: it may be meant for a session that is to come. */
+static void
+tell_what_lacks (Agent *agent)
+{
+  agent->console_told = (int)agent->state;
+  if (agent->state == AGENT_FAILED)
+    say ("there is no shell: the sandbox could not be set up: %s", agent->failure.text);
+  else if (agent->link.state != LINK_UP)
+    say ("there is no shell yet: the agent waits for the host to connect");
+  else
+    say ("there is no shell yet: the agent waits for the host's word to set the sandbox up");
+}
+
 void
 console_handle (Agent *agent)
 {
@@ -120,6 +134,10 @@ console_handle (Agent *agent)
 
   if (!poller_events (&agent->poller, agent->console_poll) || in_use (agent))
     return;
+  if (agent->state != AGENT_UP) {
+    tell_what_lacks (agent);
+    return;
+  }
   if (read (agent->console_fd, line, sizeof line) <= 0 && errno != EAGAIN) {
     close_fd (&agent->console_fd);
     agent->console_fd = CONSOLE_NEVER; /* nobody there: do not spin */

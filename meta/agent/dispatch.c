@@ -43,6 +43,10 @@ agent_link_up (Agent *agent)
     flags |= FRAME_HELLO_UP;
   if (agent->main.started)
     flags |= FRAME_HELLO_MAIN;
+  if (agent->is_template)
+    flags |= FRAME_HELLO_TEMPLATE;
+  if (agent->is_template && agent->state == AGENT_WAITING)
+    agent->started_us = now_us (); /* until now it was the template's life */
   link_send_raw (&agent->link, FRAME_PREAMBLE, FRAME_PREAMBLE_SIZE);
   frame_put_u32 (payload, FRAME_VERSION);
   frame_put_u32 (payload + 4, flags);
@@ -63,6 +67,7 @@ agent_link_lost (Agent *agent, const char *why)
   link_drop (&agent->link, why != NULL, why);
   for (unsigned i = 0; i < AGENT_SESSIONS; i++)
     session_link_lost (&agent->sessions[i]);
+  relays_link_lost (agent);
 }
 
 static void
@@ -78,12 +83,12 @@ send_up (Agent *agent)
 static int
 do_setup (Agent *agent)
 {
-  int r;
-
-  if (agent->vm)
-    return setup_vm (agent, &agent->failure);
-  r = meta_load (&agent->meta, agent->meta_fd, &agent->failure);
-  return r;
+  if (agent->is_template && !agent->is_seeded)
+    return why_set (&agent->failure, EPERM,
+                    "this machine comes from a template and has no randomness of its own");
+  if (agent->is_template && !agent->has_clock)
+    return why_set (&agent->failure, EPERM, "this machine comes from a template and its clock was not set");
+  return agent->vm ? setup_vm (agent, &agent->failure) : setup_here (agent, &agent->failure);
 }
 
 /* Asked again, it says again how the first time went. */
@@ -134,6 +139,7 @@ handle_seed (Agent *agent, const uint8_t *data, size_t n)
   if (n < SEED_MIN || n > SEED_MAX)
     return -EPROTO;
   r = agent->vm ? boot_seed (data, n) : 0;
+  agent->is_seeded = r == 0;
   if (r < 0)
     agent_log (agent, "cannot seed the random generator: %s", strerror (-r));
   return 0;
@@ -147,6 +153,7 @@ handle_clock (Agent *agent, const uint8_t *data, size_t n)
   if (n != 16 || frame_get_u32 (data + 8) > 999999999 || frame_get_u32 (data + 12) != 0)
     return -EPROTO;
   r = agent->vm ? boot_set_clock ((int64_t)frame_get_u64 (data), frame_get_u32 (data + 8)) : 0;
+  agent->has_clock = r == 0;
   if (r < 0)
     agent_log (agent, "cannot set the clock: %s", strerror (-r));
   return 0;
@@ -243,6 +250,8 @@ handle_frame (Agent *agent, const FrameHeader *header, const uint8_t *data)
     return -EPROTO;
   if (header->channel == FRAME_CHANNEL_CONTROL)
     return handle_control (agent, header, data);
+  if (relays_is_channel (header->channel))
+    return relays_frame (agent, header, data);
   if (header->type == FRAME_OPEN)
     return session_open (agent, header->channel, header->stream == 1, data, header->length);
   return handle_session (agent, header, data);

@@ -18,6 +18,9 @@ typedef struct {
 
   /* Set by the caller before spawn(). */
   bool set_identity, no_new_privs;
+  bool drop_capabilities; /* also root's */
+  const char *filter;     /* borrowed; a BPF program, or NULL */
+  size_t filter_size;
   mode_t mask;
   uid_t uid;
   gid_t gid;
@@ -41,7 +44,8 @@ typedef struct {
 } SpawnStdio;
 
 /* Forks and executes in a session of its own. The pid, or -errno. *ret_report (close-on-exec, non-blocking)
- * gives the errno as an int if the command could not be started, else just ends. */
+ * gives the errno as an int if the command could not be started, or -errno if its directory could not be
+ * entered; else just ends. */
 pid_t spawn (const Launch *launch, const SpawnStdio *stdio, int *ret_report);
 
 /* pty.c: `*ret_master` and `*ret_slave`, the latter owned by `uid`. */

@@ -23,7 +23,7 @@
 
 #include "meta/agent/util.h"
 
-enum { PORT_RETRY_MS = 50, PORT_WRITE_MAX = 32768, DRAIN_READS = 64 };
+enum { PORT_RETRY_MS = 50, PORT_EAGER_MS = 1, PORT_WRITE_MAX = 32768, DRAIN_READS = 64 };
 
 int
 link_init (Link *link, LinkKind kind, int fd)
@@ -87,7 +87,9 @@ link_timeout (const Link *link)
 {
   if (link->state != LINK_DOWN || link->kind == LINK_LISTEN)
     return -1;
-  return link->kind == LINK_PORT ? PORT_RETRY_MS : 0;
+  if (link->kind != LINK_PORT)
+    return 0;
+  return link->is_eager ? PORT_EAGER_MS : PORT_RETRY_MS;
 }
 
 static void
@@ -126,6 +128,7 @@ link_try_up (Link *link, const Poller *poller)
   if (link->kind == LINK_PORT && !port_has_host (link))
     return false;
   link->state = LINK_UP;
+  link->is_eager = false;
   return true;
 }
 

@@ -36,7 +36,8 @@ typedef struct {
    * `before` bytes of the queue. */
   int pipe[2]; /* owned; -1: cannot be had */
   size_t spliced, before;
-  bool failed; /* no memory for the queue, or writing failed: to be dropped */
+  bool is_eager; /* LINK_PORT: a host is sure to come at once */
+  bool failed;   /* no memory for the queue, or writing failed: to be dropped */
 } Link;
 
 int link_init (Link *link, LinkKind kind, int fd); /* takes the descriptor. 0 or -ENOMEM */

@@ -1,7 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* vmctl-agent                         PID 1 of a VM
+ * vmctl-agent vmctl-template          the same in one that is saved once it waits for its host
  * vmctl-agent --socket FD --meta DIR  serves one connection, then ends (namespaces, containers, tests)
  * vmctl-agent --listen FD --meta DIR  serves one connection after another, as a VM's port does (tests)
+ * vmctl-agent --listen FD --meta DIR --contained    the same in a container or in namespaces;
+ *     --lifeline FD  it ends when this pipe does
+ *     --uid N        in systemd-nspawn: commands run as this user, whatever the meta dir says
+ *     --template     it insists on what a machine from a template must have (tests)
+ *     --filter FD    commands run under this seccomp filter (a BPF program)
  * sudo ...                            when called by that name */
 #include <errno.h>
 #include <fcntl.h>
@@ -15,8 +21,11 @@
 #include <unistd.h>
 
 #include "meta/agent/agent.h"
+#include "meta/format.h"
 
-enum { SOCKET_GRACE_MS = 1000, IDLE_MS = 3600000 };
+#define OOM_SCORE "500"
+
+enum { SOCKET_GRACE_MS = 1000, IDLE_MS = 3600000, FILTER_MAX = 1 << 20 };
 
 static int
 agent_init (Agent *agent, LinkKind kind, int fd, bool vm)
@@ -25,8 +34,10 @@ agent_init (Agent *agent, LinkKind kind, int fd, bool vm)
 
   for (unsigned i = 0; i < AGENT_SESSIONS; i++)
     session_init (&agent->sessions[i]);
+  relays_init (&agent->relays);
   agent->vm = vm;
-  agent->meta_fd = agent->console_fd = agent->console_poll = -1;
+  agent->only_uid = UINT64_MAX;
+  agent->meta_fd = agent->console_fd = agent->console_poll = agent->console_told = agent->lifeline_fd = -1;
   sigemptyset (&signals);
   sigaddset (&signals, SIGCHLD);
   sigaddset (&signals, SIGTERM);
@@ -42,15 +53,31 @@ agent_init (Agent *agent, LinkKind kind, int fd, bool vm)
   return link_init (&agent->link, kind, fd);
 }
 
+/* systemd-nspawn, around us, is larger than many a command, and must not be the first that is killed for want
+ * of memory: that would be the end of all of them. What is started here inherits it. */
+static void
+offer_to_be_killed (void)
+{
+  int fd = open ("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+
+  if (fd < 0 || write (fd, OOM_SCORE, strlen (OOM_SCORE)) < 0)
+    say ("cannot set the OOM score");
+  close_fd (&fd);
+}
+
 static void
 agent_free (Agent *agent)
 {
   for (unsigned i = 0; i < AGENT_SESSIONS; i++)
     session_forget (&agent->sessions[i]);
+  relays_free (&agent->relays);
   meta_clear (&agent->meta);
+  premade_clear (&agent->premade);
   link_free (&agent->link);
   close_fd (&agent->signal_fd);
   close_fd (&agent->meta_fd);
+  close_fd (&agent->lifeline_fd);
+  free (agent->filter);
   free (agent);
 }
 
@@ -128,8 +155,11 @@ wait_for_something (Agent *agent)
 
   agent->poller.n = 0;
   agent->signal_poll = poller_add (&agent->poller, agent->signal_fd, POLLIN);
+  agent->lifeline_poll =
+      agent->lifeline_fd >= 0 ? poller_add (&agent->poller, agent->lifeline_fd, POLLIN) : -1;
   link_prepare_poll (&agent->link, &agent->poller);
   console_prepare_poll (agent);
+  relays_prepare_poll (agent);
   for (unsigned i = 0; i < AGENT_SESSIONS; i++) {
     session_prepare_poll (agent, &agent->sessions[i]);
     if (agent->link.state == LINK_UP)
@@ -145,10 +175,14 @@ agent_run (Agent *agent)
 {
   for (;;) {
     wait_for_something (agent);
+    /* Whoever made this container has gone; the container goes with its first process. */
+    if (agent->lifeline_poll >= 0 && poller_events (&agent->poller, agent->lifeline_poll))
+      return 1;
     handle_signals (agent);
     handle_link (agent);
     console_handle (agent);
     handle_sessions (agent);
+    relays_handle (agent);
     if (link_flush (&agent->link) < 0)
       agent_link_lost (agent, NULL);
     if (agent->link.state == LINK_ENDED && !agent->stop.wanted)
@@ -167,7 +201,20 @@ static void __attribute__ ((noreturn)) give_up (const char *what, int error)
     pause ();
 }
 
-static void __attribute__ ((noreturn)) run_vm (uint64_t started_us)
+/* The port is opened last: that it is open is how the builder of a template sees that all is done. */
+static void
+become_template (Agent *agent)
+{
+  Why why = {0};
+
+  agent->is_template = true;
+  if (setup_prepare (agent, &why) == 0)
+    return;
+  say ("cannot become a template: %s", why.text);
+  stop_power_off (agent);
+}
+
+static void __attribute__ ((noreturn)) run_vm (uint64_t started_us, bool is_template)
 {
   pid_t modules = 0;
   int r = boot_begin (&modules);
@@ -179,9 +226,13 @@ static void __attribute__ ((noreturn)) run_vm (uint64_t started_us)
     give_up ("cannot boot", ENOMEM);
   agent->started_us = started_us;
   agent->modules_pid = modules;
+  premade_init (&agent->premade);
+  if (is_template)
+    become_template (agent);
   r = agent_init (agent, LINK_PORT, boot_find_port (), true);
   if (r < 0)
     give_up ("cannot start", -r);
+  agent->link.is_eager = is_template;
   (void)agent_run (agent);
   stop_power_off (agent);
   give_up ("", 0);
@@ -190,8 +241,57 @@ static void __attribute__ ((noreturn)) run_vm (uint64_t started_us)
 static int
 usage (void)
 {
-  say ("usage: vmctl-agent --socket FD --meta DIR | --listen FD --meta DIR");
+  say ("usage: vmctl-agent --socket FD --meta DIR | --listen FD --meta DIR [--contained] [--lifeline FD] "
+       "[--filter FD] [--uid N]");
   return 2;
+}
+
+static int
+take_fd (const char *text, int *ret)
+{
+  uint64_t fd;
+
+  if (parse_number (text, 1 << 20, &fd) < 0 || fcntl ((int)fd, F_SETFD, FD_CLOEXEC) < 0)
+    return -EINVAL;
+  *ret = (int)fd;
+  return 0;
+}
+
+static int
+read_filter (Agent *agent, const char *text)
+{
+  int fd = -1, r = take_fd (text, &fd);
+
+  if (r == 0 && lseek (fd, 0, SEEK_SET) < 0)
+    r = -errno;
+  if (r == 0) {
+    agent->filter = read_open_file (fd, FILTER_MAX, &agent->filter_size);
+    r = agent->filter && agent->filter_size > 0 ? 0 : -EINVAL;
+  }
+  close_fd (&fd);
+  return r;
+}
+
+static int
+take_options (Agent *agent, int argc, char **argv)
+{
+  int r = 0;
+
+  for (int i = 5; i < argc && r == 0; i++) {
+    if (strcmp (argv[i], "--contained") == 0)
+      agent->contained = true;
+    else if (strcmp (argv[i], "--template") == 0)
+      agent->is_template = true;
+    else if (strcmp (argv[i], "--lifeline") == 0 && i + 1 < argc)
+      r = take_fd (argv[++i], &agent->lifeline_fd);
+    else if (strcmp (argv[i], "--uid") == 0 && i + 1 < argc)
+      r = parse_number (argv[++i], UINT32_MAX - 1, &agent->only_uid) < 0 ? -EINVAL : 0;
+    else if (strcmp (argv[i], "--filter") == 0 && i + 1 < argc)
+      r = read_filter (agent, argv[++i]);
+    else
+      r = -EINVAL;
+  }
+  return r;
 }
 
 static int
@@ -201,7 +301,7 @@ run_here (int argc, char **argv, uint64_t started_us)
   uint64_t fd;
   int r;
 
-  if (argc != 5 || strcmp (argv[3], "--meta") != 0 || parse_number (argv[2], 1 << 20, &fd) < 0)
+  if (argc < 5 || strcmp (argv[3], "--meta") != 0 || parse_number (argv[2], 1 << 20, &fd) < 0)
     return usage ();
   if (strcmp (argv[1], "--socket") != 0 && strcmp (argv[1], "--listen") != 0)
     return usage ();
@@ -209,12 +309,17 @@ run_here (int argc, char **argv, uint64_t started_us)
   if (!agent)
     return 1;
   agent->started_us = started_us;
+  premade_init (&agent->premade);
   r = agent_init (agent, argv[1][2] == 's' ? LINK_SOCKET : LINK_LISTEN, (int)fd, false);
+  if (take_options (agent, argc, argv) < 0)
+    return usage ();
   agent->meta_fd = open (argv[4], O_PATH | O_DIRECTORY | O_CLOEXEC);
   if (r < 0 || agent->meta_fd < 0) {
     say ("cannot start with meta dir '%s': %s", argv[4], strerror (r < 0 ? -r : errno));
     return 1;
   }
+  if (agent->only_uid != UINT64_MAX)
+    offer_to_be_killed ();
   r = agent_run (agent);
   agent_free (agent);
   return r;
@@ -234,6 +339,6 @@ main (int argc, char **argv)
   /* The kernel hands words of its command line that it does not know to PID 1. */
   if (getpid () == 1 &&
       (argc < 2 || (strcmp (argv[1], "--socket") != 0 && strcmp (argv[1], "--listen") != 0)))
-    run_vm (started_us);
+    run_vm (started_us, argc >= 2 && strcmp (argv[1], META_WORD_TEMPLATE) == 0);
   return run_here (argc, argv, started_us);
 }

@@ -11,17 +11,50 @@ enum { FILE_MAX = 8 << 20 };
 
 typedef struct {
   Meta *meta;
+  const char *bundle; /* borrowed; NULL: there is none */
+  size_t bundle_size;
   int dir_fd;
   size_t n;
   Why *why;
 } Loader;
 
+/* Of the bundle, where it is: a copy with a NUL behind it. NULL: it is not in it. */
+static char *
+from_bundle (const Loader *loader, const char *name, size_t *ret_size)
+{
+  const char *at = loader->bundle, *end = at + loader->bundle_size;
+
+  while (at && at < end) {
+    const char *size_text = memchr (at, '\0', (size_t)(end - at));
+    const char *data = size_text ? memchr (size_text + 1, '\0', (size_t)(end - size_text - 1)) : NULL;
+    uint64_t size;
+    char *copy;
+
+    if (!data || parse_number (size_text + 1, (uint64_t)(end - data - 1), &size) < 0)
+      return NULL;
+    if (strcmp (at, name) != 0) {
+      at = data + 1 + size;
+      continue;
+    }
+    copy = malloc (size + 1);
+    if (copy) {
+      memcpy (copy, data + 1, size);
+      copy[size] = '\0';
+      *ret_size = size;
+    }
+    return copy;
+  }
+  return NULL;
+}
+
 /* The next file's bytes, owned by the Meta, NUL behind them. NULL: failed, and said so. */
 static char *
 load (Loader *loader, const char *name, size_t *ret_size)
 {
-  char *data = read_file_at (loader->dir_fd, name, FILE_MAX, ret_size);
+  char *data = from_bundle (loader, name, ret_size);
 
+  if (!data)
+    data = read_file_at (loader->dir_fd, name, FILE_MAX, ret_size);
   if (!data)
     why_set (loader->why, errno, "meta file '%s'", name);
   else
@@ -168,6 +201,7 @@ load_network (Loader *loader)
     return r;
   loader->meta->address = line_value ((char *)text, "address");
   loader->meta->gateway = line_value ((char *)text, "gateway");
+  loader->meta->mac = line_value ((char *)text, "mac");
   return 0;
 }
 
@@ -206,9 +240,11 @@ int
 meta_load (Meta *meta, int dir_fd, Why *why)
 {
   Loader loader = {.meta = meta, .dir_fd = dir_fd, .why = why};
+  char *bundle = read_file_at (dir_fd, "bundle", FILE_MAX, &loader.bundle_size);
   size_t ignored;
   int r;
 
+  loader.bundle = bundle;
   *meta = (Meta){0};
   if ((r = load_version (&loader)) < 0 || (r = load_identity (&loader)) < 0 ||
       (r = load_path (&loader, "host_home", &meta->home)) < 0 ||
@@ -219,10 +255,13 @@ meta_load (Meta *meta, int dir_fd, Why *why)
       (r = load_words (&loader, "mounts", &meta->mounts, &meta->n_mounts)) < 0 ||
       (r = load_network (&loader)) < 0 || (r = load_disk (&loader)) < 0)
     goto fail;
-  if (meta->n_mounts % 4 == 0)
+  if (meta->n_mounts % 4 == 0) {
+    free (bundle);
     return 0;
+  }
   r = bad (&loader, "mounts", "not four words each");
 fail:
+  free (bundle);
   meta_clear (meta);
   return r < 0 ? r : -EIO;
 }
@@ -234,6 +273,7 @@ meta_clear (Meta *meta)
     free (meta->files[i]);
   free ((char *)meta->address);
   free ((char *)meta->gateway);
+  free ((char *)meta->mac);
   free (meta->entrypoint);
   free (meta->environment);
   free (meta->mounts);

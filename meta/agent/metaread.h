@@ -21,6 +21,7 @@ typedef struct {
   char **entrypoint, **environment, **mounts; /* owned, NULL at the end; what they point at is not */
   size_t n_mounts;                            /* words; a multiple of 4 */
   const char *address, *gateway;              /* NULL: loopback only */
+  const char *mac;                            /* of the network card, NULL: as it is */
   uint64_t tmpfs_mib;                         /* 0: the scratch disk */
   char *files[META_FILES];                    /* owned */
 } Meta;

@@ -30,6 +30,8 @@ tree_open (const Tree *tree, const char *path, int flags)
   do
     fd = (int)syscall (SYS_openat2, tree->root, *path ? path : ".", &how, sizeof how);
   while (fd < 0 && errno == EAGAIN); /* something was renamed under us */
+  if (fd < 0 && errno == ENOSYS)     /* a container's filter hides it; there `root` is our own */
+    fd = openat (tree->root, *path ? path : ".", flags | O_PATH | O_CLOEXEC);
   return fd < 0 ? -errno : fd;
 }
 
@@ -177,8 +179,8 @@ configure (int fs, const char *source, char *options)
   return fsconfig (fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0 ? -errno : 0;
 }
 
-static int
-attach (int mount_fd, int target)
+int
+mount_attach (int mount_fd, int target)
 {
   unsigned flags = MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH;
 
@@ -186,19 +188,30 @@ attach (int mount_fd, int target)
 }
 
 int
-mount_new_at (const char *type, const char *source, const char *options, unsigned attr, int target)
+mount_make (const char *type, const char *source, const char *options, unsigned attr)
 {
   char *copy = strdup (options ? options : "");
-  int fs = fsopen (type, FSOPEN_CLOEXEC), fd, r;
+  int fs = fsopen (type, FSOPEN_CLOEXEC), r;
 
   r = fs < 0 ? -errno : copy ? configure (fs, source, copy) : -ENOMEM;
   if (r == 0) {
-    fd = fsmount (fs, FSMOUNT_CLOEXEC, attr);
-    r = fd < 0 ? -errno : attach (fd, target);
-    close_fd (&fd);
+    r = fsmount (fs, FSMOUNT_CLOEXEC, attr);
+    r = r < 0 ? -errno : r;
   }
   close_fd (&fs);
   free (copy);
+  return r;
+}
+
+int
+mount_new_at (const char *type, const char *source, const char *options, unsigned attr, int target)
+{
+  int fd = mount_make (type, source, options, attr), r;
+
+  if (fd < 0)
+    return fd;
+  r = mount_attach (fd, target);
+  close_fd (&fd);
   return r;
 }
 
@@ -225,7 +238,7 @@ mount_bind_at (int source, unsigned attr, int target)
   if (fd < 0)
     return -errno;
   r = mount_setattr (fd, "", AT_EMPTY_PATH | AT_RECURSIVE, &set, sizeof set) < 0 ? -errno
-                                                                                 : attach (fd, target);
+                                                                                 : mount_attach (fd, target);
   close_fd (&fd);
   return r;
 }

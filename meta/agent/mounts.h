@@ -28,7 +28,10 @@ int fd_set_owner (int fd, uid_t uid, gid_t gid, mode_t mode); /* of an O_PATH de
 
 enum { MOUNT_PLAIN = 0x2 | 0x4 }; /* MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV */
 
-/* A new file system, options separated by commas, at a descriptor, or in the tree at `path` (made). */
+/* A new file system that is mounted nowhere yet, options separated by commas: a descriptor or -errno. */
+int mount_make (const char *type, const char *source, const char *options, unsigned attr);
+int mount_attach (int mount_fd, int target);
+/* Both at once, at a descriptor, or in the tree at `path` (made). */
 int mount_new_at (const char *type, const char *source, const char *options, unsigned attr, int target);
 int mount_new (const Tree *tree, const char *type, const char *source, const char *options, unsigned attr,
                const char *path);

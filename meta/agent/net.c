@@ -4,9 +4,10 @@
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <net/if.h>
 #include <net/if_arp.h>
-#include <net/route.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -15,27 +16,12 @@
 #include <unistd.h>
 
 #include "meta/agent/util.h"
-
-static int
-set_up (int fd, const char *name)
-{
-  struct ifreq request = {0};
-
-  snprintf (request.ifr_name, sizeof request.ifr_name, "%s", name);
-  if (ioctl (fd, SIOCGIFFLAGS, &request) < 0)
-    return -errno;
-  request.ifr_flags |= IFF_UP | IFF_RUNNING;
-  return ioctl (fd, SIOCSIFFLAGS, &request) < 0 ? -errno : 0;
-}
+#include "meta/netif.h"
 
 void
 net_loopback_up (void)
 {
-  int fd = socket (AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-
-  if (fd >= 0)
-    (void)set_up (fd, "lo");
-  close_fd (&fd);
+  (void)netif_up ("lo");
 }
 
 static bool
@@ -67,6 +53,22 @@ find_ethernet (int fd, char name[IF_NAMESIZE])
   return best ? 0 : -ENODEV;
 }
 
+/* "52:54:00:12:34:56" */
+static int
+parse_mac (const char *text, uint8_t ret[6])
+{
+  unsigned byte[6];
+  int used = 0;
+
+  if (sscanf (text, "%2x:%2x:%2x:%2x:%2x:%2x%n", &byte[0], &byte[1], &byte[2], &byte[3], &byte[4], &byte[5],
+              &used) != 6 ||
+      text[used] != '\0')
+    return -EINVAL;
+  for (unsigned i = 0; i < 6; i++)
+    ret[i] = (uint8_t)byte[i];
+  return 0;
+}
+
 static int
 parse_address (const char *text, struct in_addr *ret_address, struct in_addr *ret_mask)
 {
@@ -83,44 +85,90 @@ parse_address (const char *text, struct in_addr *ret_address, struct in_addr *re
   return 0;
 }
 
-static int
-set_address (int fd, const char *name, unsigned long what, struct in_addr address)
+int
+net_set_mac (const char *mac)
 {
+  int fd = socket (AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), r;
   struct ifreq request = {0};
-  struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr = address};
+  char name[IF_NAMESIZE];
 
-  snprintf (request.ifr_name, sizeof request.ifr_name, "%s", name);
-  memcpy (&request.ifr_addr, &in, sizeof in);
-  return ioctl (fd, what, &request) < 0 ? -errno : 0;
+  if (fd < 0)
+    return -errno;
+  r = find_ethernet (fd, name);
+  if (r == 0) {
+    snprintf (request.ifr_name, sizeof request.ifr_name, "%.*s", IFNAMSIZ - 1, name);
+    request.ifr_hwaddr.sa_family = ARPHRD_ETHER;
+    if (parse_mac (mac, (uint8_t *)request.ifr_hwaddr.sa_data) < 0)
+      r = -EINVAL;
+    else if (ioctl (fd, SIOCSIFHWADDR, &request) < 0)
+      r = -errno;
+  }
+  close_fd (&fd);
+  return r;
 }
 
 static int
-add_default_route (int fd, const char *gateway)
+find_name (char name[IF_NAMESIZE])
 {
-  struct sockaddr_in any = {.sin_family = AF_INET}, via = {.sin_family = AF_INET};
-  struct rtentry route = {.rt_flags = RTF_UP | RTF_GATEWAY};
+  int fd = socket (AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), r;
 
-  if (inet_pton (AF_INET, gateway, &via.sin_addr) != 1)
-    return -EINVAL;
-  memcpy (&route.rt_dst, &any, sizeof any);
-  memcpy (&route.rt_genmask, &any, sizeof any);
-  memcpy (&route.rt_gateway, &via, sizeof via);
-  return ioctl (fd, SIOCADDRT, &route) < 0 ? -errno : 0;
+  if (fd < 0)
+    return -errno;
+  r = find_ethernet (fd, name);
+  close_fd (&fd);
+  return r;
+}
+
+int
+net_down (void)
+{
+  char name[IF_NAMESIZE];
+  int r = find_name (name);
+
+  return r < 0 ? r : netif_down (name);
+}
+
+/* "/sys/class/net/eth0/device" is a link to ".../virtio3". */
+int
+net_remove (void)
+{
+  char name[IF_NAMESIZE], path[PATH_MAX], device[PATH_MAX];
+  int r = find_name (name), fd;
+  const char *last;
+  ssize_t n;
+
+  if (r < 0)
+    return r;
+  snprintf (path, sizeof path, "/sys/class/net/%s/device", name);
+  n = readlink (path, device, sizeof device - 1);
+  if (n < 0)
+    return -errno;
+  device[n] = '\0';
+  last = strrchr (device, '/');
+  last = last ? last + 1 : device;
+  strncat (path, "/driver/unbind", sizeof path - strlen (path) - 1);
+  fd = open (path, O_WRONLY | O_CLOEXEC);
+  if (fd < 0)
+    return -errno;
+  r = write (fd, last, strlen (last)) < 0 ? -errno : 0;
+  close_fd (&fd);
+  return r;
 }
 
 int
 net_configure (const char *address, const char *gateway)
 {
   int fd = socket (AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), r;
-  struct in_addr host, mask;
+  struct in_addr host, mask, via;
   char name[IF_NAMESIZE];
 
   if (fd < 0)
     return -errno;
-  if ((r = parse_address (address, &host, &mask)) == 0 && (r = find_ethernet (fd, name)) == 0 &&
-      (r = set_address (fd, name, SIOCSIFADDR, host)) == 0 &&
-      (r = set_address (fd, name, SIOCSIFNETMASK, mask)) == 0 && (r = set_up (fd, name)) == 0 && gateway)
-    r = add_default_route (fd, gateway);
+  r = find_ethernet (fd, name);
   close_fd (&fd);
-  return r;
+  if (r == 0)
+    r = parse_address (address, &host, &mask);
+  if (r == 0 && gateway && inet_pton (AF_INET, gateway, &via) != 1)
+    r = -EINVAL;
+  return r < 0 ? r : netif_configure (name, host, mask, gateway ? &via : NULL, 0);
 }

@@ -8,16 +8,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <unistd.h>
 
-enum { CONTENT_MAX = 16 << 20 };
+enum { CONTENT_MAX = 16 << 20, RELAY_BACKLOG = 128 };
 
-typedef struct {
-  const Tree *tree;
-  int meta_fd, share_fd;
-} Ops;
+#define X11_DIR "/tmp/.X11-unix"
 
 static int
 parse_mode (const char *text, mode_t *ret)
@@ -115,7 +114,11 @@ open_meta_file (const Ops *ops, const char *name)
       .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS,
   };
 
-  return (int)syscall (SYS_openat2, ops->meta_fd, name, &how, sizeof how);
+  int fd = (int)syscall (SYS_openat2, ops->meta_fd, name, &how, sizeof how);
+
+  if (fd < 0 && errno == ENOSYS) /* see tree_open */
+    fd = openat (ops->meta_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+  return fd;
 }
 
 static int
@@ -191,22 +194,103 @@ op_own (const Ops *ops, const char *target, const char *mode_text)
   return r;
 }
 
+/* By way of the directory's descriptor: no link is followed, and the path may have any length. */
+static int
+bind_at (int fd, int parent, const char *name)
+{
+  struct sockaddr_un address = {.sun_family = AF_UNIX};
+  int n = snprintf (address.sun_path, sizeof address.sun_path, "/proc/self/fd/%d/%s", parent, name);
+  mode_t old;
+  int r;
+
+  if (n < 0 || (size_t)n >= sizeof address.sun_path)
+    return -ENAMETOOLONG;
+  old = umask (0177);
+  r = bind (fd, (struct sockaddr *)&address, sizeof address) < 0 ? -errno : 0;
+  umask (old);
+  return r;
+}
+
+static int
+listen_at (const Ops *ops, int parent, const char *name, mode_t mode)
+{
+  int fd, r = replace (parent, name);
+
+  if (r < 0)
+    return r;
+  fd = socket (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  r = fd < 0 ? -errno : bind_at (fd, parent, name);
+  /* The mode first: who has given it away may need CAP_FOWNER, which the root of a container has not. */
+  if (r == 0 && (fchmodat (parent, name, mode, 0) < 0 ||
+                 fchownat (parent, name, ops->tree->uid, ops->tree->gid, AT_SYMLINK_NOFOLLOW) < 0 ||
+                 listen (fd, RELAY_BACKLOG) < 0))
+    r = -errno;
+  if (r < 0)
+    close_fd (&fd);
+  return r < 0 ? r : fd;
+}
+
+/* Where root alone can change a name, as root, if it may be: nobody can make it follow something there. */
+static int
+listen_as_owner (const Ops *ops, int parent, const char *name, mode_t mode)
+{
+  struct stat st;
+  int fd, r;
+
+  if (fstat (parent, &st) < 0)
+    return -errno;
+  if (!ops->was_root || st.st_uid != 0 || (st.st_mode & 0022) != 0)
+    return listen_at (ops, parent, name, mode);
+  r = act_as (0, 0);
+  fd = r < 0 ? r : listen_at (ops, parent, name, mode);
+  if (r == 0 && (r = act_as (ops->tree->uid, ops->tree->gid)) < 0) {
+    close_fd (&fd);
+    return r;
+  }
+  return fd;
+}
+
+static int
+op_relay (const Ops *ops, const char *index_text, const char *target, const char *mode_text)
+{
+  const char *name;
+  uint64_t index;
+  mode_t mode;
+  int parent, fd, r = 0;
+
+  if (parse_number (index_text, FRAME_RELAYS_MAX - 1, &index) < 0 || parse_mode (mode_text, &mode) < 0)
+    return -EINVAL;
+  parent = tree_parent (ops->tree, target, &name);
+  if (parent < 0)
+    return parent;
+  if (strncmp (target, X11_DIR "/", sizeof X11_DIR) == 0) /* X11 programs distrust any other mode */
+    r = fd_set_owner (parent, geteuid (), getegid (), 01777);
+  fd = r < 0 ? r : listen_as_owner (ops, parent, name, mode);
+  close_fd (&parent);
+  return fd < 0 ? fd : relays_add (ops->relays, (uint32_t)index, fd);
+}
+
 /* *ret_target: the word that names what is being made, for messages. */
 static int
 run_one (const Ops *ops, char *const *words, const char **ret_target)
 {
   const char *op = words[0], *a = words[1], *b = words[2], *c = words[3];
-  bool second = strcmp (op, "bind") == 0 || strcmp (op, "file") == 0 || strcmp (op, "link") == 0;
+  bool file = strcmp (op, "file") == 0, relay = strcmp (op, "relay") == 0;
+  bool second = file || relay || strcmp (op, "bind") == 0 || strcmp (op, "link") == 0;
 
   *ret_target = second ? b : a;
   if (**ret_target != '/')
     return -EINVAL;
+  if (ops->here && !file && !relay)
+    return -EPERM;
+  if (file)
+    return op_file (ops, a, b, c);
+  if (relay)
+    return op_relay (ops, a, b, c);
   if (strcmp (op, "dir") == 0)
     return op_dir (ops, a, b, c);
   if (strcmp (op, "bind") == 0)
     return op_bind (ops, a, b, c);
-  if (strcmp (op, "file") == 0)
-    return op_file (ops, a, b, c);
   if (strcmp (op, "link") == 0)
     return op_link (ops, a, b);
   if (strcmp (op, "tmpfs") == 0)
@@ -217,13 +301,11 @@ run_one (const Ops *ops, char *const *words, const char **ret_target)
 }
 
 int
-ops_run (const Tree *tree, const Meta *meta, int meta_fd, int share_fd, Why *why)
+ops_run (const Ops *ops, const Meta *meta, Why *why)
 {
-  Ops ops = {.tree = tree, .meta_fd = meta_fd, .share_fd = share_fd};
-
   for (size_t i = 0; i < meta->n_mounts; i += 4) {
     const char *target = "";
-    int r = run_one (&ops, meta->mounts + i, &target);
+    int r = run_one (ops, meta->mounts + i, &target);
     if (r < 0)
       return why_set (why, -r, "meta file 'mounts': cannot do '%s' for '%s'", meta->mounts[i], target);
   }

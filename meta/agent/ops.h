@@ -4,6 +4,15 @@
 
 #include "meta/agent/metaread.h"
 #include "meta/agent/mounts.h"
+#include "meta/agent/relays.h"
 
-/* In order, until one fails. `meta_fd` is the meta dir, `share_fd` the root of the rw share. */
-int ops_run (const Tree *tree, const Meta *meta, int meta_fd, int share_fd, Why *why);
+typedef struct {
+  const Tree *tree;
+  int meta_fd, share_fd; /* the meta dir; the root of the rw share */
+  Relays *relays;        /* gets the sockets */
+  bool here;             /* no VM: nothing but `file` and `relay` */
+  bool was_root;         /* acts as the tree's user now, and may be root again */
+} Ops;
+
+/* In order, until one fails. */
+int ops_run (const Ops *ops, const Meta *meta, Why *why);

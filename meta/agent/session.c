@@ -134,13 +134,16 @@ collect (Session *session, const uint8_t *data, size_t n)
 /* Both ends of each stream: ours into the session, the command's into *stdio. 0 or -errno; what was opened is
  * closed by the caller. */
 static int
-open_pipes (Session *session, SpawnStdio *stdio)
+open_pipes (Session *session, const Launch *launch, SpawnStdio *stdio)
 {
   for (int i = 0; i < 3; i++) {
     int ends[2], ours;
 
     if (pipe2 (ends, O_CLOEXEC) < 0)
       return -errno;
+    /* So that /dev/stdin and /dev/stderr can be opened by their names. */
+    if (launch->set_identity)
+      (void)!fchown (ends[0], launch->uid, launch->gid);
     ours = i == 0 ? ends[1] : ends[0];
     stdio->fds[i] = i == 0 ? ends[0] : ends[1];
     (void)fcntl (ours, F_SETPIPE_SZ, PIPE_SIZE); /* best effort: fewer turns for bulk output */
@@ -197,15 +200,21 @@ close_stdio (SpawnStdio *stdio)
       close_fd (&stdio->fds[i]);
 }
 
-/* Who it runs as. In a VM the agent gives identities; elsewhere it has the one that it was started with. */
+/* Who it runs as. In a VM, and as the root of a container, the agent gives identities; elsewhere it has the
+ * one that it was started with. */
 static int
 set_launch_identity (const Agent *agent, Launch *launch)
 {
+  bool gives = agent->vm || (agent->contained && geteuid () != agent->meta.uid);
+
   if (launch->root && (!agent->meta.root || (!agent->vm && geteuid () != 0)))
     return -EPERM;
-  launch->set_identity = agent->vm;
-  launch->uid = launch->root ? 0 : agent->vm ? agent->meta.uid : geteuid ();
-  launch->gid = launch->root ? 0 : agent->vm ? agent->meta.gid : getegid ();
+  launch->set_identity = gives;
+  launch->drop_capabilities = agent->contained;
+  launch->filter = agent->filter;
+  launch->filter_size = agent->filter_size;
+  launch->uid = launch->root ? 0 : gives ? agent->meta.uid : geteuid ();
+  launch->gid = launch->root ? 0 : gives ? agent->meta.gid : getegid ();
   launch->no_new_privs = !agent->meta.root;
   launch->mask = agent->meta.mask;
   return 0;
@@ -219,7 +228,8 @@ start_launch (Agent *agent, Session *session, Launch *launch)
   int r = set_launch_identity (agent, launch);
 
   if (r == 0)
-    r = launch_complete (launch, &agent->meta, agent->vm && agent->meta.root ? META_BIN_DIR : NULL);
+    r = launch_complete (launch, &agent->meta,
+                         agent->contained || (agent->vm && agent->meta.root) ? META_BIN_DIR : NULL);
   if (r < 0)
     return r;
   if (launch->console)
@@ -227,7 +237,7 @@ start_launch (Agent *agent, Session *session, Launch *launch)
   else if (launch->tty)
     r = open_terminal (session, launch, &stdio);
   else
-    r = open_pipes (session, &stdio);
+    r = open_pipes (session, launch, &stdio);
   pid = r < 0 ? r : spawn (launch, &stdio, &session->exec_fd);
   close_stdio (&stdio);
   if (pid < 0)
@@ -454,8 +464,8 @@ session_reaped (Agent *agent, Session *session, int status)
   check_started (agent, session);
   session->pid = 0;
   if (session->exec_error) {
-    session->kind = FRAME_EXIT_ERRNO;
-    session->value = (uint32_t)session->exec_error;
+    session->kind = session->exec_error < 0 ? FRAME_EXIT_CWD : FRAME_EXIT_ERRNO;
+    session->value = (uint32_t)abs (session->exec_error);
   }
   session->quiet_since = session->linger_since = now_ms ();
   for (unsigned i = 0; i < 2; i++) {

@@ -16,7 +16,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
-#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -24,18 +23,22 @@
 #include "meta/agent/mounts.h"
 #include "meta/agent/net.h"
 #include "meta/agent/ops.h"
+#include "meta/agent/premade.h"
 #include "meta/format.h"
 
 #define LOWER "/lower"
 #define SCRATCH "/scratch"
+#define PING_GROUPS "/proc/sys/net/ipv4/ping_group_range"
+#define ALL_GROUPS "0 2147483647"
+#define NO_IPV6 "/proc/sys/net/ipv6/conf/all/disable_ipv6"
 
-enum { DISK_WAIT_MS = 3000, SUDO_SIZE_MIB = 16 };
+enum { DISK_WAIT_MS = 3000 };
 
 typedef struct {
   Agent *agent;
   Meta *meta;
   Tree tree;
-  int meta_fd, share_fd, self_fd;
+  int meta_fd, share_fd;
   Why *why;
 } Setup;
 
@@ -122,11 +125,47 @@ mount_scratch (Setup *setup)
 
   (void)mkdir (SCRATCH, 0700);
   if (setup->meta->tmpfs_mib == 0)
-    return mount_disk (setup);
+    return setup->agent->premade.disk ? 0 : mount_disk (setup);
+  if (setup->agent->premade.disk)
+    (void)umount2 (SCRATCH, MNT_DETACH);
   snprintf (options, sizeof options, "mode=0700,size=%llum", (unsigned long long)setup->meta->tmpfs_mib);
   if (mount ("tmpfs", SCRATCH, "tmpfs", MS_NOSUID | MS_NODEV, options) < 0)
     return why_set (setup->why, errno, "cannot mount a tmpfs for the root");
   return 0;
+}
+
+/* Scripts call it by this name. The host's own would only complain, without its set-user-ID bit. */
+static void
+link_sudo (bool wanted)
+{
+  static const char *const name = SCRATCH "/upper/usr/bin/sudo";
+
+  if (!wanted) { /* what a template has */
+    (void)unlink (name);
+    return;
+  }
+  (void)mkdir (SCRATCH "/upper/usr", 0755);
+  (void)mkdir (SCRATCH "/upper/usr/bin", 0755);
+  (void)symlink (META_BIN_DIR "/sudo", name);
+}
+
+/* What the tree below may lack is made here, not through the overlay, which is slow at it. */
+static void
+make_layers (bool sudo)
+{
+  static const char *const dirs[] = {"proc", "sys", "dev", "run", "tmp", "mnt"};
+
+  (void)mkdir (SCRATCH "/upper", 0755);
+  for (unsigned i = 0; i < sizeof dirs / sizeof *dirs; i++) {
+    char path[64];
+
+    snprintf (path, sizeof path, SCRATCH "/upper/%s", dirs[i]);
+    (void)mkdir (path, 0755);
+  }
+  (void)mkdir (SCRATCH "/upper/root", 0700);
+  (void)mkdir (SCRATCH "/work", 0700);
+  (void)mkdir (SETUP_ROOT, 0755);
+  link_sudo (sudo);
 }
 
 /* The upper layer lives as long as the sandbox, so it need not be flushed (volatile) and its own notes can be
@@ -139,9 +178,7 @@ mount_overlay (Setup *setup)
   const char *extras[] = {",redirect_dir=on,volatile", ",redirect_dir=on", ""};
   char options[256];
 
-  (void)mkdir (SCRATCH "/upper", 0755);
-  (void)mkdir (SCRATCH "/work", 0700);
-  (void)mkdir (SETUP_ROOT, 0755);
+  make_layers (setup->meta->root);
   for (unsigned i = 0; i < 3; i++) {
     snprintf (options, sizeof options, "%s%s", layers, extras[i]);
     if (mount_now (setup, "overlay", SETUP_ROOT, "overlay", MS_NOSUID | MS_NODEV, options) == 0)
@@ -177,48 +214,42 @@ group_id (const Setup *setup, const char *name, gid_t otherwise)
 }
 
 static int
+mount_premade (Setup *setup, PremadeWhich which, const char *path)
+{
+  int target = tree_make_dirs (&setup->tree, path), r;
+
+  r = target < 0 ? target : premade_attach (&setup->agent->premade, which, target);
+  close_fd (&target);
+  return r;
+}
+
+static int
 mount_kernel_fs (Setup *setup)
 {
   static const struct {
-    const char *type, *path, *options;
-    unsigned attr;
+    const char *path;
+    PremadeWhich which;
     bool needed;
   } table[] = {
-      {"proc", "/proc", "", MOUNT_PLAIN | MOUNT_ATTR_NOEXEC, true},
-      {"sysfs", "/sys", "", MOUNT_PLAIN | MOUNT_ATTR_NOEXEC, true},
-      {"cgroup2", "/sys/fs/cgroup", "nsdelegate", MOUNT_PLAIN | MOUNT_ATTR_NOEXEC, false},
-      {"devtmpfs", "/dev", "", MOUNT_ATTR_NOSUID, true},
-      {"tmpfs", "/dev/shm", "mode=1777", MOUNT_PLAIN, true},
-      {"mqueue", "/dev/mqueue", "", MOUNT_PLAIN | MOUNT_ATTR_NOEXEC, false},
+      {"/proc", PREMADE_PROC, true},
+      {"/sys", PREMADE_SYS, true},
+      {"/sys/fs/cgroup", PREMADE_CGROUP, false},
+      {"/dev", PREMADE_DEV, true},
+      {"/dev/shm", PREMADE_SHM, true},
+      {"/dev/mqueue", PREMADE_MQUEUE, false},
   };
   char options[64];
   int r;
 
   for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
-    r = mount_new (&setup->tree, table[i].type, table[i].type, table[i].options, table[i].attr,
-                   table[i].path);
+    r = mount_premade (setup, table[i].which, table[i].path);
     if (r < 0 && table[i].needed)
-      return why_set (setup->why, -r, "cannot mount %s on '%s'", table[i].type, table[i].path);
+      return why_set (setup->why, -r, "cannot mount '%s'", table[i].path);
   }
   snprintf (options, sizeof options, "mode=0620,ptmxmode=0666,gid=%u", group_id (setup, "tty", 5));
   r = mount_new (&setup->tree, "devpts", "devpts", options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC,
                  "/dev/pts");
   return r < 0 ? why_set (setup->why, -r, "cannot mount devpts on '/dev/pts'") : 0;
-}
-
-static void
-make_dev_links (Setup *setup)
-{
-  static const char *const links[][2] = {{"/proc/self/fd", "fd"},
-                                         {"/proc/self/fd/0", "stdin"},
-                                         {"/proc/self/fd/1", "stdout"},
-                                         {"/proc/self/fd/2", "stderr"},
-                                         {"/proc/kcore", "core"}};
-  int dev = tree_open (&setup->tree, "/dev", O_DIRECTORY);
-
-  for (size_t i = 0; i < 5 && dev >= 0; i++)
-    (void)symlinkat (links[i][0], dev, links[i][1]);
-  close_fd (&dev);
 }
 
 /* What the tree has directly in a directory that a tmpfs is about to cover (NixOS keeps its system in /run)
@@ -252,7 +283,7 @@ carry_over_one (int from, int to, const char *name)
 }
 
 static int
-cover (Setup *setup, const char *path, const char *options, const char *except)
+cover (Setup *setup, const char *path, PremadeWhich which, const char *except)
 {
   int under = tree_make_dirs (&setup->tree, path), list, over, r;
   struct dirent *entry;
@@ -260,7 +291,7 @@ cover (Setup *setup, const char *path, const char *options, const char *except)
 
   if (under < 0)
     return why_set (setup->why, -under, "cannot make '%s'", path);
-  r = mount_new_at ("tmpfs", "tmpfs", options, MOUNT_PLAIN, under);
+  r = premade_attach (&setup->agent->premade, which, under);
   over = r < 0 ? r : tree_open (&setup->tree, path, O_DIRECTORY);
   list = over < 0 ? -1 : openat (under, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   dir = list < 0 ? NULL : fdopendir (list);
@@ -292,8 +323,8 @@ make_run_dirs (Setup *setup)
   int r;
 
   snprintf (path, sizeof path, "/run/user/%u", setup->meta->uid);
-  if ((r = cover (setup, "/run", "mode=0755", "vmctl")) < 0 ||
-      (r = cover (setup, "/tmp", "mode=1777", "")) < 0 || (r = make_owned (setup, "/root", 0, 0, 0700)) < 0 ||
+  if ((r = cover (setup, "/run", PREMADE_RUN, "vmctl")) < 0 ||
+      (r = cover (setup, "/tmp", PREMADE_TMP, "")) < 0 || (r = make_owned (setup, "/root", 0, 0, 0700)) < 0 ||
       (r = make_owned (setup, META_RW_DIR, 0, 0, 0700)) < 0)
     return r;
   return make_owned (setup, path, setup->meta->uid, setup->meta->gid, 0700);
@@ -327,41 +358,13 @@ show_meta (Setup *setup)
   return 0;
 }
 
-/* Ourselves, under the name of sudo, on a file system of its own that honours the set-user-ID bit. */
+/* Ourselves, under the name of sudo. */
 static int
 install_sudo (Setup *setup)
 {
-  char options[64];
-  struct stat st;
-  int dir, fd = -1, r;
+  int r = mount_premade (setup, PREMADE_SUDO, META_BIN_DIR);
 
-  snprintf (options, sizeof options, "mode=0755,size=%dm", SUDO_SIZE_MIB);
-  r = mount_new (&setup->tree, "tmpfs", "tmpfs", options, MOUNT_ATTR_NODEV, META_BIN_DIR);
-  dir = r < 0 ? r : tree_open (&setup->tree, META_BIN_DIR, O_DIRECTORY);
-  if (dir >= 0)
-    fd = openat (dir, "sudo", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0700);
-  if (fd < 0 || fstat (setup->self_fd, &st) < 0 ||
-      sendfile (fd, setup->self_fd, NULL, (size_t)st.st_size) != st.st_size || fchmod (fd, 04755) < 0)
-    r = why_set (setup->why, errno, "cannot install sudo in '%s'", META_BIN_DIR);
-  close_fd (&fd);
-  if (r == 0) {
-    struct mount_attr set = {.attr_set = MOUNT_ATTR_RDONLY};
-    (void)mount_setattr (dir, "", AT_EMPTY_PATH, &set, sizeof set);
-  }
-  close_fd (&dir);
-  return r;
-}
-
-/* Scripts call it by this name. The host's own would only complain, without its set-user-ID bit. */
-static void
-link_sudo (Setup *setup)
-{
-  int dir = tree_open (&setup->tree, "/usr/bin", O_DIRECTORY);
-
-  if (dir >= 0 && symlinkat (META_BIN_DIR "/sudo", dir, ".vmctl-sudo") == 0 &&
-      renameat (dir, ".vmctl-sudo", dir, "sudo") < 0)
-    (void)unlinkat (dir, ".vmctl-sudo", 0);
-  close_fd (&dir);
+  return r < 0 ? why_set (setup->why, -r, "cannot install sudo in '%s'", META_BIN_DIR) : 0;
 }
 
 static void
@@ -374,21 +377,54 @@ set_kernel_value (const char *path, const char *value)
   close_fd (&fd);
 }
 
-static void
-set_system (Setup *setup)
+static bool
+is_usual (const Meta *meta)
+{
+  return meta->address && strcmp (meta->address, META_NET_ADDRESS) == 0 && meta->gateway &&
+         strcmp (meta->gateway, META_NET_GATEWAY) == 0;
+}
+
+/* Every machine has a card. One that is nobody's is taken away; that of a machine from a template has the
+ * template's hardware address until it gets its own, and the addresses that every sandbox with a network has.
+ */
+static int
+set_network (Setup *setup)
 {
   const Meta *meta = setup->meta;
+  bool is_template = setup->agent->is_template;
   int r;
 
-  if (meta->hostname && *meta->hostname && sethostname (meta->hostname, strlen (meta->hostname)) < 0)
-    agent_log (setup->agent, "cannot set the host name: %s", strerror (errno));
-  net_loopback_up ();
-  set_kernel_value ("/proc/sys/net/ipv4/ping_group_range", "0 2147483647");
-  if (meta->address)
-    boot_wait_modules (setup->agent);
-  r = meta->address ? net_configure (meta->address, meta->gateway) : 0;
+  boot_wait_modules (setup->agent);
+  if (!meta->address) {
+    r = net_remove ();
+    return r < 0 && r != -ENODEV ? why_set (setup->why, -r, "cannot take the network card away") : 0;
+  }
+  if (is_template && !is_usual (meta) && (r = net_down ()) < 0)
+    return why_set (setup->why, -r, "cannot take the network down");
+  r = meta->mac ? net_set_mac (meta->mac) : 0;
+  if (r < 0 && is_template)
+    return why_set (setup->why, -r, "cannot set the network card's address");
+  if (is_template)
+    set_kernel_value (NO_IPV6, "0"); /* its link-local address is made of the hardware address */
+  if (r == 0 && !(is_template && is_usual (meta)))
+    r = net_configure (meta->address, meta->gateway);
   if (r < 0)
     agent_log (setup->agent, "cannot configure the network: %s", strerror (-r));
+  return 0;
+}
+
+static int
+set_system (Setup *setup)
+{
+  const char *name = setup->meta->hostname;
+
+  if (name && *name && sethostname (name, strlen (name)) < 0)
+    return why_set (setup->why, errno, "cannot set the host name");
+  if (!setup->agent->is_template) {
+    net_loopback_up ();
+    set_kernel_value (PING_GROUPS, ALL_GROUPS);
+  }
+  return set_network (setup);
 }
 
 static int
@@ -413,19 +449,41 @@ run (Setup *setup)
   if ((r = mount_lower (setup)) < 0 || (r = mount_scratch (setup)) < 0 || (r = mount_overlay (setup)) < 0 ||
       (r = make_owned (setup, "/", 0, 0, 0755)) < 0 || (r = mount_kernel_fs (setup)) < 0)
     return r;
-  make_dev_links (setup);
   if ((r = make_run_dirs (setup)) < 0 || (r = mount_share (setup)) < 0 || (r = show_meta (setup)) < 0)
     return r;
-  if (setup->meta->root) {
-    if ((r = install_sudo (setup)) < 0)
-      return r;
-    link_sudo (setup);
-  }
-  r = ops_run (&setup->tree, setup->meta, setup->meta_fd, setup->share_fd, setup->why);
-  if (r < 0)
+  if (setup->meta->root && (r = install_sudo (setup)) < 0)
     return r;
-  set_system (setup);
+  r = ops_run (&(Ops){.tree = &setup->tree,
+                      .meta_fd = setup->meta_fd,
+                      .share_fd = setup->share_fd,
+                      .relays = &setup->agent->relays},
+               setup->meta, setup->why);
+  if (r < 0 || (r = set_system (setup)) < 0)
+    return r;
   return switch_root (setup);
+}
+
+/* What a template saves others: everything that needs neither a share nor a name. */
+int
+setup_prepare (Agent *agent, Why *why)
+{
+  Setup setup = {.agent = agent, .meta = &agent->meta, .why = why};
+  int r;
+
+  boot_wait_modules (agent);
+  net_loopback_up ();
+  (void)mkdir (SCRATCH, 0700);
+  if ((r = premade_make_all (&agent->premade, why)) < 0 || (r = mount_disk (&setup)) < 0)
+    return r;
+  make_layers (true);
+  set_kernel_value (PING_GROUPS, ALL_GROUPS);
+  set_kernel_value (NO_IPV6, "1");
+  if ((r = net_configure (META_NET_ADDRESS, META_NET_GATEWAY)) < 0)
+    return why_set (why, -r, "cannot configure the network");
+  agent->premade.disk = true;
+  premade_scrub_memory ();
+  sync ();
+  return 0;
 }
 
 int
@@ -435,11 +493,9 @@ setup_vm (Agent *agent, Why *why)
   int r;
 
   setup.tree.root = -1;
-  setup.self_fd = open ("/proc/self/exe", O_RDONLY | O_CLOEXEC);
   r = run (&setup);
   close_fd (&setup.meta_fd);
   close_fd (&setup.share_fd);
-  close_fd (&setup.self_fd);
   close_fd (&setup.tree.root);
   if (r == 0)
     say ("press Enter for a shell");

@@ -3,6 +3,9 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <limits.h>
+#include <linux/capability.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <stdio.h>
@@ -10,10 +13,13 @@
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "meta/agent/launch.h"
 #include "meta/agent/util.h"
+
+enum { CAPABILITIES_MAX = 64 };
 
 /* A text file without "#!" is a shell script, as shells have it. */
 static void
@@ -74,18 +80,52 @@ exec_search (const Launch *launch)
   return error;
 }
 
+/* Where that is not allowed the set is empty already. */
+static void
+drop_bounding_set (void)
+{
+  for (int i = 0; i < CAPABILITIES_MAX; i++)
+    (void)prctl (PR_CAPBSET_DROP, i, 0, 0, 0);
+}
+
+/* With no_new_privs what is dropped here stays so over exec, for root too. */
+static int
+drop_capabilities (void)
+{
+  struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+  struct __user_cap_data_struct none[2] = {{0}};
+
+  return syscall (SYS_capset, &header, none) < 0 ? errno : 0;
+}
+
+static int
+use_filter (const Launch *launch)
+{
+  struct sock_fprog program = {.len = (unsigned short)(launch->filter_size / sizeof (struct sock_filter)),
+                               .filter = (struct sock_filter *)(uintptr_t)launch->filter};
+
+  if (!launch->filter)
+    return 0;
+  return prctl (PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) < 0 ? errno : 0;
+}
+
 static int
 become (const Launch *launch)
 {
+  int r = 0;
+
   if (launch->no_new_privs && prctl (PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
     return errno;
   umask (launch->mask);
-  if (!launch->set_identity)
-    return 0;
-  if (setgroups (1, &launch->gid) < 0 || setresgid (launch->gid, launch->gid, launch->gid) < 0 ||
-      setresuid (launch->uid, launch->uid, launch->uid) < 0)
+  if (launch->drop_capabilities)
+    drop_bounding_set ();
+  if (launch->set_identity &&
+      (setgroups (1, &launch->gid) < 0 || setresgid (launch->gid, launch->gid, launch->gid) < 0 ||
+       setresuid (launch->uid, launch->uid, launch->uid) < 0))
     return errno;
-  return 0;
+  if (launch->drop_capabilities)
+    r = drop_capabilities ();
+  return r == 0 ? use_filter (launch) : r;
 }
 
 /* Ignored signals stay ignored over exec, and so does the mask. */
@@ -117,6 +157,7 @@ set_stdio (const SpawnStdio *stdio)
   return 0;
 }
 
+/* As spawn's report. */
 static int
 start (const Launch *launch, const SpawnStdio *stdio)
 {
@@ -133,7 +174,7 @@ start (const Launch *launch, const SpawnStdio *stdio)
   if (r != 0)
     return r;
   if (chdir (launch->cwd) < 0)
-    return errno;
+    return -errno; /* told apart from a command that is not there */
   r = exec_search (launch);
   /* The user's shell may be one that is not inside; there is always some shell. */
   if (launch->shell && r == ENOENT) {

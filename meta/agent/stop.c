@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "meta/agent/agent.h"
+#include "meta/format.h"
 
 enum { KILL_WAIT_MS = 1000, STEP_MS = 20, FLUSH_MS = 200, GRACE_MAX_MS = 600000 };
 
@@ -138,31 +139,77 @@ flush_link (Agent *agent)
   }
 }
 
-/* The last mount first, so that what lies on another goes before it. What is busy is let go lazily. */
-static void
-unmount_all (void)
+/* Nothing of these outlives the machine: what is in them need not be written, nor are they in use by anything
+ * that has to be written. */
+static bool
+is_passing (const char *type)
 {
-  size_t size, n = 0;
-  char *text = NULL, **points = NULL;
-  int fd = open ("/proc/self/mounts", O_RDONLY | O_CLOEXEC);
+  static const char *const types[] = {"overlay",  "proc",   "sysfs",  "tmpfs",
+                                      "devtmpfs", "devpts", "mqueue", "cgroup2"};
 
-  if (fd < 0)
-    return;
-  text = calloc (1, size = 1 << 20);
-  points = calloc (4096, sizeof (char *));
-  if (text && points && read (fd, text, size - 1) > 0)
-    for (char *line = strtok (text, "\n"); line && n < 4096; line = strtok (NULL, "\n")) {
-      char *start = strchr (line, ' '), *end = start ? strchr (start + 1, ' ') : NULL;
-      if (!end || strncmp (start + 1, "/proc", 5) == 0)
-        continue;
-      *end = '\0';
-      points[n++] = start + 1;
-    }
+  for (unsigned i = 0; i < sizeof types / sizeof *types; i++)
+    if (strcmp (type, types[i]) == 0)
+      return true;
+  return false;
+}
+
+static bool
+write_all_of (const char *point)
+{
+  int fd = open (point, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+  bool done = fd >= 0 && syncfs (fd) == 0;
+
   close_fd (&fd);
+  return done;
+}
+
+/* Writes what is on it. A file system of the sandbox's own, such as an image in the project that is mounted
+ * somewhere, has to let go of it before the share below is written; this has many mounts, and is written
+ * once.
+ */
+static void
+settle_mount (char *line, const char **ret_share)
+{
+  char *save = NULL, *source = strtok_r (line, " ", &save), *point = strtok_r (NULL, " ", &save),
+       *type = strtok_r (NULL, " ", &save);
+  bool is_9p;
+
+  if (!source || !type || is_passing (type))
+    return;
+  unescape_mount (point);
+  is_9p = strcmp (type, "9p") == 0;
+  if (is_9p && strcmp (source, META_TAG_RO) == 0)
+    return;
+  if (is_9p && strcmp (source, META_TAG_RW) == 0) {
+    *ret_share = point;
+    return;
+  }
+  (void)write_all_of (point);
+  if (!is_9p)
+    (void)umount2 (point, UMOUNT_NOFOLLOW);
+}
+
+/* The last mount first, so that what lies on another goes before it. */
+static void
+settle_mounts (void)
+{
+  size_t size = 1 << 20, n = 0;
+  char *text = calloc (1, size), **lines = calloc (4096, sizeof (char *)), *save = NULL;
+  int fd = open ("/proc/self/mounts", O_RDONLY | O_CLOEXEC);
+  const char *share = NULL;
+  ssize_t got = 0, r;
+
+  while (text && fd >= 0 && (size_t)got < size - 1 && (r = read (fd, text + got, size - 1 - (size_t)got)) > 0)
+    got += r;
+  close_fd (&fd);
+  if (text && lines)
+    for (char *line = strtok_r (text, "\n", &save); line && n < 4096; line = strtok_r (NULL, "\n", &save))
+      lines[n++] = line;
   while (n-- > 0)
-    if (umount2 (points[n], UMOUNT_NOFOLLOW) < 0)
-      (void)umount2 (points[n], UMOUNT_NOFOLLOW | MNT_DETACH);
-  free (points);
+    settle_mount (lines[n], &share);
+  if (share && !write_all_of (share))
+    sync ();
+  free (lines);
   free (text);
 }
 
@@ -170,9 +217,7 @@ void
 stop_power_off (Agent *agent)
 {
   flush_link (agent);
-  sync ();
-  unmount_all ();
-  sync ();
+  settle_mounts ();
   (void)reboot ((int)LINUX_REBOOT_CMD_POWER_OFF);
   say ("cannot power off: %s", strerror (errno));
 }

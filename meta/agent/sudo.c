@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "meta/agent/agent.h"
+#include "meta/format.h"
 
 enum { GROUPS_MAX = 256, ACCOUNTS_MAX = 1 << 20 };
 
@@ -80,7 +81,7 @@ find_account (const char *wanted, Account *ret)
   (void)parse_number (digits, UINT32_MAX - 1, &number);
   *ret = (Account){.uid = (uid_t)number, .gid = (gid_t)number, .home = "/", .shell = "/bin/sh"};
   snprintf (ret->name, sizeof ret->name, "%s", digits);
-  for (char *line = strtok_r (text, "\n", &save); line && text && !found;
+  for (char *line = text ? strtok_r (text, "\n", &save) : NULL; line && !found;
        line = strtok_r (NULL, "\n", &save)) {
     char *fields[7];
     cut (line, fields, 7);
@@ -136,7 +137,7 @@ read_groups (const Account *account, const char *wanted, gid_t *ret_groups)
 
   if (!wanted)
     ret_groups[n++] = account->gid;
-  for (char *line = strtok_r (text, "\n", &save); text && line && n < GROUPS_MAX;
+  for (char *line = text ? strtok_r (text, "\n", &save) : NULL; line && n < GROUPS_MAX;
        line = strtok_r (NULL, "\n", &save)) {
     char *fields[4];
     cut (line, fields, 4);
@@ -457,6 +458,8 @@ sudo_main (int argc, char **argv)
   Options options = {0};
   int option, r;
 
+  if (access (META_AGENT, F_OK) == 0)
+    return complain ("only a virtual machine lets you become root; start one with: vmctl up --driver qemu");
   opterr = 0;
   while ((option = getopt_long (argc, argv, "+u:g:D:EHiskKvlnSAp:hV", long_options, NULL)) >= 0)
     if ((r = take_option (&options, option)) >= 0)

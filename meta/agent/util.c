@@ -59,6 +59,14 @@ now_ms (void)
   return (int64_t)(now_us () / 1000);
 }
 
+int
+act_as (uid_t uid, gid_t gid)
+{
+  if (seteuid (0) < 0 || setegid (gid) < 0 || seteuid (uid) < 0)
+    return -errno;
+  return 0;
+}
+
 void
 close_fd (int *fd)
 {
@@ -150,4 +158,26 @@ parse_number (const char *text, uint64_t max, uint64_t *ret)
   }
   *ret = value;
   return 0;
+}
+
+static bool
+is_octal (const char *digits)
+{
+  return digits[0] >= '0' && digits[0] <= '3' && digits[1] >= '0' && digits[1] <= '7' && digits[2] >= '0' &&
+         digits[2] <= '7';
+}
+
+void
+unescape_mount (char *path)
+{
+  char *out = path;
+
+  for (const char *in = path; *in != '\0';)
+    if (*in == '\\' && is_octal (in + 1)) {
+      *out++ = (char)((in[1] - '0') << 6 | (in[2] - '0') << 3 | (in[3] - '0'));
+      in += 4;
+    } else {
+      *out++ = *in++;
+    }
+  *out = '\0';
 }

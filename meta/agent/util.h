@@ -20,10 +20,13 @@ void say (const char *format, ...) __attribute__ ((format (printf, 1, 2)));
 uint64_t now_us (void); /* CLOCK_MONOTONIC */
 int64_t now_ms (void);
 
-void close_fd (int *fd); /* closes what is >= 0 and sets -1; errno is kept */
+int act_as (uid_t uid, gid_t gid); /* the effective ids, of whom root is the real or saved one; -errno */
+void close_fd (int *fd);           /* closes what is >= 0 and sets -1; errno is kept */
 int write_all (int fd, const void *data, size_t n);
 /* A whole regular file, at most `max` bytes, with a NUL behind it. (caller frees) NULL and errno on failure.
  */
 char *read_open_file (int fd, size_t max, size_t *ret_size);
 char *read_file_at (int dir_fd, const char *name, size_t max, size_t *ret_size);
+/* A path of /proc/self/mounts, where blanks and backslashes are \ooo: decoded in its place. */
+void unescape_mount (char *path);
 int parse_number (const char *text, uint64_t max, uint64_t *ret); /* decimal, nothing else. 0 or -EINVAL */
