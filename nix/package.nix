@@ -16,6 +16,7 @@
   libseccomp,
   libarchive,
   lzo,
+  libslirp,
   qemu_kvm,
   bubblewrap,
   e2fsprogs,
@@ -42,6 +43,7 @@ stdenv.mkDerivation {
     libseccomp
     libarchive
     lzo
+    libslirp
   ];
 
   # Nix would make it a position-independent executable, which a static one need not be.

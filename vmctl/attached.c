@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "vmctl/attached.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -11,9 +12,10 @@
 #include "vmctl/base/json.h"
 #include "vmctl/base/tty.h"
 #include "vmctl/config.h"
+#include "vmctl/show.h"
 #include "vmctl/store.h"
 
-enum { END_WAIT_MS = 30000, LOST_WAIT_MS = 3000, STATUS_OWN_FAILURE = 125 };
+enum { END_WAIT_MS = 30000, LOST_WAIT_MS = 3000, STATUS_SIGNALLED = 128 };
 
 gboolean
 vm_attached_wants_tty (VmTtyMode mode, gboolean *ret_tty, GError **error)
@@ -36,11 +38,22 @@ add_size (json_object *arguments)
   vm_json_add_int (arguments, "columns", columns);
 }
 
-void
-vm_attached_print_warnings (char **warnings)
+static gboolean
+is_told (const VmClient *client, const char *text)
 {
-  for (char **p = warnings; p != NULL && *p != NULL; p++)
-    fprintf (stderr, "vmctl: warning: %s\n", *p);
+  return client->told != NULL && g_ptr_array_find_with_equal_func (client->told, text, g_str_equal, NULL);
+}
+
+/* The sandbox has ended: what was not told while it ran. */
+static void
+print_warnings (const VmClient *client)
+{
+  for (char **p = client->warnings; p != NULL && *p != NULL; p++) {
+    g_autofree char *shown = vm_show_safe (*p, -1);
+
+    if (!is_told (client, *p))
+      fprintf (stderr, "vmctl: warning: %s\n", shown);
+  }
 }
 
 static void
@@ -52,15 +65,30 @@ say_detached (const VmRecord *record)
            record->id);
 }
 
+static void
+say_paused (const VmRecord *record)
+{
+  g_autofree char *name = vm_escape_terminal (record->name, -1, 100);
+
+  fprintf (stderr, "vmctl: sandbox '%s' is paused; the command starts once it goes on: vmctl resume %s\n",
+           name, record->id);
+}
+
 /* Something that the user should know while it runs. The terminal may be raw. */
 static void
 show_warning (const char *name, json_object *event_data, json_object *message, gpointer data)
 {
+  VmClient *client = data;
   const char *text = vm_json_str (event_data, "text", "");
   const char *cr = isatty (STDERR_FILENO) ? "\r" : "";
+  g_autofree char *shown = vm_show_safe (text, -1);
 
-  if (g_str_equal (name, "SANDBOX_WARNING"))
-    fprintf (stderr, "%svmctl: warning: %s%s\n", cr, text, cr);
+  if (!g_str_equal (name, "SANDBOX_WARNING"))
+    return;
+  if (client->told == NULL)
+    client->told = g_ptr_array_new_with_free_func (g_free);
+  g_ptr_array_add (client->told, g_strdup (text));
+  fprintf (stderr, "%svmctl: warning: %s%s\n", cr, shown, cr);
 }
 
 /* The stream ended without a status: the sandbox did, or only its supervisor. */
@@ -72,7 +100,7 @@ explain_loss (VmContext *context, VmClient *client, const VmRecord *record, GErr
 
   (void)vm_client_wait_end (client, LOST_WAIT_MS);
   if (client->ended) {
-    vm_attached_print_warnings (client->warnings);
+    print_warnings (client);
     vm_error (error, VM_ERROR_CHILD, "sandbox '%s' (%s) ended: %s", record->name, record->id, client->text);
     return -1;
   }
@@ -91,42 +119,132 @@ explain_loss (VmContext *context, VmClient *client, const VmRecord *record, GErr
   return -1;
 }
 
-static gboolean
-explain_errno (const VmTerminalResult *result, const char *what)
+static void
+explain_errno (const VmTerminalResult *result, char **argv, const char *cwd)
 {
-  g_autofree char *shown = NULL;
+  const char *what = result->bad_cwd ? cwd : argv != NULL ? argv[0] : "the login shell";
+  g_autofree char *shown = vm_escape_terminal (what, -1, 200);
 
-  if (result->exec_errno == 0)
+  if (result->exec_errno != 0)
+    fprintf (stderr, "vmctl: cannot %s '%s' inside: %s\n", result->bad_cwd ? "start in" : "run", shown,
+             g_strerror (result->exec_errno));
+}
+
+static char *
+directory_inside (const VmRecord *record, const char *cwd, GError **error)
+{
+  if (*cwd == '\0')
+    vm_error (error, VM_ERROR_USAGE, "--cwd: the directory's name is empty");
+  else if (!g_utf8_validate (cwd, -1, NULL))
+    vm_error (error, VM_ERROR_USAGE,
+              "the path of the directory to start in is not UTF-8; start from another");
+  else
+    return g_canonicalize_filename (cwd, record->project);
+  return NULL;
+}
+
+/* Of the control socket's `exec`. */
+static json_object *
+exec_arguments (const VmRecord *record, const VmAttachedCommand *command, const char *cwd, GError **error)
+{
+  g_auto (GStrv) host = g_get_environ ();
+  g_auto (GStrv) env = vm_spec_resolve_env (command->env, host, "--env", error);
+  json_object *arguments;
+
+  if (env == NULL || !vm_spec_check_words (command->argv, error))
+    return NULL;
+  arguments = json_object_new_object ();
+  if (command->argv != NULL)
+    vm_json_add_strv (arguments, "argv", (const char *const *)command->argv);
+  vm_json_add_bool (arguments, "shell", command->argv == NULL);
+  vm_json_add_strv (arguments, "env", (const char *const *)env);
+  vm_json_add_str (arguments, "cwd", cwd);
+  vm_json_add_bool (arguments, "root", command->root);
+  if (command->tty)
+    add_size (arguments);
+  return arguments;
+}
+
+/* TRUE: the sandbox is ending or has ended, and that is the error now. To be asked when nothing of the
+ * command has happened. */
+static gboolean
+came_too_late (VmContext *context, const VmRecord *record, GError **error)
+{
+  g_autoptr (VmRecord) now = vm_store_find (&context->dirs, record->id, TRUE, NULL);
+  g_autofree char *text = NULL;
+
+  if (now != NULL && now->state < VM_STATE_STOPPING)
     return FALSE;
-  shown = vm_escape_terminal (what, -1, 200);
-  fprintf (stderr, "vmctl: cannot run '%s' inside: %s\n", shown, g_strerror (result->exec_errno));
+  text = now != NULL ? vm_record_reason_text (now) : g_strdup ("it is gone");
+  g_clear_error (error);
+  vm_error (error, VM_ERROR_NOT_FOUND, "sandbox '%s' (%s) ended before it took the command: %s", record->name,
+            record->id, text);
   return TRUE;
 }
 
+/* The record tells only once the supervisor has gone. */
+static gboolean
+was_not_taken (VmContext *context, VmClient *client, const VmRecord *record, const VmTerminalResult *result,
+               GError **error)
+{
+  if (result->taken || (result->end != VM_TERMINAL_LOST && result->exec_errno != ESHUTDOWN))
+    return FALSE;
+  if (came_too_late (context, record, error))
+    return TRUE;
+  (void)vm_client_wait_end (client, LOST_WAIT_MS);
+  return came_too_late (context, record, error);
+}
+
+/* A command that ends with its sandbox looks as if somebody had killed it. */
+static void
+tell_of_end (VmClient *client, const VmRecord *record, const VmTerminalResult *result)
+{
+  g_autofree char *name = NULL, *text = NULL;
+
+  while (g_main_context_pending (NULL)) /* the event came before the exit, on another socket */
+    g_main_context_iteration (NULL, FALSE);
+  if (result->status <= STATUS_SIGNALLED || !client->stopping)
+    return;
+  (void)vm_client_wait_end (client, LOST_WAIT_MS);
+  name = vm_escape_terminal (record->name, -1, 100);
+  text = vm_show_safe (client->ended ? client->text : "it is still being stopped", -1);
+  fprintf (stderr, "vmctl: the command was ended with its sandbox '%s' (%s): %s\n", name, record->id, text);
+}
+
 int
-vm_attached_exec (VmContext *context, const VmRecord *record, json_object *take_arguments, gboolean tty,
+vm_attached_exec (VmContext *context, const VmRecord *record, const VmAttachedCommand *command,
                   GError **error)
 {
-  g_autoptr (json_object) arguments = take_arguments;
-  g_autoptr (VmClient) client = vm_client_connect (&context->dirs, record->id, error);
-  json_object *argv = vm_json_array (arguments, "argv");
-  VmTerminalOptions options = {.tty = tty};
+  g_autofree char *cwd = NULL;
+  g_autoptr (json_object) arguments = NULL;
+  g_autoptr (VmClient) client = NULL;
+  VmTerminalOptions options = {.tty = command->tty};
   VmTerminalResult result;
   int stream;
 
-  if (client == NULL)
+  if (command->cwd != NULL && (cwd = directory_inside (record, command->cwd, error)) == NULL)
     return -1;
+  if ((arguments = exec_arguments (record, command, cwd, error)) == NULL)
+    return -1;
+  client = vm_client_connect (&context->dirs, record->id, error);
+  if (client == NULL) {
+    (void)came_too_late (context, record, error);
+    return -1;
+  }
   client->event = show_warning;
-  if (tty)
-    add_size (arguments);
+  client->data = client;
+  if (record->state == VM_STATE_PAUSED)
+    say_paused (record);
   stream = vm_client_call_stream (client, "exec", json_object_get (arguments), NULL, error);
-  if (stream < 0 || !vm_terminal_run (stream, &options, &result, error))
+  if (stream < 0)
+    (void)came_too_late (context, record, error);
+  if (stream < 0 || !vm_terminal_run (stream, &options, &result, error) ||
+      was_not_taken (context, client, record, &result, error))
     return -1;
   if (result.end == VM_TERMINAL_LOST)
     return explain_loss (context, client, record, error);
-  (void)explain_errno (&result, argv != NULL && json_object_array_length (argv) > 0
-                                    ? json_object_get_string (json_object_array_get_idx (argv, 0))
-                                    : "the login shell");
+  explain_errno (&result, command->argv, cwd != NULL ? cwd : record->project);
+  tell_of_end (client, record, &result);
   return result.status;
 }
 
@@ -145,8 +263,13 @@ end_of_main (VmContext *context, VmClient *client, const VmRecord *record, const
   if (!vm_client_wait_end (client, END_WAIT_MS))
     fprintf (stderr, "vmctl: warning: the sandbox is still shutting down; see: vmctl status %s\n",
              record->id);
-  vm_attached_print_warnings (client->warnings);
-  (void)explain_errno (result, record->command != NULL ? record->command[0] : "the login shell");
+  print_warnings (client);
+  if (g_strcmp0 (client->reason, vm_reason_name (VM_REASON_OUT_OF_MEMORY)) == 0) {
+    g_autofree char *shown = vm_show_safe (client->text, -1);
+
+    fprintf (stderr, "vmctl: the command was %s\n", shown);
+  }
+  explain_errno (result, record->command, record->project);
   return result->status;
 }
 
@@ -170,7 +293,7 @@ hold_console (VmContext *context, VmClient *client, const VmRecord *record, char
     return ret != NULL ? end_of_main (context, client, record, &detached, error) : -1;
   }
   (void)vm_client_wait_end (client, END_WAIT_MS);
-  vm_attached_print_warnings (client->warnings);
+  print_warnings (client);
   if (client->ended && g_strcmp0 (client->reason, "exited") == 0)
     return (int)client->status;
   return explain_loss (context, client, record, error);
@@ -216,6 +339,7 @@ vm_attached_main (VmContext *context, const VmRecord *record, gboolean tty, gboo
   if (client == NULL || !vm_config_detach_key (&context->dirs, &options.detach_key, error))
     return -1;
   client->event = show_warning;
+  client->data = client;
   if (record->serial)
     return hold_console (context, client, record, options.detach_key, starting, error);
   arguments = json_object_new_object ();

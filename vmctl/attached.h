@@ -14,8 +14,17 @@
 /* YES and NO as told; AUTO: stdin and stdout are terminals. YES without a terminal is an error. */
 gboolean vm_attached_wants_tty (VmTtyMode mode, gboolean *ret_tty, GError **error);
 
-/* Runs a command in a running sandbox with our streams, to its end. The exit status, or -1 and error. */
-int vm_attached_exec (VmContext *context, const VmRecord *record, json_object *take_arguments, gboolean tty,
+typedef struct {
+  char **argv;     /* NULL: the user's shell */
+  char **env;      /* words of --env; NULL: none */
+  const char *cwd; /* inside; a relative one begins at the project; NULL: where the main command started */
+  gboolean root, tty;
+} VmAttachedCommand; /* all borrowed */
+
+/* Runs a command in a running sandbox with our streams, to its end. The exit status, or -1 and error: USAGE
+ * for what cannot be passed on as it is, NOT_FOUND if the sandbox ended before anything of the command had
+ * happened. */
+int vm_attached_exec (VmContext *context, const VmRecord *record, const VmAttachedCommand *command,
                       GError **error);
 
 /* Holds the main command (or the serial console) of a sandbox to its end, or until detached. `starting`: it
@@ -25,6 +34,3 @@ int vm_attached_main (VmContext *context, const VmRecord *record, gboolean tty, 
 
 /* TRUE if the main command runs and no client holds it. */
 gboolean vm_attached_main_is_free (VmContext *context, const VmRecord *record);
-
-/* Prints to stderr what the user should know about an ended sandbox. */
-void vm_attached_print_warnings (char **warnings);

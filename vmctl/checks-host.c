@@ -30,6 +30,13 @@ vm_check_kvm (const VmHost *host)
   struct stat st;
   struct group *group;
 
+  if (host->kvm_problem != NULL)
+    return vm_check_new (name, what, VM_CHECK_WARNING,
+                         g_strdup_printf ("%s: virtual machines are emulated, which is slower and for which "
+                                          "QEMU gives no security promise",
+                                          host->kvm_problem),
+                         "nested virtualisation, where this host is itself a machine of yours; to try it all "
+                         "the same: vmctl up --accel kvm");
   if (host->kvm)
     return vm_check_new (name, what, VM_CHECK_OK, g_strdup ("/dev/kvm can be used"), NULL);
   if (stat ("/dev/kvm", &st) < 0)

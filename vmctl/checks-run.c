@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Checks that start processes: only `vmctl doctor` pays for them. */
-#include <dlfcn.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -78,56 +77,25 @@ vm_check_namespaces (const VmHost *host)
                              g_error_new_literal (VM_ERROR, VM_ERROR_HOST, explained));
 }
 
-/* (transfer full); NULL: there is none, or it does not say. QEMU loads it, vmctl does not: only here, to ask.
- */
-static char *
-slirp_version (void)
-{
-  void *library = dlopen ("libslirp.so.0", RTLD_LAZY | RTLD_LOCAL);
-  const char *(*ask) (void) = NULL;
-  char *version = NULL;
-
-  if (library == NULL)
-    return NULL;
-  *(void **)&ask = dlsym (library, "slirp_version_string");
-  if (ask != NULL)
-    version = g_strdup (ask ());
-  (void)dlclose (library);
-  return version;
-}
-
-/* 4.6.0 mends CVE-2021-3592 to 3595: a guest reads this host's memory. */
-static gboolean
-slirp_is_old (const char *version)
-{
-  int major, minor;
-
-  return sscanf (version, "%d.%d", &major, &minor) == 2 && (major < 4 || (major == 4 && minor < 6));
-}
-
 VmCheck *
 vm_check_network (const VmHost *host)
 {
   static const char name[] = "network", what[] = "network";
   g_autoptr (VmArgv) argv = vm_argv_new ();
-  g_autofree char *said = NULL, *version = slirp_version ();
+  g_autofree char *version = NULL, *helper = vm_dirs_helper (&host->dirs, "vmctl-net", NULL);
+  vm_autofd tun = open ("/dev/net/tun", O_RDWR | O_CLOEXEC);
+  GError *error = NULL;
 
-  if (host->qemu == NULL)
-    return vm_check_new (name, what, VM_CHECK_WARNING, g_strdup ("not tried: QEMU is missing"), NULL);
-  vm_argv_add_many (argv, host->qemu, "-netdev", "help", NULL);
-  if (!vm_argv_run (argv, &said, NULL) || strstr (said, "\nuser\n") == NULL)
+  if (helper == NULL)
+    return vm_check_new (name, what, VM_CHECK_FAILED, g_strdup ("'vmctl-net' is missing"),
+                         "install vmctl again, or use vmctl up --net none");
+  vm_argv_add_many (argv, helper, "--version", NULL);
+  if (!vm_argv_run (argv, &version, &error))
+    return vm_check_new_error (name, what, VM_CHECK_FAILED, error);
+  if (tun < 0)
     return vm_check_new (name, what, VM_CHECK_WARNING,
-                         g_strdup ("this QEMU has no user network: --net public will not work"),
-                         "use vmctl up --net none, or install a QEMU that is built with libslirp");
-  if (version != NULL && slirp_is_old (version))
-    return vm_check_new (
-        name, what, VM_CHECK_WARNING,
-        g_strdup_printf ("libslirp %s lets a guest read memory of this host (CVE-2021-3592)", version),
-        "install libslirp 4.6 or newer (Debian 12: apt install libslirp0), or use vmctl up "
-        "--net none");
-  return vm_check_new (name, what, VM_CHECK_OK,
-                       g_strdup_printf ("QEMU's user network%s%s; a guest with --net public reaches this "
-                                        "host's loopback",
-                                        version != NULL ? ", libslirp " : "", version != NULL ? version : ""),
+                         g_strdup ("/dev/net/tun cannot be used: only a virtual machine has a network"),
+                         "load its module: sudo modprobe tun; or use vmctl up --net none");
+  return vm_check_new (name, what, VM_CHECK_OK, g_strdup_printf ("vmctl-net, %s", g_strchomp (version)),
                        NULL);
 }

@@ -7,6 +7,8 @@
 #include "vmctl/qemu-version.h"
 
 #define INSTALL_AGAIN "install vmctl again, or build it with ./bootstrap build"
+enum { NSPAWN_MIN = 250 };
+
 #define INSTALL_KERNEL "install one (Debian: apt install linux-image-amd64)"
 
 void
@@ -85,6 +87,9 @@ vm_check_qemu (const VmHost *host)
   if (host->qemu == NULL)
     return vm_check_new (name, what, VM_CHECK_FAILED, g_strdup ("'qemu-system-x86_64' is missing"),
                          "install it (Debian: apt install qemu-system-x86)");
+  if (host->qemu_problem != NULL)
+    return vm_check_new_error (name, what, VM_CHECK_FAILED,
+                               g_error_new_literal (VM_ERROR, VM_ERROR_HOST, host->qemu_problem));
   if (host->qemu_version == NULL)
     return vm_check_new (name, what, VM_CHECK_OK, g_strdup (host->qemu), NULL);
   if (!vm_qemu_version_is_enough (host->qemu_version))
@@ -97,6 +102,36 @@ vm_check_qemu (const VmHost *host)
 }
 
 VmCheck *
+vm_check_nspawn (const VmHost *host)
+{
+  static const char name[] = "nspawn", what[] = "systemd-nspawn";
+  guint64 version = host->nspawn_version != NULL ? g_ascii_strtoull (host->nspawn_version, NULL, 10) : 0;
+
+  if (host->nspawn == NULL)
+    return vm_check_new (name, what, VM_CHECK_FAILED, g_strdup ("'systemd-nspawn' is missing"),
+                         "install it (Debian: apt install systemd-container)");
+  if (version != 0 && version < NSPAWN_MIN)
+    return vm_check_new (
+        name, what, VM_CHECK_FAILED,
+        g_strdup_printf ("'%s' is version %s, which is too old", host->nspawn, host->nspawn_version),
+        "install version 250 or newer (Debian 12: apt install systemd-container)");
+  if (host->uid != 0 && !host->is_sudo)
+    return vm_check_new (name, what, VM_CHECK_FAILED, g_strdup ("nspawn needs root"), "run: sudo vmctl ...");
+  if (host->root_problem != NULL)
+    return vm_check_new_error (name, what, VM_CHECK_FAILED,
+                               g_error_new_literal (VM_ERROR, VM_ERROR_HOST, host->root_problem));
+  if (host->is_confined)
+    return vm_check_new (name, what, VM_CHECK_FAILED,
+                         g_strdup ("root may not mount or make user namespaces here"),
+                         "run vmctl on the host itself, or: sudo sysctl user.max_user_namespaces=10000");
+  return vm_check_new (name, what, VM_CHECK_OK,
+                       g_strdup_printf ("version %s (%s)",
+                                        host->nspawn_version != NULL ? host->nspawn_version : "not known",
+                                        host->nspawn),
+                       NULL);
+}
+
+VmCheck *
 vm_check_bwrap (const VmHost *host)
 {
   static const char name[] = "bwrap", what[] = "bubblewrap";
@@ -105,6 +140,56 @@ vm_check_bwrap (const VmHost *host)
     return vm_check_new (name, what, VM_CHECK_FAILED, g_strdup ("'bwrap' is missing"),
                          "install it (Debian: apt install bubblewrap)");
   return vm_check_new (name, what, VM_CHECK_OK, g_strdup (host->bwrap), NULL);
+}
+
+VmCheck *
+vm_check_userns (const VmHost *host)
+{
+  static const char name[] = "userns", what[] = "user namespaces";
+
+  if (host->userns_mend != NULL)
+    return vm_check_new (name, what, VM_CHECK_FAILED,
+                         g_strdup ("the kernel's settings forbid user namespaces"), host->userns_mend);
+  return vm_check_new (name, what, VM_CHECK_OK, g_strdup ("nothing forbids them"), NULL);
+}
+
+VmCheck *
+vm_check_limits (const VmHost *host)
+{
+  static const char name[] = "limits", what[] = "limits";
+  static const char *const kinds[] = {[VM_GROUP_UNIFIED] = "delegated cgroup v2",
+                                      [VM_GROUP_V1] = "cgroup v1",
+                                      [VM_GROUP_SYSTEMD] = "a systemd scope"};
+  static const char *const parts[] = {"memory", "CPU", "processes", "pausing"};
+  g_autoptr (GString) have = g_string_new (NULL);
+  g_autoptr (GString) lack = g_string_new (NULL);
+
+  for (guint i = 0; i < VM_GROUP_PARTS; i++) {
+    GString *out = host->groups.dirs[i] != NULL ? have : lack;
+
+    g_string_append_printf (out, "%s%s", out->len > 0 ? ", " : "", parts[i]);
+  }
+  if (lack->len == 0)
+    return vm_check_new (name, what, VM_CHECK_OK,
+                         g_strdup_printf ("%s: %s", kinds[host->groups.kind], have->str), NULL);
+  return vm_check_new (
+      name, what, VM_CHECK_WARNING,
+      g_strdup_printf ("no control group may be made for: %s; only a virtual machine does without",
+                       lack->str),
+      "run vmctl in a session of a systemd user manager (loginctl enable-linger), or in a "
+      "delegated control group");
+}
+
+VmCheck *
+vm_check_tun (const VmHost *host)
+{
+  static const char name[] = "tun", what[] = "/dev/net/tun";
+
+  if (!host->tun)
+    return vm_check_new (name, what, VM_CHECK_FAILED,
+                         g_strdup ("/dev/net/tun cannot be used: only a virtual machine has a network"),
+                         "load its module: sudo modprobe tun; or use vmctl up --net none");
+  return vm_check_new (name, what, VM_CHECK_OK, g_strdup ("it is there"), NULL);
 }
 
 VmCheck *

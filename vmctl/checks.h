@@ -27,10 +27,15 @@ json_object *vm_check_to_json (const VmCheck *check);
 const char *vm_check_level_name (VmCheckLevel level); /* "ok", "warning", "failed" */
 
 /* From facts alone: nothing is started, nothing is opened. (transfer full) */
-VmCheck *vm_check_qemu (const VmHost *host); /* there, and new enough if its version is known */
+VmCheck *vm_check_qemu (const VmHost *host);   /* there, and new enough if its version is known */
+VmCheck *vm_check_nspawn (const VmHost *host); /* there, new enough, and started as root or through sudo */
 VmCheck *vm_check_bwrap (const VmHost *host);
+VmCheck *vm_check_userns (const VmHost *host); /* do the kernel's settings allow user namespaces? */
 VmCheck *vm_check_helpers (const VmHost *host);
+VmCheck *vm_check_tun (const VmHost *host); /* for the network of drivers other than qemu */
 VmCheck *vm_check_kernel (const VmHost *host);
+
+VmCheck *vm_check_limits (const VmHost *host); /* is there a control group for them? */
 
 /* These look at the host. (transfer full) */
 VmCheck *vm_check_kvm (const VmHost *host);
@@ -42,7 +47,7 @@ VmCheck *vm_check_memory (const VmHost *host);
 
 /* These start processes. (transfer full) */
 VmCheck *vm_check_namespaces (const VmHost *host); /* keeper and bwrap really make theirs */
-VmCheck *vm_check_network (const VmHost *host);    /* QEMU's user network, libslirp */
+VmCheck *vm_check_network (const VmHost *host);    /* vmctl-net, libslirp, taps */
 
 /* Why user namespaces are not to be had, by the kernel's settings, and the mend; NULL: they forbid nothing.
  * (static) */

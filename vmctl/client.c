@@ -23,6 +23,7 @@ got_event (QmpClient *qmp, const char *name, json_object *event_data, json_objec
     client->status = vm_json_int (event_data, "status", -1);
     client->warnings = vm_json_dup_strv (vm_json_array (event_data, "warnings"));
   }
+  client->stopping |= g_str_equal (name, "SANDBOX_STOPPING") || g_str_equal (name, "SANDBOX_ENDED");
   if (client->event != NULL)
     client->event (name, event_data, message, client->data);
 }
@@ -66,6 +67,7 @@ vm_client_free (VmClient *client)
   g_free (client->reason);
   g_free (client->text);
   g_strfreev (client->warnings);
+  g_clear_pointer (&client->told, g_ptr_array_unref);
   g_free (client);
 }
 

@@ -11,9 +11,11 @@
 typedef struct {
   QmpClient *qmp;      /* owned */
   gboolean ended;      /* SANDBOX_ENDED was seen */
+  gboolean stopping;   /* it was seen to begin to end */
   gboolean closed;     /* the connection has gone */
   char *reason, *text; /* owned; of SANDBOX_ENDED */
   char **warnings;     /* owned; of SANDBOX_ENDED; NULL */
+  GPtrArray *told;     /* owned; of char *; warnings that the user has seen already; NULL */
   gint64 status;       /* of SANDBOX_ENDED, -1 */
   /* Called for each event, if set. */
   void (*event) (const char *name, json_object *event_data, json_object *message, gpointer data);

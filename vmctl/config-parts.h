@@ -7,9 +7,10 @@
 typedef struct {
   VmSpec spec; /* what the file sets */
   gboolean sets_no_root;
-  VmProfile profile; /* group [profile] */
-  char *detach_key;  /* owned; NULL */
-  char **asked;      /* owned; "group/key=value" for each key, for the project's file */
+  VmProfile profile;    /* group [profile] */
+  char *detach_key;     /* owned; NULL */
+  char *profile_origin; /* owned; "'FILE' line N: profile", where spec.profile comes from */
+  char **asked;         /* owned; "group/key=value" for each key, for the project's file */
 } VmLayer;
 
 void vm_layer_clear (VmLayer *layer);

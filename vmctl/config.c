@@ -20,6 +20,9 @@ vm_profile_clear (VmProfile *profile)
   g_free (profile->summary);
   g_strfreev (profile->entrypoint);
   g_strfreev (profile->grants);
+  g_strfreev (profile->path);
+  g_free (profile->prompt);
+  g_free (profile->get);
   *profile = (VmProfile){0};
 }
 
@@ -74,9 +77,12 @@ fill_grants (VmSpec *spec, const VmSpec *layer)
       append (&spec->no_grants, *one);
 }
 
+/* `by` names the layer where a person looks for what asks for an isolation. */
 static void
-fill (VmSpec *spec, const VmLayer *layer, gboolean *no_root_is_set)
+fill (VmSpec *spec, const VmLayer *layer, const char *by, gboolean *no_root_is_set)
 {
+  vm_spec_raise_isolation (spec, layer->spec.min_isolation, by);
+  fill_string (&spec->accel, layer->spec.accel);
   fill_string (&spec->driver, layer->spec.driver);
   fill_string (&spec->profile, layer->spec.profile);
   fill_string (&spec->kernel, layer->spec.kernel);
@@ -84,6 +90,8 @@ fill (VmSpec *spec, const VmLayer *layer, gboolean *no_root_is_set)
     spec->memory = layer->spec.memory;
   if (spec->cpus == 0)
     spec->cpus = layer->spec.cpus;
+  if (spec->processes == 0)
+    spec->processes = layer->spec.processes;
   if (spec->disk == 0 && !spec->disk_none) {
     spec->disk = layer->spec.disk;
     spec->disk_none = layer->spec.disk_none;
@@ -92,6 +100,10 @@ fill (VmSpec *spec, const VmLayer *layer, gboolean *no_root_is_set)
     spec->net = layer->spec.net;
   if (spec->boot_timeout == 0)
     spec->boot_timeout = layer->spec.boot_timeout;
+  spec->cold = spec->cold || layer->spec.cold;
+  spec->makes_no_templates = spec->makes_no_templates || layer->spec.makes_no_templates;
+  if (spec->templates_max == 0)
+    spec->templates_max = layer->spec.templates_max;
   if (!*no_root_is_set && layer->sets_no_root) {
     spec->no_root = layer->spec.no_root;
     *no_root_is_set = TRUE;
@@ -104,19 +116,27 @@ fill (VmSpec *spec, const VmLayer *layer, gboolean *no_root_is_set)
 
 /* Profiles. */
 
-static gboolean
-builtin_profile (const char *name, VmProfile *ret)
-{
-  static const char *const grants[] = {"locale", "tz", "tls", "dns", "fonts", "git", NULL};
-  static const char *const claude[] = {"claude", NULL};
-  gboolean is_claude = g_str_equal (name, "claude");
+static const char *const shell_grants[] = {"locale", "tz", "tls", "dns", "fonts", "git", NULL};
+static const char *const claude_grants[] = {"locale", "tz",        "tls", "dns",        "fonts", "git",
+                                            "claude", "ssh-agent", "gh",  "nix-daemon", NULL};
 
-  if (!is_claude && !g_str_equal (name, "shell"))
+gboolean
+vm_profile_builtin (const char *name, VmProfile *ret)
+{
+  static const char *const claude[] = {"claude", NULL};
+  gboolean is_claude = g_str_equal (name, "claude"), is_shell = g_str_equal (name, "shell");
+
+  if (!is_claude && !is_shell && !g_str_equal (name, "claude-shell"))
     return FALSE;
   ret->name = g_strdup (name);
-  ret->summary = g_strdup (is_claude ? "a coding agent" : "your login shell");
+  ret->summary = g_strdup (is_claude  ? "Claude Code, a coding agent"
+                           : is_shell ? "your login shell"
+                                      : "your login shell, with the grants of 'claude'");
   ret->entrypoint = is_claude ? g_strdupv ((char **)claude) : NULL;
-  ret->grants = g_strdupv ((char **)grants);
+  ret->grants = g_strdupv ((char **)(is_shell ? shell_grants : claude_grants));
+  ret->appends = is_claude;
+  ret->prompt = is_claude ? g_strdup ("--append-system-prompt") : NULL;
+  ret->get = is_claude ? g_strdup ("npm install -g @anthropic-ai/claude-code") : NULL;
   ret->is_builtin = TRUE;
   return TRUE;
 }
@@ -135,15 +155,15 @@ take_profile (VmLayer *layer, const char *name, VmProfile *ret)
 
 /* The user's file, the system's, the built-in one: the first that there is. */
 static gboolean
-find_profile (const VmDirs *dirs, const char *system_config, const char *name, VmLayer *layer, VmProfile *ret,
-              GError **error)
+find_profile (const VmDirs *dirs, const char *system_config, const char *name, const char *what,
+              VmLayer *layer, VmProfile *ret, GError **error)
 {
   g_autofree char *system = g_path_get_dirname (system_config);
   g_autofree char *file = NULL;
   const char *folders[] = {dirs->config, system};
 
   if (!vm_spec_is_name (name))
-    return vm_error (error, VM_ERROR_USAGE, "--profile: '%s' is not the name of a profile", name);
+    return vm_error (error, VM_ERROR_USAGE, "%s: '%s' is not the name of a profile", what, name);
   file = g_strconcat (name, ".conf", NULL);
   for (gsize i = 0; i < G_N_ELEMENTS (folders); i++) {
     g_autofree char *path = g_build_filename (folders[i], "profiles", file, NULL);
@@ -156,10 +176,10 @@ find_profile (const VmDirs *dirs, const char *system_config, const char *name, V
       return TRUE;
     }
   }
-  if (builtin_profile (name, ret))
+  if (vm_profile_builtin (name, ret))
     return TRUE;
   return vm_error (error, VM_ERROR_USAGE,
-                   "--profile: there is no profile '%s'; make '%s/profiles/%s', or use 'shell' or 'claude'",
+                   "%s: there is no profile '%s'; make '%s/profiles/%s', or use 'shell' or 'claude'", what,
                    name, dirs->config, file);
 }
 
@@ -212,6 +232,17 @@ tighten_sizes (const char *key, const VmSpec *own, const VmSpec *asked, VmSpec *
 }
 
 static const char *
+tighten_processes (const VmSpec *own, const VmSpec *asked, VmSpec *set)
+{
+  if (own->processes != 0)
+    return "the command line says otherwise";
+  if (asked->processes > (set->processes != 0 ? set->processes : VM_SPEC_PROCESSES_DEFAULT))
+    return "it is more than without it";
+  set->processes = asked->processes;
+  return NULL;
+}
+
+static const char *
 tighten_switches (const char *key, const VmSpec *own, const VmLayer *asked, VmSpec *set)
 {
   if (g_str_equal (key, "net")) {
@@ -225,6 +256,15 @@ tighten_switches (const char *key, const VmSpec *own, const VmLayer *asked, VmSp
   if (!asked->spec.no_root)
     return set->no_root ? "nobody becomes root inside" : NULL;
   set->no_root = TRUE;
+  return NULL;
+}
+
+static const char *
+tighten_isolation (const VmSpec *asked, VmSpec *set)
+{
+  if (asked->min_isolation < set->min_isolation)
+    return "it is less than without it";
+  vm_spec_raise_isolation (set, asked->min_isolation, "min-isolation in the project's .vmctl.conf");
   return NULL;
 }
 
@@ -252,6 +292,10 @@ tighten (const char *origin, const VmSpec *own, const VmLayer *asked, VmSpec *se
       reason = tighten_sizes (key, own, &asked->spec, set);
     else if (g_str_equal (key, "net") || g_str_equal (key, "no-root"))
       reason = tighten_switches (key, own, asked, set);
+    else if (g_str_equal (key, "processes"))
+      reason = tighten_processes (own, &asked->spec, set);
+    else if (g_str_equal (key, "min-isolation"))
+      reason = tighten_isolation (&asked->spec, set);
     else if (g_str_equal (key, "no-grants")) {
       tighten_grants (origin, own, &asked->spec, set);
       reason = NULL;
@@ -267,6 +311,7 @@ remember (const VmSpec *spec, VmSpec *own)
 {
   own->memory = spec->memory;
   own->cpus = spec->cpus;
+  own->processes = spec->processes;
   own->disk = spec->disk;
   own->disk_none = spec->disk_none;
   own->net = spec->net;
@@ -287,6 +332,22 @@ apply_project (const char *project_dir, const VmSpec *own, VmSpec *spec, GError 
   return TRUE;
 }
 
+static const char by_policy[] = "min-isolation in the system's configuration (" VM_CONFIG_POLICY ")";
+static const char by_system[] = "min-isolation in the system's configuration (" VMCTL_SYSCONFDIR "/config)";
+
+gboolean
+vm_config_apply_policy (const char *system_config, VmSpec *spec, GError **error)
+{
+  g_auto (VmLayer) system = {0};
+  gboolean found;
+
+  if (!vm_layer_load (system_config, FALSE, 0, &system, &found, error))
+    return FALSE;
+  vm_spec_raise_isolation (spec, system.spec.min_isolation,
+                           g_str_equal (system_config, VM_CONFIG_POLICY) ? by_policy : by_system);
+  return TRUE;
+}
+
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (VmSpec, vm_spec_clear)
 
 gboolean
@@ -297,20 +358,25 @@ vm_config_apply (const VmDirs *dirs, const char *system_config, const char *proj
   g_auto (VmLayer) user = {0}, system = {0}, of_profile = {0};
   g_auto (VmSpec) own = {0};
   gboolean found, no_root_is_set = spec->no_root;
+  const char *where;
   VmProfile profile = {0};
 
   remember (spec, &own);
   if (!vm_layer_load (user_config, FALSE, 0, &user, &found, error) ||
       !vm_layer_load (system_config, FALSE, 0, &system, &found, error))
     return FALSE;
+  where = spec->profile != NULL         ? "--profile"
+          : user.spec.profile != NULL   ? user.profile_origin
+          : system.spec.profile != NULL ? system.profile_origin
+                                        : "--profile";
   fill_string (&spec->profile, user.spec.profile);
   fill_string (&spec->profile, system.spec.profile);
   fill_string (&spec->profile, "shell");
-  if (!find_profile (dirs, system_config, spec->profile, &of_profile, &profile, error))
+  if (!find_profile (dirs, system_config, spec->profile, where, &of_profile, &profile, error))
     return FALSE;
-  fill (spec, &of_profile, &no_root_is_set);
-  fill (spec, &user, &no_root_is_set);
-  fill (spec, &system, &no_root_is_set);
+  fill (spec, &of_profile, "the profile's min-isolation", &no_root_is_set);
+  fill (spec, &user, "min-isolation in your configuration", &no_root_is_set);
+  fill (spec, &system, by_system, &no_root_is_set);
   if (project_dir != NULL && !apply_project (project_dir, &own, spec, error)) {
     vm_profile_clear (&profile);
     return FALSE;

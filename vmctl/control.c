@@ -45,8 +45,10 @@ read_size (json_object *arguments, guint16 *ret_rows, guint16 *ret_columns)
 static void
 query_sandbox (VmSupervisor *sup, json_object *arguments, QmpRequest *take_request)
 {
-  json_object *object = vm_record_to_json (sup->record);
+  json_object *object;
 
+  vm_supervisor_look_at_limits (sup);
+  object = vm_record_to_json (sup->record);
   vm_json_add (object, "sessions", vm_sessions_to_json (sup->sessions));
   vm_json_add_bool (object, "agent", sup->agent_up && sup->agent != NULL);
   vm_json_add_int (object, "clients", qmp_server_n_peers (sup->control));
@@ -198,16 +200,31 @@ attach_console (VmSupervisor *sup, json_object *arguments, QmpRequest *take_requ
   qmp_request_return (take_request, NULL);
 }
 
+/* A session's number, or 0, which none has. */
+static guint32
+session_of (json_object *arguments)
+{
+  gint64 session = vm_json_int (arguments, "session", FRAME_CHANNEL_MAIN);
+
+  return session > 0 && session <= G_MAXUINT32 ? (guint32)session : 0;
+}
+
+static void
+no_such_session (json_object *arguments, QmpRequest *take_request)
+{
+  qmp_request_error (take_request, "GenericError", "there is no session %" G_GINT64_FORMAT,
+                     vm_json_int (arguments, "session", FRAME_CHANNEL_MAIN));
+}
+
 static void
 resize (VmSupervisor *sup, json_object *arguments, QmpRequest *take_request)
 {
   guint16 rows, columns;
-  gint64 session = vm_json_int (arguments, "session", FRAME_CHANNEL_MAIN);
 
   if (!read_size (arguments, &rows, &columns))
     qmp_request_error (take_request, "GenericError", "'rows' and 'columns' must be 1 to 65535");
-  else if (!vm_sessions_resize (sup->sessions, (guint32)session, rows, columns))
-    qmp_request_error (take_request, "GenericError", "there is no session %" G_GINT64_FORMAT, session);
+  else if (!vm_sessions_resize (sup->sessions, session_of (arguments), rows, columns))
+    no_such_session (arguments, take_request);
   else
     qmp_request_return (take_request, NULL);
 }
@@ -215,13 +232,12 @@ resize (VmSupervisor *sup, json_object *arguments, QmpRequest *take_request)
 static void
 signal_session (VmSupervisor *sup, json_object *arguments, QmpRequest *take_request)
 {
-  gint64 session = vm_json_int (arguments, "session", FRAME_CHANNEL_MAIN);
   gint64 number = vm_json_int (arguments, "signal", 0);
 
   if (number < 1 || number > 64)
     qmp_request_error (take_request, "GenericError", "'signal' must be 1 to 64");
-  else if (!vm_sessions_signal (sup->sessions, (guint32)session, (guint32)number))
-    qmp_request_error (take_request, "GenericError", "there is no session %" G_GINT64_FORMAT, session);
+  else if (!vm_sessions_signal (sup->sessions, session_of (arguments), (guint32)number))
+    no_such_session (arguments, take_request);
   else
     qmp_request_return (take_request, NULL);
 }
@@ -286,12 +302,42 @@ quit (VmSupervisor *sup, json_object *arguments, QmpRequest *take_request)
   vm_supervisor_stop (sup, VM_REASON_STOPPED, "by the QMP command quit", VM_STOP_QUIT, 0);
 }
 
+static void
+pass_through (VmSupervisor *sup, const char *name, json_object *arguments, QmpRequest *take_request);
+
+/* QMP's stop and cont, for every driver. */
+static void
+pause_or_resume (VmSupervisor *sup, gboolean paused, QmpRequest *take_request)
+{
+  GError *error = NULL;
+
+  if (vm_driver_pauses_itself (sup->driver))
+    pass_through (sup, paused ? "stop" : "cont", NULL, take_request);
+  else if (vm_supervisor_pause (sup, paused, &error))
+    qmp_request_return (take_request, NULL);
+  else
+    refuse (take_request, error);
+}
+
+static void
+stop (VmSupervisor *sup, json_object *arguments, QmpRequest *take_request)
+{
+  pause_or_resume (sup, TRUE, take_request);
+}
+
+static void
+cont (VmSupervisor *sup, json_object *arguments, QmpRequest *take_request)
+{
+  pause_or_resume (sup, FALSE, take_request);
+}
+
 static const struct {
   const char *name;
   Command run;
 } commands[] = {
     {"attach", attach},
     {"attach-console", attach_console},
+    {"cont", cont},
     {"exec", exec_command},
     {"query-commands", query_commands},
     {"query-log", query_log},
@@ -302,6 +348,7 @@ static const struct {
     {"sandbox-detach", sandbox_detach},
     {"sandbox-stop", sandbox_stop},
     {"signal", signal_session},
+    {"stop", stop},
 };
 
 static void

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "vmctl/base/error.h"
+#include "vmctl/path.h"
 
 static gboolean
 is_private_dir (const char *path, struct stat *st)
@@ -73,17 +74,16 @@ xdg_dir (const char *variable, const char *home, const char *below)
 static gboolean
 find_self (VmDirs *dirs, GError **error)
 {
-  g_autofree char *dir = NULL, *beside = NULL, *installed = NULL;
+  g_autofree char *dir = NULL, *beside = NULL, *way = vm_path_relative (VMCTL_BINDIR, VMCTL_LIBEXECDIR);
 
   dirs->self = g_file_read_link ("/proc/self/exe", error);
   if (dirs->self == NULL)
     return FALSE;
   dir = g_path_get_dirname (dirs->self);
   beside = g_build_filename (dir, "vmctl-agent", NULL);
-  installed = g_build_filename (dir, "..", "libexec", "vmctl", NULL);
-  /* In a build directory the helpers sit beside the program; installed, in PREFIX/libexec/vmctl. */
+  /* In a build directory the helpers sit beside the program; installed, where meson was told to put them. */
   dirs->libexec =
-      g_file_test (beside, G_FILE_TEST_EXISTS) ? g_strdup (dir) : g_canonicalize_filename (installed, NULL);
+      g_file_test (beside, G_FILE_TEST_EXISTS) ? g_strdup (dir) : g_canonicalize_filename (way, dir);
   return TRUE;
 }
 

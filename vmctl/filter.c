@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <sched.h>
 #include <seccomp.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -26,13 +27,32 @@ static const struct {
 static const unsigned node_types[] = {S_IFCHR, S_IFBLK};
 
 static const int denied[] = {
+    SCMP_SYS (bpf),         SCMP_SYS (userfaultfd), SCMP_SYS (keyctl),          SCMP_SYS (add_key),
+    SCMP_SYS (request_key), SCMP_SYS (kexec_load),  SCMP_SYS (kexec_file_load), SCMP_SYS (perf_event_open),
+};
+
+/* What a user namespace gives to everybody. */
+static const int denied_userns[] = {
+    SCMP_SYS (mount), SCMP_SYS (umount2), SCMP_SYS (pivot_root), SCMP_SYS (setns), SCMP_SYS (chroot),
+};
+
+static const int denied_vmm[] = {
     /* In a user namespace of one uid chown answers EINVAL, which tar and npm take badly; EPERM they know. */
-    SCMP_SYS (chown),       SCMP_SYS (lchown),      SCMP_SYS (fchown),           SCMP_SYS (fchownat),
-    SCMP_SYS (bpf),         SCMP_SYS (userfaultfd), SCMP_SYS (keyctl),           SCMP_SYS (add_key),
-    SCMP_SYS (request_key), SCMP_SYS (ptrace),      SCMP_SYS (process_vm_readv), SCMP_SYS (process_vm_writev),
-    SCMP_SYS (pidfd_getfd), SCMP_SYS (kexec_load),  SCMP_SYS (kexec_file_load),  SCMP_SYS (perf_event_open),
-    SCMP_SYS (mount),       SCMP_SYS (umount2),     SCMP_SYS (pivot_root),       SCMP_SYS (setns),
+    SCMP_SYS (chown),
+    SCMP_SYS (lchown),
+    SCMP_SYS (fchown),
+    SCMP_SYS (fchownat),
+    SCMP_SYS (ptrace),
+    SCMP_SYS (process_vm_readv),
+    SCMP_SYS (process_vm_writev),
+    SCMP_SYS (pidfd_getfd),
     SCMP_SYS (unshare),
+};
+
+static const int denied_inside[] = {
+    SCMP_SYS (swapon),     SCMP_SYS (swapoff),    SCMP_SYS (acct),           SCMP_SYS (quotactl),
+    SCMP_SYS (reboot),     SCMP_SYS (syslog),     SCMP_SYS (init_module),    SCMP_SYS (finit_module),
+    SCMP_SYS (nfsservctl), SCMP_SYS (move_pages), SCMP_SYS (lookup_dcookie),
 };
 
 /* Newer than the libseccomp of Debian 12. */
@@ -79,24 +99,107 @@ deny_modes (scmp_filter_ctx filter)
 }
 
 static int
-add_rules (scmp_filter_ctx filter)
+deny_all (scmp_filter_ctx filter, const int *calls, gsize n, int error)
+{
+  int r = 0;
+
+  for (gsize i = 0; i < n && r == 0; i++)
+    r = seccomp_rule_add (filter, SCMP_ACT_ERRNO (error), calls[i], 0);
+  return r;
+}
+
+/* Some kernels look at 32 bits of the request only, so it is compared without the others (CVE-2019-10063). */
+static int
+deny_terminal (scmp_filter_ctx filter)
+{
+  static const unsigned requests[] = {TIOCSTI, TIOCLINUX};
+  int r = 0;
+
+  for (gsize i = 0; i < G_N_ELEMENTS (requests) && r == 0; i++)
+    r = seccomp_rule_add (filter, SCMP_ACT_ERRNO (EPERM), SCMP_SYS (ioctl), 1,
+                          SCMP_A1 (SCMP_CMP_MASKED_EQ, 0xffffffffU, requests[i]));
+  return r;
+}
+
+/* An owner that is not mapped is EINVAL, which tar and npm take badly; EPERM they know. A number is another
+ * than `own` if any bit differs; all bits set means "leave it". (One argument can be compared only once a
+ * rule.) */
+static int
+deny_owner (scmp_filter_ctx filter, int call, unsigned argument, guint own)
+{
+  const guint top = 1U << 31;
+  int r = 0;
+
+  for (guint bit = 1; bit != top && r == 0; bit <<= 1) {
+    guint mask = (own & bit) != 0 ? bit : bit | top;
+
+    r = seccomp_rule_add (filter, SCMP_ACT_ERRNO (EPERM), call, 1,
+                          SCMP_CMP (argument, SCMP_CMP_MASKED_EQ, mask, ~own & bit));
+  }
+  return r;
+}
+
+static int
+deny_owners (scmp_filter_ctx filter, guint uid, guint gid)
+{
+  static const struct {
+    int call;
+    unsigned first; /* the argument with the uid; the gid follows */
+  } calls[] = {
+      {SCMP_SYS (chown), 1}, {SCMP_SYS (lchown), 1}, {SCMP_SYS (fchown), 1}, {SCMP_SYS (fchownat), 2}};
+  int r = 0;
+
+  for (gsize i = 0; i < G_N_ELEMENTS (calls) && r == 0; i++) {
+    r = deny_owner (filter, calls[i].call, calls[i].first, uid);
+    if (r == 0)
+      r = deny_owner (filter, calls[i].call, calls[i].first + 1, gid);
+  }
+  return r;
+}
+
+/* A user namespace by each of its names, and what can be done in one. */
+static int
+deny_userns (scmp_filter_ctx filter)
+{
+  static const int calls[] = {SCMP_SYS (clone), SCMP_SYS (unshare)};
+  int r = deny_all (filter, denied_userns, G_N_ELEMENTS (denied_userns), EPERM);
+
+  for (gsize i = 0; i < G_N_ELEMENTS (calls) && r == 0; i++)
+    r = seccomp_rule_add (filter, SCMP_ACT_ERRNO (EPERM), calls[i], 1,
+                          SCMP_A0 (SCMP_CMP_MASKED_EQ, CLONE_NEWUSER, CLONE_NEWUSER));
+  return r;
+}
+
+static int
+add_inside (scmp_filter_ctx filter, guint uid, guint gid)
+{
+  int r = deny_terminal (filter);
+
+  if (r == 0)
+    r = deny_owners (filter, uid, gid);
+  return r == 0 ? deny_all (filter, denied_inside, G_N_ELEMENTS (denied_inside), EPERM) : r;
+}
+
+static int
+add_rules (scmp_filter_ctx filter, VmFilter which, guint uid, guint gid)
 {
   int r = deny_modes (filter);
 
-  /* unshare by another name */
   if (r == 0)
-    r = seccomp_rule_add (filter, SCMP_ACT_ERRNO (EPERM), SCMP_SYS (clone), 1,
-                          SCMP_A0 (SCMP_CMP_MASKED_EQ, CLONE_NEWUSER, CLONE_NEWUSER));
-
-  for (gsize i = 0; i < G_N_ELEMENTS (denied) && r == 0; i++)
-    r = seccomp_rule_add (filter, SCMP_ACT_ERRNO (EPERM), denied[i], 0);
-  for (gsize i = 0; i < G_N_ELEMENTS (missing) && r == 0; i++)
-    r = seccomp_rule_add (filter, SCMP_ACT_ERRNO (ENOSYS), missing[i], 0);
+    r = deny_all (filter, denied, G_N_ELEMENTS (denied), EPERM);
+  if (r == 0)
+    r = deny_all (filter, missing, G_N_ELEMENTS (missing), ENOSYS);
+  if (r == 0 && which != VM_FILTER_INSIDE_USERNS)
+    r = deny_userns (filter);
+  if (r == 0 && which == VM_FILTER_VMM)
+    r = deny_all (filter, denied_vmm, G_N_ELEMENTS (denied_vmm), EPERM);
+  if (r == 0 && which != VM_FILTER_VMM)
+    r = add_inside (filter, uid, gid);
   return r;
 }
 
 int
-vm_filter_make (GError **error)
+vm_filter_make (VmFilter which, guint uid, guint gid, GError **error)
 {
   scmp_filter_ctx filter = seccomp_init (SCMP_ACT_ALLOW);
   vm_autofd fd = memfd_create ("seccomp", MFD_CLOEXEC);
@@ -108,7 +211,7 @@ vm_filter_make (GError **error)
       seccomp_release (filter);
     return -1;
   }
-  r = add_rules (filter);
+  r = add_rules (filter, which, uid, gid);
   if (r == 0)
     r = seccomp_export_bpf (filter, fd);
   seccomp_release (filter);

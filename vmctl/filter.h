@@ -1,10 +1,22 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The seccomp filter of the jail, beside QEMU's own (-sandbox on): what a guest could have QEMU do to the
- * host's files that no project needs (setuid and setgid bits, device nodes, changing owners), and what a
- * taken QEMU would reach for next. */
+/* The seccomp filters, for bwrap --seccomp. */
 #pragma once
 
 #include <glib.h>
 
-/* A descriptor with the BPF program, for bwrap --seccomp; -1 on error. */
-int vm_filter_make (GError **error);
+typedef enum {
+  /* Of the jail, beside QEMU's own (-sandbox on): what a guest could have QEMU do to the host's files that no
+   * project needs (setuid and setgid bits, device nodes, changing owners), and what a taken QEMU would reach
+   * for next. */
+  VM_FILTER_VMM,
+  /* Of the commands themselves, where they run on the host's kernel: the same for files, then what reaches
+   * out of a terminal (TIOCSTI, TIOCLINUX) or has been the way out of many a sandbox (new mounts, user
+   * namespaces, bpf, io_uring, keyrings). What a debugger needs is allowed: there is nobody else's process to
+   * debug. */
+  VM_FILTER_INSIDE,
+  VM_FILTER_INSIDE_USERNS, /* the same, where user namespaces and mounts in them are granted */
+} VmFilter;
+
+/* A descriptor with the BPF program; -1 on error. `uid`, `gid`: whose files are made, the only owner that
+ * chown() may name inside. */
+int vm_filter_make (VmFilter which, guint uid, guint gid, GError **error);

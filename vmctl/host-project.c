@@ -17,13 +17,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "vmctl/absent.h"
 #include "vmctl/base/error.h"
 #include "vmctl/base/fd.h"
 #include "vmctl/base/file.h"
 #include "vmctl/host-parts.h"
 #include "vmctl/path.h"
 
-enum { GIT_FILE_MAX = 8192 };
+enum { GIT_FILE_MAX = 8192, MODULES_MAX = 64, MODULES_DEPTH = 6 };
 
 /* The path that the kernel knows for a descriptor; NULL if it has none any more. (transfer full) */
 static char *
@@ -131,9 +132,17 @@ find_worktree (VmHost *host, int fd)
 char **
 vm_host_protected_paths (const VmHostProject *project)
 {
-  static const char *const own[] = {
-      ".envrc",      ".vscode", ".idea", ".mcp.json", ".claude/settings.json", ".claude/settings.local.json",
-      ".vmctl.conf", NULL};
+  static const char *const own[] = {".envrc",
+                                    ".vscode",
+                                    ".idea",
+                                    ".mcp.json",
+                                    ".claude/settings.json",
+                                    ".claude/settings.local.json",
+                                    ".claude/commands",
+                                    ".claude/agents",
+                                    ".claude/hooks",
+                                    ".vmctl.conf",
+                                    NULL};
   static const char *const git[] = {"hooks", "config", "config.worktree", "commondir", NULL};
   static const char *const worktree[] = {"commondir", "config.worktree", NULL};
   GPtrArray *out = g_ptr_array_new_null_terminated (24, g_free, TRUE);
@@ -149,7 +158,66 @@ vm_host_protected_paths (const VmHostProject *project)
     g_ptr_array_add (out, g_build_filename (project->git_dir, git[i], NULL));
   for (gsize i = 0; project->worktree != NULL && worktree[i] != NULL; i++)
     g_ptr_array_add (out, g_build_filename (project->worktree, worktree[i], NULL));
+  for (char **module = project->modules; module != NULL && *module != NULL; module++)
+    for (gsize i = 0; git[i] != NULL; i++)
+      g_ptr_array_add (out, g_build_filename (*module, git[i], NULL));
   return (char **)g_ptr_array_free (out, FALSE);
+}
+
+/* Git directories below `dir`/modules, theirs included: a submodule's name may have slashes, and it may have
+ * submodules itself. No link is followed, and the walk has an end whatever was put there. */
+static void
+find_modules (GPtrArray *out, const char *dir, guint depth)
+{
+  g_autoptr (GDir) list = NULL;
+  g_autofree char *head = g_build_filename (dir, "HEAD", NULL),
+                  *inner = g_build_filename (dir, "modules", NULL);
+  const char *name;
+  struct stat st;
+
+  if (depth == 0 || out->len >= MODULES_MAX || lstat (dir, &st) < 0 || !S_ISDIR (st.st_mode) ||
+      !g_utf8_validate (dir, -1, NULL))
+    return;
+  if (lstat (head, &st) == 0) {
+    g_ptr_array_add (out, g_strdup (dir));
+    find_modules (out, inner, depth - 1);
+    return;
+  }
+  list = g_dir_open (dir, 0, NULL);
+  while (list != NULL && out->len < MODULES_MAX && (name = g_dir_read_name (list)) != NULL) {
+    g_autofree char *path = g_build_filename (dir, name, NULL);
+
+    find_modules (out, path, depth - 1);
+  }
+}
+
+static int
+compare_paths (gconstpointer a, gconstpointer b)
+{
+  return strcmp (*(const char *const *)a, *(const char *const *)b);
+}
+
+static void
+gather_modules (VmHostProject *project)
+{
+  GPtrArray *out = g_ptr_array_new_with_free_func (g_free);
+  g_autofree char *own = g_build_filename (project->path, ".git", "modules", NULL);
+  g_autofree char *git = g_build_filename (project->path, ".git", NULL);
+  g_autofree char *common =
+      project->git_dir != NULL ? g_build_filename (project->git_dir, "modules", NULL) : NULL;
+  g_autofree char *worktree =
+      project->worktree != NULL ? g_build_filename (project->worktree, "modules", NULL) : NULL;
+  struct stat st;
+
+  if (lstat (git, &st) == 0 && S_ISDIR (st.st_mode))
+    find_modules (out, own, MODULES_DEPTH);
+  if (common != NULL)
+    find_modules (out, common, MODULES_DEPTH);
+  if (worktree != NULL)
+    find_modules (out, worktree, MODULES_DEPTH);
+  g_ptr_array_sort (out, compare_paths);
+  g_ptr_array_add (out, NULL);
+  project->modules = (char **)g_ptr_array_free (out, FALSE);
 }
 
 /* TRUE if no directory between `base` and `path` is a symbolic link: what lies behind one is another place.
@@ -178,11 +246,14 @@ find_present (VmHost *host)
   const VmHostProject *project = &host->project;
   g_auto (GStrv) paths = vm_host_protected_paths (project);
   GArray *list = vm_host_list_new ();
+  struct stat st;
 
   for (char **path = paths; *path != NULL; path++) {
     gboolean own = vm_path_is_within (*path, project->path);
 
-    if (is_direct (own ? project->path : project->git_dir, *path))
+    /* What another sandbox on this project keeps from being made does not exist. */
+    if (lstat (*path, &st) == 0 && !vm_absent_is_ours (&st) &&
+        is_direct (own ? project->path : project->git_dir, *path))
       vm_host_list_add (list, *path, FALSE);
   }
   vm_host_entries_free (host->project.present);
@@ -236,6 +307,7 @@ vm_host_gather_project (VmHost *host, const char *project, GError **error)
   host->project.uid = st.st_uid;
   host->project.writable = access (by_fd, W_OK) == 0;
   find_worktree (host, fd);
+  gather_modules (&host->project);
   find_present (host);
   return TRUE;
 }

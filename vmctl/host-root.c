@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "vmctl/claude-paths.h"
 #include "vmctl/etc.h"
 #include "vmctl/host-parts.h"
 
@@ -141,20 +142,8 @@ is_git_setting (const char *name, gconstpointer data)
 }
 
 void
-vm_host_gather_dotfiles (VmHost *host)
+vm_host_list_resolve (GArray *list)
 {
-  const char *home = host->home_real != NULL ? host->home_real : host->home;
-  g_autofree char *gitconfig = g_build_filename (home, ".gitconfig", NULL);
-  g_autofree char *git = g_build_filename (home, ".config", "git", NULL);
-  g_autoptr (GPtrArray) names = list_names (git, is_git_setting, NULL, GIT_FILES_MAX);
-  GArray *list = vm_host_list_new ();
-
-  vm_host_list_add (list, gitconfig, FALSE);
-  for (guint i = 0; i < names->len; i++) {
-    g_autofree char *path = g_build_filename (git, names->pdata[i], NULL);
-
-    vm_host_list_add (list, path, FALSE);
-  }
   for (guint i = 0; i < list->len; i++) {
     VmHostEntry *entry = &g_array_index (list, VmHostEntry, i);
     char *real = realpath (entry->path, NULL);
@@ -163,5 +152,64 @@ vm_host_gather_dotfiles (VmHost *host)
       entry->real = g_strdup (real);
     free (real);
   }
+}
+
+static void
+add_below (GArray *list, const char *dir, const char *name)
+{
+  g_autofree char *path = g_build_filename (dir, name, NULL);
+
+  vm_host_list_add (list, path, FALSE);
+}
+
+void
+vm_host_gather_dotfiles (VmHost *host)
+{
+  static const char *const files[] = {".gitconfig", ".ssh", ".config/gh", ".claude", ".claude.json", NULL};
+  const char *home = host->home_real != NULL ? host->home_real : host->home;
+  g_autofree char *git = g_build_filename (home, ".config", "git", NULL);
+  g_autofree char *claude = g_build_filename (home, ".claude", NULL);
+  g_autoptr (GPtrArray) names = list_names (git, is_git_setting, NULL, GIT_FILES_MAX);
+  GArray *list = vm_host_list_new ();
+
+  for (const char *const *file = files; *file != NULL; file++)
+    add_below (list, home, *file);
+  for (guint i = 0; i < names->len; i++)
+    add_below (list, git, names->pdata[i]);
+  for (const VmClaudePath *path = vm_claude_paths; path->name != NULL; path++)
+    add_below (list, claude, path->name);
+  vm_host_list_resolve (list);
   host->dotfiles = vm_host_list_end (list);
+}
+
+void
+vm_host_gather_extra (VmHost *host)
+{
+  static const char *const places[] = {"/dev/dri", "/run/opengl-driver", "/nix/var/nix/db",
+                                       "/nix/var/nix/profiles", NULL};
+  g_autofree char *usual = g_build_filename (host->home, ".Xauthority", NULL);
+  const char *named = g_environ_getenv (host->environment, "XAUTHORITY");
+  const char *file = named != NULL && *named != '\0' ? named : usual;
+  GArray *list = vm_host_list_new ();
+
+  for (const char *const *place = places; *place != NULL; place++)
+    vm_host_list_add (list, *place, FALSE);
+  host->extra = vm_host_list_end (list);
+  if (g_path_is_absolute (file) && g_utf8_validate (file, -1, NULL) && access (file, R_OK) == 0)
+    host->xauthority = g_strdup (file);
+}
+
+const VmHostEntry *
+vm_host_entry (const VmHostEntry *entries, const char *path)
+{
+  for (; entries != NULL && entries->path != NULL; entries++)
+    if (g_str_equal (entries->path, path))
+      return entries;
+  return NULL;
+}
+
+gboolean
+vm_host_is_nixos (const VmHost *host)
+{
+  return vm_host_entry (host->root, "/run/current-system") != NULL;
 }

@@ -14,6 +14,7 @@
 
 #include "vmctl/base/error.h"
 #include "vmctl/base/fd.h"
+#include "vmctl/checks.h"
 #include "vmctl/host-parts.h"
 
 /* getpwuid with an error that says how to mend it. Borrowed from libc. */
@@ -128,6 +129,18 @@ read_limit (const char *path)
   return G_MAXUINT64;
 }
 
+/* A processor whose vendor's module is missing runs no ordinary guest: kvm_pvm, which cloud machines have, is
+ * opened like any other, and then emulates every instruction of a kernel that was not made for it. */
+static char *
+find_kvm_problem (void)
+{
+  if (access ("/sys/module/kvm", F_OK) < 0 || access ("/sys/module/kvm_intel", F_OK) == 0 ||
+      access ("/sys/module/kvm_amd", F_OK) == 0)
+    return NULL;
+  return g_strdup_printf ("this host's KVM uses neither VT-x nor AMD-V%s and runs only kernels made for it",
+                          access ("/sys/module/kvm_pvm", F_OK) == 0 ? " (kvm_pvm)" : "");
+}
+
 static void
 gather_sizes (VmHost *host)
 {
@@ -138,18 +151,19 @@ gather_sizes (VmHost *host)
   guint64 v2 = read_limit ("/sys/fs/cgroup/memory.max");
 
   host->kvm = kvm >= 0;
+  host->kvm_problem = host->kvm ? find_kvm_problem () : NULL;
   host->memory = sysinfo (&info) == 0 ? (guint64)info.totalram * info.mem_unit : 0;
   host->memory = MIN (host->memory, MIN (v1, v2));
   host->cpus =
       sched_getaffinity (0, sizeof set, &set) == 0 ? (guint)CPU_COUNT (&set) : g_get_num_processors ();
 }
 
-/* In the absolute directories of $PATH only ('.' may be the project), then in `more`. */
-static char *
-find_program (const char *name, const char *const *more)
+char *
+vm_host_find_program (const char *name, const char *const *more)
 {
+  static const char *const none[] = {NULL};
   g_auto (GStrv) path = g_strsplit (g_getenv ("PATH") != NULL ? g_getenv ("PATH") : "", ":", -1);
-  const char *const *lists[] = {(const char *const *)path, more};
+  const char *const *lists[] = {(const char *const *)path, more != NULL ? more : none};
 
   for (gsize i = 0; i < G_N_ELEMENTS (lists); i++)
     for (const char *const *dir = lists[i]; *dir != NULL; dir++) {
@@ -183,13 +197,20 @@ gather_programs (VmHost *host)
 {
   const char *more[] = {"/usr/bin", "/usr/local/bin", "/run/current-system/sw/bin", NULL};
   const char *libexec[] = {"/usr/libexec", NULL};
+  g_autofree char *systemd_run = NULL;
 
-  host->qemu = find_program ("qemu-system-x86_64", more);
+  host->qemu = vm_host_find_program ("qemu-system-x86_64", more);
   if (host->qemu == NULL)
-    host->qemu = find_program ("qemu-kvm", libexec);
+    host->qemu = vm_host_find_program ("qemu-kvm", libexec);
   host->firmware = host->qemu != NULL ? find_firmware (host->qemu) : NULL;
-  host->bwrap = find_program ("bwrap", more);
+  host->bwrap = vm_host_find_program ("bwrap", more);
+  systemd_run = vm_host_find_program ("systemd-run", more);
+  vm_groups_gather (host->uid, systemd_run, &host->groups);
+  host->userns_mend = g_strdup (vm_check_userns_mend ());
+  vm_host_gather_nspawn (host);
+  host->tun = access ("/dev/net/tun", R_OK | W_OK) == 0;
   host->keeper = vm_dirs_helper (&host->dirs, "vmctl-keeper", NULL);
+  host->ram_preload = vm_dirs_helper (&host->dirs, "vmctl-ram.so", NULL);
   host->agent = vm_dirs_helper (&host->dirs, "vmctl-agent", NULL);
 }
 
@@ -224,6 +245,8 @@ vm_host_gather (VmHost *ret, GError **error)
   vm_host_gather_root (&host);
   vm_host_gather_etc (&host);
   vm_host_gather_dotfiles (&host);
+  vm_host_gather_sockets (&host);
+  vm_host_gather_extra (&host);
   gather_sizes (&host);
   gather_programs (&host);
   host.project.present = g_new0 (VmHostEntry, 1);
@@ -248,6 +271,7 @@ vm_host_project_clear (VmHostProject *project)
   g_free (project->path);
   g_free (project->git_dir);
   g_free (project->worktree);
+  g_strfreev (project->modules);
   vm_host_entries_free (project->present);
   *project = (VmHostProject){0};
 }
@@ -256,18 +280,28 @@ void
 vm_host_clear (VmHost *host)
 {
   char *strings[] = {
-      host->user,    host->group,          host->home,           host->shell,     host->home_real,
-      host->cwd,     host->hostname,       host->timezone,       host->qemu,      host->qemu_version,
-      host->bwrap,   host->firmware,       host->keeper,         host->agent,     host->kernel,
-      host->vmlinux, host->kernel_version, host->kernel_problem, host->initramfs, host->disk_base};
+      host->user,         host->group,          host->home,           host->shell,     host->home_real,
+      host->cwd,          host->hostname,       host->timezone,       host->qemu,      host->qemu_version,
+      host->bwrap,        host->firmware,       host->keeper,         host->agent,     host->kernel,
+      host->vmlinux,      host->kernel_version, host->kernel_problem, host->initramfs, host->disk_base,
+      host->qemu_problem, host->kvm_problem,    host->ram_preload,    host->qemu_id,   host->firmware_id,
+      host->cpu_id,       host->userns_mend,    host->xauthority,     host->nspawn,    host->nspawn_version,
+      host->root_problem};
 
   for (gsize i = 0; i < G_N_ELEMENTS (strings); i++)
     g_free (strings[i]);
   g_strfreev (host->environment);
+  g_strfreev (host->templates);
   g_strfreev (host->secret);
   vm_host_entries_free (host->root);
   vm_host_entries_free (host->etc);
   vm_host_entries_free (host->dotfiles);
+  vm_host_entries_free (host->extra);
+  vm_host_entries_free (host->path_dirs);
+  vm_host_sockets_free (host->sockets);
+  vm_host_program_clear (&host->program);
+  vm_groups_clear (&host->groups);
+  vm_groups_clear (&host->root_groups);
   vm_dirs_clear (&host->dirs);
   vm_host_project_clear (&host->project);
   *host = (VmHost){0};

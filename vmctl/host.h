@@ -8,6 +8,7 @@
 #include <sys/types.h>
 
 #include "vmctl/dirs.h"
+#include "vmctl/group.h"
 #include "vmctl/spec.h"
 
 typedef struct {
@@ -18,6 +19,25 @@ typedef struct {
   gboolean is_dir; /* of a link: what it points to */
 } VmHostEntry;
 
+/* A socket of the host that a grant may let in. */
+typedef struct {
+  char *name;    /* owned; "ssh-agent", "nix-daemon", "x11", "wayland", "pipewire", "pulse", "dbus-system",
+                    "dbus-session" */
+  char *path;    /* owned; absolute, with no symbolic link of a user's in it; NULL: there is a problem */
+  char *detail;  /* owned; x11: the number of the display, wayland: the name of the socket; else NULL */
+  char *problem; /* owned; why it cannot be let in, for the end of a sentence; NULL: nothing */
+} VmHostSocket;
+
+/* The program that a profile starts, as this host's $PATH has it. */
+typedef struct {
+  char *name;             /* owned; what was looked for; NULL: nothing was */
+  char *path;             /* owned; where it was found; NULL: nowhere */
+  char *link;             /* owned; the text of the symbolic link at `path`; NULL: it is none */
+  char *real;             /* owned; where it really is, NULL with no path */
+  char *interpreter;      /* owned; what its first line names, NULL: it needs none, or it was not found */
+  char *interpreter_real; /* owned; where that really is */
+} VmHostProgram;
+
 typedef struct {
   char *path;        /* owned; real, absolute; NULL: there is no project */
   guint uid;         /* owner */
@@ -25,6 +45,7 @@ typedef struct {
   char *git_dir;  /* owned; of a worktree: the main repository's git dir, checked to point back here; NULL: no
                      worktree */
   char *worktree; /* owned; git_dir/worktrees/N, NULL with no git_dir */
+  char **modules; /* owned; the git directories of its submodules, absolute; NULL: none */
   gboolean has_git_file; /* .git is a regular file: a worktree or a submodule */
   VmHostEntry
       *present; /* owned; what exists of vm_host_protected_paths (); ends with path NULL; never NULL */
@@ -42,25 +63,47 @@ typedef struct {
   VmHostEntry *root;  /* owned; /usr /bin /sbin /lib* /opt /nix/store /run/current-system ... that exist; ends
                          with path NULL */
   VmHostEntry *etc;   /* owned; the entries of /etc on the allow-list that exist; ends with path NULL */
+  VmHostEntry *dotfiles; /* owned; what grants ask for below home and exists (~/.gitconfig, ~/.config/git and
+                            the entries in it, one level, without what holds passwords, ~/.ssh, ~/.claude and
+                            what is known in it, ...); ends with path NULL */
   VmHostEntry
-      *dotfiles;      /* owned; what grants ask for below home and exists (~/.gitconfig, ~/.config/git and the
-                         entries in it, one level, without what holds passwords); ends with path NULL */
-  char *timezone;     /* owned; link text of /etc/localtime, NULL */
-  guint64 memory;     /* bytes */
-  guint cpus;         /* this process may use */
-  gboolean kvm;       /* /dev/kvm can be opened read-write */
-  char *qemu;         /* owned; absolute path, NULL: not found */
-  char *qemu_version; /* owned; "7.2.22", NULL until asked */
-  char *firmware;     /* owned; qboot.rom, NULL: QEMU's default */
-  char *bwrap;        /* owned; NULL: not found */
+      *extra; /* owned; what grants ask for elsewhere and exists (/dev/dri, ...); ends with path NULL */
+  VmHostSocket *sockets;  /* owned; those that are named or there; ends with name NULL */
+  char *xauthority;       /* owned; the file with the X server's cookies, NULL: none */
+  VmHostProgram program;  /* of the profile that was asked for */
+  VmHostEntry *path_dirs; /* owned; what of the profile's `path` exists; ends with path NULL */
+  char *timezone;         /* owned; link text of /etc/localtime, NULL */
+  guint64 memory;         /* bytes */
+  guint cpus;             /* this process may use */
+  gboolean kvm;           /* /dev/kvm can be opened read-write */
+  char *kvm_problem;      /* owned; why it is not used though it can be opened; NULL */
+  char *qemu;             /* owned; absolute path, NULL: not found */
+  char *qemu_version;     /* owned; "7.2.22", NULL until asked */
+  char *qemu_problem;     /* owned; why it cannot be used, seen when its version was asked; NULL */
+  char *firmware;         /* owned; qboot.rom, NULL: QEMU's default */
+  char *userns_mend; /* owned; user namespaces are forbidden by the kernel's settings, and this allows them;
+                        NULL: nothing is known against them */
+  char *nspawn;      /* owned; from the system's own directories only; NULL: not found */
+  char *nspawn_version;          /* owned; "252"; NULL: not known */
+  gboolean systemd;              /* it runs here, and registers containers */
+  char *root_problem;            /* owned; under sudo: why nothing of vmctl's may stay root; NULL */
+  gboolean tun;                  /* /dev/net/tun is there for this user */
+  gboolean is_confined;          /* root may not mount here, or make user namespaces */
+  char *bwrap;                   /* owned; NULL: not found */
   char *keeper, *agent;          /* owned; our helpers, NULL: missing */
   char *kernel, *kernel_version; /* owned; NULL: none usable; then kernel_problem says why */
   char *kernel_problem;          /* owned */
   char *vmlinux, *initramfs;     /* owned; in the cache, whether or not they are built; NULL with no kernel */
   char *disk_base;               /* owned; likewise, for the size the spec asks for; NULL: tmpfs */
-  VmDirs dirs;                   /* owned */
-  char **secret; /* owned; real paths that no project may be, hold, or lie in, beyond what `home`
-                    and `dirs` say as they are written; NULL: none */
+  char *ram_preload;             /* owned; vmctl-ram.so, NULL: missing */
+  char *qemu_id, *firmware_id, *cpu_id; /* owned; what templates depend on: the content of QEMU and of its
+                                           firmware, the processor; NULL: not known, or not asked for */
+  char **templates;     /* owned; the keys of those that are there; NULL: none were looked for */
+  VmGroups groups;      /* owned; where control groups can be made */
+  VmGroups root_groups; /* owned; under sudo: where the keeper that stays root can */
+  VmDirs dirs;          /* owned */
+  char **secret;        /* owned; real paths that no project may be, hold, or lie in, beyond what `home`
+                           and `dirs` say as they are written; NULL: none */
   VmHostProject project;
 } VmHost;
 
@@ -70,6 +113,8 @@ gboolean vm_host_gather (VmHost *ret, GError **error);
 /* Opens the project once, resolves it, finds its git directory and protected paths. `project` as given (NULL:
  * "."). */
 gboolean vm_host_gather_project (VmHost *host, const char *project, GError **error);
+/* The facts about what a profile starts and puts on PATH. `program` NULL: nothing is looked for. */
+void vm_host_gather_program (VmHost *host, const char *program, char **path_dirs);
 /* What a plan passes on of the host's environment without being asked: nothing in it is a secret. */
 gboolean vm_host_env_is_plain (const char *name);
 /* Kernel, vmlinux, initramfs and disk base for what `spec` asks (images/). No usable kernel is a fact, not an
@@ -79,6 +124,13 @@ void vm_host_clear (VmHost *host);
 /* An array that ends with path NULL; NULL is fine. */
 void vm_host_entries_free (VmHostEntry *entries);
 void vm_host_project_clear (VmHostProject *project);
+/* Looks at one more socket, whose name is its path (absolute, plain). */
+void vm_host_gather_named_socket (VmHost *host, const char *path);
+/* The socket of this name, borrowed; NULL: none. */
+const VmHostSocket *vm_host_socket (const VmHost *host, const char *name);
+/* The entry with this path, borrowed; NULL: none. */
+const VmHostEntry *vm_host_entry (const VmHostEntry *entries, const char *path);
+gboolean vm_host_is_nixos (const VmHost *host);
 
 /* All that is protected of a project, whether or not it exists: absolute paths below the project and, for a
  * worktree, below the main git dir. Pure. (transfer full), NULL-terminated */

@@ -11,61 +11,41 @@
 #include <string.h>
 
 #include "meta/format.h"
-
-typedef struct {
-  const VmPlan *plan; /* borrowed */
-  VmArgv *argv;       /* borrowed; slots */
-  GPtrArray *out;     /* of char *, owned by the caller */
-} Jail;
+#include "vmctl/bwrap.h"
+#include "vmctl/drivers/qemu-argv.h"
 
 static void
-add (Jail *jail, ...)
+isolate (VmBwrap *b)
 {
-  va_list ap;
-  const char *word;
-
-  va_start (ap, jail);
-  while ((word = va_arg (ap, const char *)) != NULL)
-    g_ptr_array_add (jail->out, g_strdup (word));
-  va_end (ap);
+  vm_bwrap_isolate (b);
+  vm_bwrap_add (b, "--unshare-net", "--setenv", "PATH", "/usr/bin", "--setenv", "HOME", "/tmp", NULL);
+  vm_bwrap_add (b, "--setenv", "DBUS_SESSION_BUS_ADDRESS", "disabled:", NULL);
 }
 
+/* What the guest is made of: a kernel to boot, or the memory of one that has booted. */
 static void
-add_take (Jail *jail, const char *option, const char *first, char *take_second)
+add_machine (VmBwrap *b)
 {
-  add (jail, option, first, NULL);
-  g_ptr_array_add (jail->out, take_second);
-}
+  const VmPlan *plan = b->plan;
+  g_autofree char *ram = NULL;
 
-static void
-add_mode (Jail *jail, guint mode)
-{
-  add (jail, "--perms", NULL);
-  g_ptr_array_add (jail->out, g_strdup_printf ("%04o", mode));
-}
-
-static void
-isolate (Jail *jail)
-{
-  add (jail, "--unshare-user", "--uid", NULL);
-  g_ptr_array_add (jail->out, g_strdup_printf ("%u", jail->plan->uid));
-  add (jail, "--gid", NULL);
-  g_ptr_array_add (jail->out, g_strdup_printf ("%u", jail->plan->gid));
-  add (jail, "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try", NULL);
-  /* QEMU's user network makes its connections itself, so it needs the host's namespace until vmctl-net
-   * carries the frames. */
-  if (jail->plan->net == VM_NET_NONE)
-    add (jail, "--unshare-net", NULL);
-  add (jail, "--die-with-parent", "--cap-drop", "ALL", "--clearenv", NULL);
-  add (jail, "--setenv", "PATH", "/usr/bin", "--setenv", "HOME", "/tmp", NULL);
-  add (jail, "--setenv", "DBUS_SESSION_BUS_ADDRESS", "disabled:", NULL);
+  if (plan->trace)
+    vm_bwrap_add (b, "--ro-bind", plan->keeper, VM_JAIL_STAMP, NULL);
+  if (!plan->has_template) {
+    vm_bwrap_add (b, "--ro-bind", plan->vmlinux, VM_JAIL_VMLINUX, NULL);
+    vm_bwrap_add (b, "--ro-bind", plan->initramfs, VM_JAIL_INITRAMFS, NULL);
+    return;
+  }
+  ram = g_build_filename (plan->template, "ram", NULL);
+  vm_bwrap_add (b, "--ro-bind", ram, VM_QEMU_RAM, "--ro-bind", plan->ram_preload, VM_QEMU_PRELOAD, NULL);
+  vm_bwrap_add (b, "--setenv", "LD_PRELOAD", VM_QEMU_PRELOAD, NULL);
 }
 
 /* What the QEMU process needs of the host, at the host's own paths. */
 static void
-own_root (Jail *jail)
+own_root (VmBwrap *b)
 {
-  const VmPlan *plan = jail->plan;
+  const VmPlan *plan = b->plan;
 
   for (guint i = 0; i < plan->mounts->len; i++) {
     const VmMount *m = g_ptr_array_index (plan->mounts, i);
@@ -73,19 +53,17 @@ own_root (Jail *jail)
     if (!g_str_equal (m->why, "root") || g_str_has_prefix (m->target, "/etc/"))
       continue;
     if (m->kind == VM_MOUNT_RO)
-      add (jail, "--ro-bind", m->source, m->target, NULL);
+      vm_bwrap_add (b, "--ro-bind", m->source, m->target, NULL);
     else if (m->kind == VM_MOUNT_LINK)
-      add (jail, "--symlink", m->source, m->target, NULL);
+      vm_bwrap_add (b, "--symlink", m->source, m->target, NULL);
   }
-  add (jail, "--ro-bind-try", "/etc/ld.so.cache", "/etc/ld.so.cache", NULL);
-  add (jail, "--ro-bind-try", "/etc/alternatives", "/etc/alternatives", NULL);
-  if (plan->net != VM_NET_NONE)
-    add (jail, "--ro-bind-try", "/etc/resolv.conf", "/etc/resolv.conf", NULL);
-  add (jail, "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", NULL);
+  vm_bwrap_add (b, "--ro-bind-try", "/etc/ld.so.cache", "/etc/ld.so.cache", NULL);
+  vm_bwrap_add (b, "--ro-bind-try", "/etc/alternatives", "/etc/alternatives", NULL);
+  vm_bwrap_add_proc (b);
+  vm_bwrap_add (b, "--dev", "/dev", "--tmpfs", "/tmp", NULL);
   if (g_strcmp0 (plan->accel, "kvm") == 0)
-    add (jail, "--dev-bind", "/dev/kvm", "/dev/kvm", NULL);
-  add (jail, "--ro-bind", plan->vmlinux, VM_JAIL_VMLINUX, NULL);
-  add (jail, "--ro-bind", plan->initramfs, VM_JAIL_INITRAMFS, NULL);
+    vm_bwrap_add (b, "--dev-bind", "/dev/kvm", "/dev/kvm", NULL);
+  add_machine (b);
 }
 
 static char *
@@ -116,104 +94,102 @@ in_rw (const VmPlan *plan, const char *target)
   return g_strconcat (VM_JAIL_EXPORT_RW "/", best->share, target + strlen (best->target), NULL);
 }
 
-static void
-add_file (Jail *jail, const VmMount *m)
-{
-  g_autofree char *slot = g_strconcat ("file:", m->target, NULL);
-  g_autoptr (GBytes) bytes = g_bytes_new (m->content, strlen (m->content));
-
-  add_mode (jail, m->mode);
-  add (jail, "--file", NULL);
-  g_ptr_array_add (jail->out, g_strdup_printf ("%d", vm_argv_slot (jail->argv, slot)));
-  g_ptr_array_add (jail->out, in_ro (m->target));
-  vm_argv_bind_bytes (jail->argv, slot, bytes);
-}
-
 /* The read-write mounts come first, whatever their place in the plan: a protected path needs its mount. */
 static void
-export_rw (Jail *jail)
+export_rw (VmBwrap *b)
 {
-  const VmPlan *plan = jail->plan;
+  const VmPlan *plan = b->plan;
   g_autofree char *door = g_build_filename (plan->runtime_dir, "door", NULL);
 
-  add (jail, "--dir", VM_JAIL_EXPORT_RW, NULL);
+  vm_bwrap_add (b, "--dir", VM_JAIL_EXPORT_RW, NULL);
   for (guint i = 0; i < plan->mounts->len; i++) {
     const VmMount *m = g_ptr_array_index (plan->mounts, i);
 
     if (m->kind == VM_MOUNT_RW)
-      add_take (jail, "--bind", m->source, g_strconcat (VM_JAIL_EXPORT_RW "/", m->share, NULL));
+      vm_bwrap_add_take (b, "--bind", m->source, g_strconcat (VM_JAIL_EXPORT_RW "/", m->share, NULL));
   }
   for (guint i = 0; i < plan->mounts->len; i++) {
     const VmMount *m = g_ptr_array_index (plan->mounts, i);
 
     if (m->kind == VM_MOUNT_PIN)
-      add_take (jail, "--bind", m->source, in_rw (plan, m->target));
-    else if (m->kind == VM_MOUNT_PROTECT)
-      add_take (jail, "--ro-bind", m->source, in_rw (plan, m->target));
+      vm_bwrap_add_take (b, "--bind", m->source, in_rw (plan, m->target));
+    else if (m->kind == VM_MOUNT_PROTECT || m->kind == VM_MOUNT_ABSENT)
+      vm_bwrap_add_take (b, "--ro-bind", m->source, in_rw (plan, m->target));
   }
-  add (jail, "--bind", door, VM_JAIL_EXPORT_RW "/door", NULL);
+  vm_bwrap_add (b, "--bind", door, VM_JAIL_EXPORT_RW "/door", NULL);
 }
 
 static void
-export_ro (Jail *jail)
+export_ro (VmBwrap *b)
 {
-  const VmPlan *plan = jail->plan;
+  const VmPlan *plan = b->plan;
 
-  add (jail, "--perms", "0755", "--dir", VM_JAIL_EXPORT_RO, NULL);
+  vm_bwrap_add (b, "--perms", "0755", "--dir", VM_JAIL_EXPORT_RO, NULL);
   for (guint i = 0; i < plan->mounts->len; i++) {
     const VmMount *m = g_ptr_array_index (plan->mounts, i);
 
     switch (m->kind) {
     case VM_MOUNT_RO:
-      add_take (jail, "--ro-bind", m->source, in_ro (m->target));
+      vm_bwrap_add_take (b, "--ro-bind", m->source, in_ro (m->target));
       break;
     case VM_MOUNT_LINK:
-      add_take (jail, "--symlink", m->source, in_ro (m->target));
+      vm_bwrap_add_take (b, "--symlink", m->source, in_ro (m->target));
       break;
     case VM_MOUNT_DIR:
     case VM_MOUNT_TMPFS:
-      add_mode (jail, m->mode);
-      add (jail, "--dir", NULL);
-      g_ptr_array_add (jail->out, in_ro (m->target));
+      vm_bwrap_add_mode (b, m->mode);
+      vm_bwrap_add (b, "--dir", NULL);
+      g_ptr_array_add (b->out, in_ro (m->target));
       break;
     case VM_MOUNT_FILE:
-      add_file (jail, m);
+      vm_bwrap_add_file (b, m, in_ro (m->target));
       break;
     case VM_MOUNT_RW:
     case VM_MOUNT_PIN:
     case VM_MOUNT_PROTECT:
+    case VM_MOUNT_ABSENT:
+    case VM_MOUNT_COPY:
+    case VM_MOUNT_RELAY:
+    case VM_MOUNT_DEV:
       break;
     }
   }
 }
 
+static void
+seccomp (VmBwrap *b)
+{
+  vm_bwrap_add (b, "--chdir", "/", "--seccomp", NULL);
+  vm_bwrap_addf (b, "%d", vm_argv_slot (b->argv, "seccomp"));
+}
+
+GPtrArray *
+vm_jail_empty_arguments (const VmPlan *plan, const char *ram, VmArgv *argv)
+{
+  VmBwrap b = {.plan = plan, .argv = argv, .out = g_ptr_array_new_null_terminated (64, g_free, TRUE)};
+
+  isolate (&b);
+  own_root (&b);
+  if (ram != NULL)
+    vm_bwrap_add (&b, "--bind", ram, VM_QEMU_RAM, NULL);
+  vm_bwrap_add (&b, "--dir", VM_JAIL_EXPORT_RO, "--dir", VM_JAIL_EXPORT_RW, NULL);
+  seccomp (&b);
+  return b.out;
+}
+
 GPtrArray *
 vm_jail_arguments (const VmPlan *plan, VmArgv *argv)
 {
-  Jail jail = {.plan = plan, .argv = argv, .out = g_ptr_array_new_null_terminated (128, g_free, TRUE)};
+  VmBwrap b = {.plan = plan, .argv = argv, .out = g_ptr_array_new_null_terminated (128, g_free, TRUE)};
 
-  isolate (&jail);
-  own_root (&jail);
-  add (&jail, "--perms", "0755", "--tmpfs", "/export", NULL);
-  export_rw (&jail);
-  export_ro (&jail);
+  isolate (&b);
+  own_root (&b);
+  vm_bwrap_add (&b, "--perms", "0755", "--tmpfs", "/export", NULL);
+  export_rw (&b);
+  export_ro (&b);
   /* The export's own directories are a tmpfs of the jail: without this a guest could fill the host's memory
    * through it. */
-  add (&jail, "--remount-ro", "/export", "--chdir", "/", NULL);
-  add (&jail, "--seccomp", NULL);
-  g_ptr_array_add (jail.out, g_strdup_printf ("%d", vm_argv_slot (argv, "seccomp")));
-  return jail.out;
-}
-
-GBytes *
-vm_jail_arguments_bytes (GPtrArray *arguments)
-{
-  GByteArray *bytes = g_byte_array_new ();
-
-  for (guint i = 0; i < arguments->len; i++) {
-    const char *word = g_ptr_array_index (arguments, i);
-
-    g_byte_array_append (bytes, (const guint8 *)word, (guint)strlen (word) + 1);
-  }
-  return g_byte_array_free_to_bytes (bytes);
+  vm_bwrap_add (&b, "--remount-ro", "/export", NULL);
+  seccomp (&b);
+  return b.out;
 }

@@ -10,11 +10,13 @@
 #define VM_JAIL_EXPORT_RO "/export/ro"
 #define VM_JAIL_EXPORT_RW "/export/rw"
 #define VM_JAIL_VMLINUX "/img/vmlinux"
+#define VM_JAIL_STAMP "/img/stamp" /* vmctl-keeper, with --trace */
 #define VM_JAIL_INITRAMFS "/img/initramfs"
 
 /* bwrap's arguments, one word each, in order (they travel by --args FD and are never in a process's argv).
  * Contents of files become slots of `argv`, bound to their bytes. Pure. (transfer full), NULL-terminated */
 GPtrArray *vm_jail_arguments (const VmPlan *plan, VmArgv *argv);
 
-/* The words NUL-separated, as bwrap --args wants them. (transfer full) */
-GBytes *vm_jail_arguments_bytes (GPtrArray *arguments);
+/* The same for a machine that is nobody's: its shares are empty. `ram`: a file of the host that is its
+ * memory, for a template; NULL: none. */
+GPtrArray *vm_jail_empty_arguments (const VmPlan *plan, const char *ram, VmArgv *argv);

@@ -1,8 +1,19 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* vmctl-keeper: one small process a sandbox that stays in the outer namespaces. libc only.
+/* vmctl-keeper: one small process a sandbox that stays in the outer namespaces. libc only. Its arguments:
  *
- *   vmctl-keeper --go FD --listen FD --dir FD --door PATH [--console FD] [--namespaces no] -- COMMAND...
- *   vmctl-keeper --check yes -- COMMAND...      makes the namespaces and runs COMMAND, for vmctl doctor
+ * --go FD --listen FD --dir FD --door PATH [--console FD] [--group FD]... [--namespaces no] [NETWORK] --
+ * COMMAND...
+ *
+ * --go FD --listen FD --dir FD --stage FD ... [NETWORK] -- COMMAND..., for a container (vmctl/container.h)
+ *
+ * --root FD --uid N --gid N [PLACES], the same for a user who has used sudo (vmctl/keeper-root.h), with
+ * --make-group ID:MEMORY:CPUS:PROCESSES in place of --group (vmctl/keeper-group.h)
+ *
+ * --cage yes -- COMMAND..., makes the namespaces, and ends COMMAND with whoever started this
+ *
+ * --stamp FD -- COMMAND..., in the jail: writes the time to FD and becomes COMMAND (vmctl up --trace)
+ *
+ * --check yes -- COMMAND..., makes the namespaces and runs COMMAND, for vmctl doctor
  *
  * How it works
  *
@@ -12,14 +23,17 @@
  * is root (facts: the jail's bwrap can then start as root of a namespace, and mounts may be added later). The
  * door (a directory of the sandbox's runtime dir) is bound onto itself and made shared: what is mounted below
  * it later propagates into the jail.
- * 3. It starts COMMAND (bwrap, hence QEMU) as a child that dies with it. So this pid is the one handle on all
- * of the sandbox.
+ * 3. It starts COMMAND (bwrap, hence QEMU) in the control groups of --group, in a pid namespace that dies
+ * with it (vmctl/keeper-cage.h); and vmctl-net for its network (vmctl/keeper-net.h), as a child that dies
+ * with it, but not in the groups. So this pid is the one handle on all of the sandbox.
  * 4. It serves one-line requests on the listening SOCK_SEQPACKET socket (words separated by NUL):
  *      console               "ok" and the outer end of QEMU's stdio; a new supervisor takes over the serial
  * console with it bind SOURCE NAME MODE  mount SOURCE (absolute) at door/NAME, MODE rw or ro unbind NAME
  *      status                "running PID"
+ *      end                   kills COMMAND: for those who may not signal a keeper that is root's
  * 5. When COMMAND ends, the file `exit` ("status N" or "signal N") in --dir says how, connected clients hear
- * "exit ...", and it exits. */
+ * "exit ...", and it exits. Before that they may hear "net restarted ..." or "net down ...": vmctl-net ended.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/mount.h>
@@ -29,6 +43,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/fsuid.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
@@ -38,15 +53,29 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { CLIENTS_MAX = 8, REQUEST_MAX = 9000, NAME_LENGTH_MAX = 64, NONE = -1 };
+#include "vmctl/keeper-cage.h"
+#include "vmctl/keeper-door.h"
+#include "vmctl/keeper-group.h"
+#include "vmctl/keeper-net.h"
+#include "vmctl/container.h"
+#include "vmctl/keeper-root.h"
+
+enum { CLIENTS_MAX = 8, GROUPS_MAX = 4, REQUEST_MAX = 9000, NONE = -1 };
 
 typedef struct {
-  int go, listener, dir, console;
-  int plain; /* no namespaces: the null driver */
-  int check; /* only the namespaces, then COMMAND in this very process */
+  int go, listener, dir, console, lifeline;
+  int groups[GROUPS_MAX]; /* cgroup.procs of the child's control groups */
+  int n_groups;
+  KeeperGroup group; /* one that it makes itself */
+  uid_t owner;       /* of the runtime directory */
+  int plain;         /* no namespaces: the null driver */
+  int cage;          /* only the namespaces, and this process waits */
+  int check;         /* only the namespaces, then COMMAND in this very process */
   const char *door;
   char **command;
-  pid_t child;
+  Container container;
+  pid_t self, child;
+  KeeperNet net;
   int clients[CLIENTS_MAX];
 } Keeper;
 
@@ -71,6 +100,8 @@ parse_fd (const char *text)
 static int
 parse_arguments (Keeper *k, int argc, char **argv)
 {
+  int r;
+
   for (int i = 1; i + 1 < argc; i += 2) {
     if (strcmp (argv[i], "--") == 0) {
       k->command = argv + i + 1;
@@ -84,16 +115,25 @@ parse_arguments (Keeper *k, int argc, char **argv)
       k->dir = parse_fd (argv[i + 1]);
     else if (strcmp (argv[i], "--console") == 0)
       k->console = parse_fd (argv[i + 1]);
-    else if (strcmp (argv[i], "--door") == 0)
+    else if (strcmp (argv[i], "--group") == 0 && k->n_groups < GROUPS_MAX)
+      k->groups[k->n_groups++] = parse_fd (argv[i + 1]);
+    else if (strcmp (argv[i], "--make-group") == 0) {
+      if (keeper_group_want (&k->group, argv[i + 1]) < 0)
+        return -1;
+    } else if (strcmp (argv[i], "--door") == 0)
       k->door = argv[i + 1];
     else if (strcmp (argv[i], "--namespaces") == 0)
       k->plain = strcmp (argv[i + 1], "no") == 0;
     else if (strcmp (argv[i], "--check") == 0)
       k->check = strcmp (argv[i + 1], "yes") == 0;
-    else
+    else if (strcmp (argv[i], "--cage") == 0)
+      k->cage = strcmp (argv[i + 1], "yes") == 0;
+    else if ((r = container_option (&k->container, argv[i], argv[i + 1])) < 0 ||
+             (r == 0 && keeper_net_option (&k->net, argv[i], argv[i + 1]) <= 0))
       return -1;
   }
-  return k->command != NULL && (k->check || (k->go >= 0 && k->listener >= 0 && k->dir >= 0)) ? 0 : -1;
+  return k->command != NULL && (k->check || k->cage || (k->go >= 0 && k->listener >= 0 && k->dir >= 0)) ? 0
+                                                                                                        : -1;
 }
 
 static int
@@ -109,68 +149,38 @@ wait_for_go (int fd)
   return n == 1 ? 0 : -1;
 }
 
-static int
-write_text (const char *path, const char *text)
+/* Before anything of it runs; a limit that cannot be kept is no limit. */
+static void
+enter_groups (const Keeper *k)
 {
-  int fd = open (path, O_WRONLY | O_CLOEXEC), err;
-  ssize_t n;
-
-  if (fd < 0)
-    return -1;
-  n = write (fd, text, strlen (text));
-  err = errno;
-  (void)close (fd);
-  errno = err;
-  return n == (ssize_t)strlen (text) ? 0 : -1;
-}
-
-/* One uid and gid, ours, seen as 0: the only map that an ordinary user may write. */
-static int
-become_namespace_root (void)
-{
-  char map[64];
-  unsigned uid = geteuid (), gid = getegid ();
-
-  if (unshare (CLONE_NEWUSER | CLONE_NEWNS) < 0)
-    return -1;
-  if (write_text ("/proc/self/setgroups", "deny") < 0 && errno != ENOENT)
-    return -1;
-  (void)snprintf (map, sizeof map, "0 %u 1\n", uid);
-  if (write_text ("/proc/self/uid_map", map) < 0)
-    return -1;
-  (void)snprintf (map, sizeof map, "0 %u 1\n", gid);
-  return write_text ("/proc/self/gid_map", map);
-}
-
-static int
-make_namespaces (const Keeper *k)
-{
-  int r = geteuid () == 0 ? unshare (CLONE_NEWNS) : become_namespace_root ();
-
-  if (r < 0) {
-    complain ("cannot make a user and mount namespace");
-    return -1;
+  for (int i = 0; i < k->n_groups; i++)
+    if (write (k->groups[i], "0", 1) != 1) {
+      complain ("cannot enter the control group");
+      _exit (127);
+    }
+  if (keeper_group_enter (&k->group) < 0) {
+    complain ("cannot enter the control group");
+    _exit (127);
   }
-  if (k->door == NULL)
-    return 0;
-  if (mount (NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0 ||
-      mount (k->door, k->door, NULL, MS_BIND, NULL) < 0 || mount (NULL, k->door, NULL, MS_SHARED, NULL) < 0) {
-    complain ("cannot make the door");
-    return -1;
-  }
-  return 0;
 }
 
 static void
-run_child (Keeper *k, pid_t parent)
+run_child (void *data)
 {
+  Keeper *k = data;
   sigset_t none;
 
   (void)prctl (PR_SET_PDEATHSIG, SIGKILL);
-  if (getppid () != parent)
+  if (k->plain && getppid () != k->self)
     _exit (127);
+  enter_groups (k);
   sigemptyset (&none);
   (void)sigprocmask (SIG_SETMASK, &none, NULL);
+  /* nspawn complains to the same reader, and restores all signals for what it runs. */
+  if (k->container.list < 0)
+    (void)signal (SIGPIPE, SIG_DFL);
+  if (keeper_net_enter (&k->net) < 0 || (k->container.list >= 0 && container_enter (&k->container) < 0))
+    _exit (127);
   execvp (k->command[0], k->command);
   fprintf (stderr, "vmctl-keeper: cannot run '%s': %s\n", k->command[0], strerror (errno));
   _exit (127);
@@ -181,7 +191,9 @@ run_child (Keeper *k, pid_t parent)
 static void
 close_all_but (const Keeper *k, int signal_fd)
 {
-  int keep[] = {k->listener, k->dir, k->console, signal_fd};
+  int keep[] = {k->listener,      k->dir,           k->console,       signal_fd,       k->lifeline,
+                k->net.packet,    k->net.policy,    k->net.log,       k->net.pair[0],  k->net.pair[1],
+                k->group.dirs[0], k->group.dirs[1], k->group.dirs[2], k->group.dirs[3]};
   int nothing = open ("/dev/null", O_RDWR | O_CLOEXEC);
   unsigned from = 3;
 
@@ -238,101 +250,15 @@ reply_errno (int fd, const char *what)
   reply (fd, text, NONE);
 }
 
-/* Names below the door are ours alone: no slash, no dot file. */
-static int
-name_is_sound (const char *name)
-{
-  size_t n = strlen (name);
-
-  return n > 0 && n <= NAME_LENGTH_MAX && strspn (name, "abcdefghijklmnopqrstuvwxyz0123456789-") == n;
-}
-
-/* A name that is taken is refused: one mount would hide the other. */
-static int
-mount_point (const char *path, const char *source)
-{
-  struct stat st;
-  int fd;
-
-  if (stat (source, &st) < 0)
-    return -1;
-  if (S_ISDIR (st.st_mode))
-    return mkdir (path, 0700);
-  fd = open (path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-  if (fd < 0)
-    return -1;
-  return close (fd);
-}
-
 static void
-remove_mount_point (const char *path)
+serve_door (int fd, int result, const char *what)
 {
-  if (unlink (path) < 0)
-    (void)rmdir (path);
-}
-
-/* A detached copy of the source's mount tree, restricted before anybody can see it, then attached: there is
- * no moment in which a read-only directory can be written. */
-static int
-attach (const char *source, const char *path, int read_only)
-{
-  /* As bwrap does for the mounts that are there from the start. */
-  struct mount_attr attr = {.attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV};
-  int tree, r, err;
-
-  if (read_only)
-    attr.attr_set |= MOUNT_ATTR_RDONLY;
-
-  tree = (int)syscall (SYS_open_tree, AT_FDCWD, source, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
-  if (tree < 0)
-    return -1;
-  r = (int)syscall (SYS_mount_setattr, tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof attr);
-  if (r == 0)
-    r = (int)syscall (SYS_move_mount, tree, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH);
-  err = errno;
-  (void)close (tree);
-  errno = err;
-  return r;
-}
-
-static void
-serve_bind (const Keeper *k, int fd, const char *source, const char *name, const char *mode)
-{
-  char path[4200];
-
-  if (k->door == NULL || *source != '/' || !name_is_sound (name) ||
-      (size_t)snprintf (path, sizeof path, "%s/%s", k->door, name) >= sizeof path) {
+  if (result == KEEPER_DOOR_BAD)
     reply (fd, "error bad request", NONE);
-    return;
-  }
-  if (mount_point (path, source) < 0) {
-    reply_errno (fd, "cannot mount");
-    return;
-  }
-  if (attach (source, path, strcmp (mode, "rw") != 0) < 0) {
-    reply_errno (fd, "cannot mount");
-    remove_mount_point (path);
-    return;
-  }
-  reply (fd, "ok", NONE);
-}
-
-static void
-serve_unbind (const Keeper *k, int fd, const char *name)
-{
-  char path[4200];
-
-  if (k->door == NULL || !name_is_sound (name) ||
-      (size_t)snprintf (path, sizeof path, "%s/%s", k->door, name) >= sizeof path) {
-    reply (fd, "error bad request", NONE);
-    return;
-  }
-  if (umount2 (path, MNT_DETACH) < 0) {
-    reply_errno (fd, "cannot unmount");
-    return;
-  }
-  remove_mount_point (path);
-  reply (fd, "ok", NONE);
+  else if (result < 0)
+    reply_errno (fd, what);
+  else
+    reply (fd, "ok", NONE);
 }
 
 static void
@@ -350,12 +276,16 @@ serve_request (const Keeper *k, int fd, char *request, size_t n)
   if (strcmp (words[0], "console") == 0)
     reply (fd, k->console >= 0 ? "ok" : "error no console", k->console);
   else if (strcmp (words[0], "bind") == 0)
-    serve_bind (k, fd, words[1], words[2], words[3]);
+    serve_door (fd, keeper_door_bind (k->door, words[1], words[2], strcmp (words[3], "rw") != 0),
+                "cannot mount");
   else if (strcmp (words[0], "unbind") == 0)
-    serve_unbind (k, fd, words[1]);
+    serve_door (fd, keeper_door_unbind (k->door, words[1]), "cannot unmount");
   else if (strcmp (words[0], "status") == 0) {
     (void)snprintf (text, sizeof text, "running %d", (int)k->child);
     reply (fd, text, NONE);
+  } else if (strcmp (words[0], "end") == 0) {
+    (void)kill (k->child, SIGKILL);
+    reply (fd, "ok", NONE);
   } else
     reply (fd, "error unknown request", NONE);
 }
@@ -374,6 +304,15 @@ serve_client (Keeper *k, int index)
   }
 }
 
+static int
+is_owner (const Keeper *k, int fd)
+{
+  struct ucred peer;
+  socklen_t n = sizeof peer;
+
+  return getsockopt (fd, SOL_SOCKET, SO_PEERCRED, &peer, &n) == 0 && (peer.uid == 0 || peer.uid == k->owner);
+}
+
 static void
 accept_client (Keeper *k)
 {
@@ -381,6 +320,10 @@ accept_client (Keeper *k)
 
   if (fd < 0)
     return;
+  if (!is_owner (k, fd)) {
+    (void)close (fd);
+    return;
+  }
   for (int i = 0; i < CLIENTS_MAX; i++)
     if (k->clients[i] == NONE) {
       k->clients[i] = fd;
@@ -400,6 +343,14 @@ accept_waiting (Keeper *k)
 }
 
 static void
+tell_clients (const Keeper *k, const char *text)
+{
+  for (int i = 0; i < CLIENTS_MAX; i++)
+    if (k->clients[i] != NONE)
+      reply (k->clients[i], text, NONE);
+}
+
+static void
 report_exit (Keeper *k, int status)
 {
   char text[64], message[80];
@@ -411,22 +362,21 @@ report_exit (Keeper *k, int status)
     (void)snprintf (text, sizeof text, "signal %d\n", WEXITSTATUS (status) - 128);
   else
     (void)snprintf (text, sizeof text, "status %d\n", WEXITSTATUS (status));
-  fd = openat (k->dir, ".exit", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+  fd = openat (k->dir, ".exit", O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
   if (fd < 0 || write (fd, text, strlen (text)) < 0 || close (fd) < 0 ||
       renameat (k->dir, ".exit", k->dir, "exit") < 0)
     complain ("cannot record how the sandbox ended");
   accept_waiting (k);
   text[strcspn (text, "\n")] = '\0';
   (void)snprintf (message, sizeof message, "exit %s", text);
-  for (int i = 0; i < CLIENTS_MAX; i++)
-    if (k->clients[i] != NONE)
-      reply (k->clients[i], message, NONE);
+  tell_clients (k, message);
 }
 
 /* 1 when the child has ended. */
 static int
 reap (Keeper *k, int *ret_status)
 {
+  char text[64];
   pid_t pid;
   int status;
 
@@ -434,8 +384,33 @@ reap (Keeper *k, int *ret_status)
     if (pid == k->child) {
       *ret_status = status;
       return 1;
+    } else if (keeper_net_ended (&k->net, pid, status, text, sizeof text)) {
+      accept_waiting (k);
+      tell_clients (k, text);
     }
   return 0;
+}
+
+/* bubblewrap that is killed while it starts may not yet have tied its child to itself. Whatever has lost its
+ * parent comes to this process, the subreaper, and ends here. */
+static void
+end_orphans (void)
+{
+  char text[4096];
+  int fd;
+
+  while ((fd = open ("/proc/thread-self/children", O_RDONLY | O_CLOEXEC)) >= 0) {
+    ssize_t n = read (fd, text, sizeof text - 1);
+
+    (void)close (fd);
+    if (n <= 0)
+      return;
+    text[n] = '\0';
+    for (char *rest = text, *word; (word = strsep (&rest, " ")) != NULL;)
+      if (*word != '\0' && rest != NULL) /* each ends with a space: a word that was cut does not */
+        (void)kill (atoi (word), SIGKILL);
+    (void)waitpid (-1, NULL, 0);
+  }
 }
 
 static int
@@ -455,6 +430,9 @@ serve (Keeper *k, int signal_fd)
       if (info.ssi_signo == SIGTERM)
         (void)kill (k->child, SIGKILL);
       if (reap (k, &status)) {
+        keeper_net_stop (&k->net);
+        end_orphans ();
+        keeper_group_remove (&k->group);
         report_exit (k, status);
         return 0;
       }
@@ -471,29 +449,92 @@ serve (Keeper *k, int signal_fd)
 static int
 run_check (Keeper *k)
 {
-  if (make_namespaces (k) < 0)
+  if (keeper_door_make (k->door) < 0)
     return 1;
   execvp (k->command[0], k->command);
   fprintf (stderr, "vmctl-keeper: cannot run '%s': %s\n", k->command[0], strerror (errno));
   return 127;
 }
 
+static int
+make_world (Keeper *k)
+{
+  int ends[2];
+
+  if (k->plain)
+    return 0;
+  if (k->container.list < 0)
+    return keeper_door_make (k->door);
+  if (pipe2 (ends, O_CLOEXEC) < 0)
+    return -1;
+  k->container.lifeline = ends[0];
+  k->lifeline = ends[1];
+  return container_prepare (&k->container, k->command);
+}
+
+/* A keeper that is root's keeps books in a directory of the user's: with no more rights to files than he
+ * has. */
+static void
+let_go_of_files (Keeper *k)
+{
+  struct stat st = {0};
+
+  if (fstat (k->dir, &st) < 0)
+    complain ("cannot look at the runtime directory");
+  k->owner = st.st_uid;
+  if (geteuid () == 0 && st.st_uid != 0) {
+    (void)setfsgid (st.st_gid);
+    (void)setfsuid (st.st_uid);
+  }
+}
+
+/* nspawn is the first process of a pid namespace itself (vmctl/container.h); without namespaces there is
+ * none.
+ */
+static pid_t
+start_child (Keeper *k)
+{
+  pid_t pid;
+
+  if (!k->plain && k->container.list < 0)
+    return keeper_cage_fork (run_child, k);
+  pid = k->container.list >= 0 ? container_fork (&k->container) : fork ();
+  if (pid == 0)
+    run_child (k);
+  return pid;
+}
+
 int
 main (int argc, char **argv)
 {
-  Keeper k = {.go = NONE, .listener = NONE, .dir = NONE, .console = NONE};
+  Keeper k = {.go = NONE,
+              .listener = NONE,
+              .dir = NONE,
+              .console = NONE,
+              .lifeline = NONE,
+              .container.list = NONE,
+              .group.dirs = {NONE, NONE, NONE, NONE},
+              .net = KEEPER_NET_INIT};
+  pid_t parent = getppid ();
   sigset_t signals;
   int signal_fd;
-  pid_t self = getpid ();
 
   for (int i = 0; i < CLIENTS_MAX; i++)
     k.clients[i] = NONE;
+  /* Whoever reads our complaints may be gone: a supervisor that died is no reason to end the sandbox. */
+  (void)signal (SIGPIPE, SIG_IGN);
+  if (argc > 4 && strcmp (argv[1], "--stamp") == 0)
+    return keeper_cage_stamp (parse_fd (argv[2]), argv + 4);
+  if (argc > 1 && strcmp (argv[1], "--root") == 0)
+    keeper_root_receive (&argc, &argv, &k.group);
   if (parse_arguments (&k, argc, argv) < 0) {
     fprintf (stderr, "vmctl-keeper: a part of vmctl, not for use by hand\n");
     return 2;
   }
   if (k.check)
     return run_check (&k);
+  if (k.cage)
+    return keeper_door_make (k.door) < 0 ? 1 : keeper_cage_run (k.command, parent);
   if (wait_for_go (k.go) < 0)
     return 0;
   sigemptyset (&signals);
@@ -501,15 +542,18 @@ main (int argc, char **argv)
   sigaddset (&signals, SIGTERM);
   (void)sigprocmask (SIG_BLOCK, &signals, NULL);
   signal_fd = signalfd (-1, &signals, SFD_CLOEXEC);
-  if (signal_fd < 0 || (!k.plain && make_namespaces (&k) < 0))
+  if (signal_fd < 0 || keeper_net_prepare (&k.net) < 0 || keeper_group_make (&k.group, k.dir) < 0 ||
+      make_world (&k) < 0)
     return 1;
-  k.child = fork ();
+  (void)prctl (PR_SET_CHILD_SUBREAPER, 1);
+  k.self = getpid ();
+  k.child = start_child (&k);
   if (k.child < 0) {
     complain ("cannot make a process");
     return 1;
   }
-  if (k.child == 0)
-    run_child (&k, self);
+  let_go_of_files (&k);
   close_all_but (&k, signal_fd);
+  keeper_net_start (&k.net);
   return serve (&k, signal_fd);
 }

@@ -14,7 +14,8 @@
 enum {
   SOCKET_BUFFER = 1 << 20,
   COMPACT_AT = 1 << 16,
-  READS_A_TURN = 16, /* so that one busy peer does not starve the others */
+  READS_A_TURN = 16,    /* so that one busy peer does not starve the others */
+  READS_TO_DRAIN = 256, /* more than a socket holds */
   /* Flow control keeps the queue far below this; a peer that makes us answer and does not read ends here. */
   QUEUE_MAX = 32 << 20,
 };
@@ -306,6 +307,13 @@ gsize
 vm_link_queued (VmLink *link)
 {
   return link->queue->len - link->sent;
+}
+
+void
+vm_link_drain (VmLink *link)
+{
+  for (int i = 0; i < READS_TO_DRAIN && read_some (link); i++)
+    ;
 }
 
 void

@@ -39,3 +39,6 @@ void vm_link_finish (VmLink *link);
 gsize vm_link_queued (VmLink *link);
 /* Tries for at most `timeout_ms` to get the queue out (used before an exit). */
 void vm_link_flush (VmLink *link, int timeout_ms);
+/* Hands on what the peer has sent and nobody has read yet, at once: the last words of one that has died. The
+ * handlers may free the link. */
+void vm_link_drain (VmLink *link);

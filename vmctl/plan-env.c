@@ -12,10 +12,49 @@ compare (gconstpointer a, gconstpointer b)
 }
 
 static void
+set_in (char ***list, const char *name, const char *value)
+{
+  *list = g_environ_setenv (*list, name, value, TRUE);
+  qsort (*list, g_strv_length (*list), sizeof (char *), compare);
+}
+
+static void
 set (VmPlan *plan, const char *name, const char *value)
 {
-  plan->environment = g_environ_setenv (plan->environment, name, value, TRUE);
-  qsort (plan->environment, g_strv_length (plan->environment), sizeof (char *), compare);
+  plan->secrets = g_environ_unsetenv (plan->secrets, name);
+  set_in (&plan->environment, name, value);
+}
+
+static void
+set_secret (VmPlan *plan, const char *name, const char *value)
+{
+  plan->environment = g_environ_unsetenv (plan->environment, name);
+  set_in (&plan->secrets, name, value);
+}
+
+gboolean
+vm_plan_is_secret_name (const char *name)
+{
+  static const char *const ends[] = {"TOKEN",  "KEY",        "SECRET",     "PASSWORD",
+                                     "PASSWD", "PASSPHRASE", "CREDENTIALS"};
+
+  for (gsize i = 0; i < G_N_ELEMENTS (ends); i++)
+    if (g_str_has_suffix (name, ends[i]))
+      return TRUE;
+  return FALSE;
+}
+
+char **
+vm_plan_full_environment (const VmPlan *plan)
+{
+  char **all = g_strdupv (plan->environment);
+
+  for (char **one = plan->secrets; *one != NULL; one++) {
+    g_autofree char *name = g_strndup (*one, strcspn (*one, "="));
+
+    set_in (&all, name, *one + strlen (name) + 1);
+  }
+  return all;
 }
 
 void
@@ -36,6 +75,17 @@ vm_plan_passenv (VmPlan *plan, const VmHost *host, const char *name)
   return TRUE;
 }
 
+gboolean
+vm_plan_pass_secret (VmPlan *plan, const VmHost *host, const char *name)
+{
+  const char *value = g_environ_getenv (host->environment, name);
+
+  if (value == NULL || *value == '\0' || !g_utf8_validate (value, -1, NULL))
+    return FALSE;
+  set_secret (plan, name, value);
+  return TRUE;
+}
+
 static void
 add_to_path (VmPlan *plan, GPtrArray *path, const char *dir)
 {
@@ -48,7 +98,7 @@ add_to_path (VmPlan *plan, GPtrArray *path, const char *dir)
 /* The host's order, without what is not there inside. Where root is allowed, the agent puts its own sudo
  * before all. */
 static void
-add_path (VmPlan *plan, const VmHost *host)
+add_path (VmPlan *plan, const VmProfile *profile, const VmHost *host)
 {
   static const char *const usual[] = {"/usr/local/bin", "/usr/bin", "/bin", NULL};
   const char *value = g_environ_getenv (host->environment, "PATH");
@@ -56,7 +106,11 @@ add_path (VmPlan *plan, const VmHost *host)
   g_autoptr (GPtrArray) path = g_ptr_array_new_null_terminated (16, g_free, TRUE);
   g_autofree char *text = NULL;
 
+  for (char **dir = profile->path; dir != NULL && *dir != NULL; dir++)
+    add_to_path (plan, path, *dir);
   g_ptr_array_add (path, g_build_filename (plan->home, ".local/bin", NULL));
+  if (vm_plan_program_dir (plan) != NULL)
+    g_ptr_array_add (path, g_strdup (vm_plan_program_dir (plan)));
   for (char **dir = dirs; *dir != NULL; dir++)
     add_to_path (plan, path, *dir);
   for (const char *const *dir = usual; *dir != NULL; dir++)
@@ -66,7 +120,7 @@ add_path (VmPlan *plan, const VmHost *host)
 }
 
 void
-vm_plan_add_environment (VmPlan *plan, const VmHost *host)
+vm_plan_add_environment (VmPlan *plan, const VmProfile *profile, const VmHost *host)
 {
   static const char *const passed[] = {"TERM", "COLORTERM", "NO_COLOR", "EDITOR", "VISUAL", "PAGER", NULL};
   g_autofree char *run = g_strdup_printf ("/run/user/%u", plan->uid);
@@ -78,26 +132,25 @@ vm_plan_add_environment (VmPlan *plan, const VmHost *host)
   vm_plan_setenv (plan, "LOGNAME", plan->user);
   vm_plan_setenv (plan, "SHELL", plan->shell);
   vm_plan_setenv (plan, "XDG_RUNTIME_DIR", run);
-  vm_plan_setenv (plan, "VMCTL_SANDBOX", plan->id);
-  add_path (plan, host);
+  vm_plan_setenv (plan, "VMCTL_SANDBOX", "1");
+  vm_plan_setenv (plan, "VMCTL_ID", plan->id);
+  vm_plan_setenv (plan, "VMCTL_DRIVER", plan->driver);
+  add_path (plan, profile, host);
 }
 
 gboolean
 vm_plan_add_spec_environment (VmPlan *plan, const VmSpec *spec, const VmHost *host, GError **error)
 {
-  for (char **one = spec->env; one != NULL && *one != NULL; one++) {
-    const char *value = strchr (*one, '=');
-    g_autofree char *name = g_strndup (*one, strcspn (*one, "="));
-    const char *theirs = g_environ_getenv (host->environment, name);
+  g_auto (GStrv) env = vm_spec_resolve_env (spec->env, host->environment, "--env", error);
 
-    if (!vm_spec_check_env (*one, "--env", error))
-      return FALSE;
-    if (value == NULL && theirs != NULL && !g_utf8_validate (theirs, -1, NULL))
-      return vm_error (error, VM_ERROR_USAGE, "--env: the value of '%s' is not UTF-8", name);
-    if (value != NULL)
-      set (plan, name, value + 1);
+  for (char **one = env; one != NULL && *one != NULL; one++) {
+    g_autofree char *name = g_strndup (*one, strcspn (*one, "="));
+    const char *value = *one + strlen (name) + 1;
+
+    if (vm_plan_is_secret_name (name))
+      set_secret (plan, name, value);
     else
-      vm_plan_setenv (plan, name, theirs);
+      set (plan, name, value);
   }
-  return TRUE;
+  return env != NULL;
 }

@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <string.h>
+
 #include "vmctl/base/error.h"
+#include "vmctl/base/file.h"
 #include "vmctl/base/json.h"
 #include "vmctl/plan-parts.h"
+
+enum { PLAN_MAX = 16 << 20 };
 
 typedef struct {
   const char *key;
@@ -31,18 +36,23 @@ static const Field fields[] = {
     FIELD ("cwd", cwd, TRUE),
     FIELD ("qemu", qemu, FALSE),
     FIELD ("firmware", firmware, FALSE),
+    FIELD ("nspawn", nspawn, FALSE),
     FIELD ("bwrap", bwrap, FALSE),
     FIELD ("keeper", keeper, FALSE),
     FIELD ("vmlinux", vmlinux, FALSE),
     FIELD ("initramfs", initramfs, FALSE),
+    FIELD ("mac", mac, FALSE),
+    FIELD ("template", template, FALSE),
+    FIELD ("ram-preload", ram_preload, FALSE),
     FIELD ("disk-base", disk_base, FALSE),
     FIELD ("kernel-version", kernel_version, FALSE),
     FIELD ("runtime-dir", runtime_dir, TRUE),
     FIELD ("state-dir", state_dir, TRUE),
 };
 
-static const char *const kinds[] = {"ro", "rw", "pin", "protect", "dir", "link", "file", "tmpfs"};
-static const char *const isolations[] = {"none", "namespace", "container", "vm"};
+static const char *const kinds[] = {"ro",   "rw",   "pin",   "protect", "absent", "dir",
+                                    "link", "file", "tmpfs", "copy",    "relay",  "dev"};
+static const char *const make_kinds[] = {"dir", "file", "mark", "xauth"};
 static const char *const nets[] = {"default", "none", "public"};
 
 static char **
@@ -54,13 +64,14 @@ field_of (const VmPlan *plan, const Field *field)
 static gboolean
 has_source_kind (VmMountKind kind)
 {
-  return kind == VM_MOUNT_RO || kind == VM_MOUNT_RW || kind == VM_MOUNT_PIN || kind == VM_MOUNT_PROTECT;
+  return kind == VM_MOUNT_RO || kind == VM_MOUNT_RW || kind == VM_MOUNT_PIN || kind == VM_MOUNT_PROTECT ||
+         kind == VM_MOUNT_ABSENT || kind == VM_MOUNT_COPY || kind == VM_MOUNT_RELAY || kind == VM_MOUNT_DEV;
 }
 
 static gboolean
 has_mode (VmMountKind kind)
 {
-  return kind == VM_MOUNT_DIR || kind == VM_MOUNT_FILE || kind == VM_MOUNT_TMPFS;
+  return kind == VM_MOUNT_DIR || kind == VM_MOUNT_FILE || kind == VM_MOUNT_TMPFS || kind == VM_MOUNT_COPY;
 }
 
 static json_object *
@@ -94,30 +105,101 @@ mounts_to_json (const GPtrArray *mounts)
   return array;
 }
 
-json_object *
-vm_plan_to_json (const VmPlan *plan)
+static json_object *
+makes_to_json (const GPtrArray *makes)
+{
+  json_object *array = json_object_new_array ();
+
+  for (guint i = 0; i < makes->len; i++) {
+    const VmMake *make = g_ptr_array_index (makes, i);
+    json_object *object = json_object_new_object ();
+
+    vm_json_add_str (object, "kind", make_kinds[make->kind]);
+    vm_json_add_str (object, "path", make->path);
+    vm_json_add_str (object, "source", make->source);
+    vm_json_add_str (object, "content", make->content);
+    json_object_array_add (array, object);
+  }
+  return array;
+}
+
+/* NAME=value as NAME. */
+static json_object *
+names_of (char **variables)
+{
+  json_object *array = json_object_new_array ();
+
+  for (; *variables != NULL; variables++) {
+    g_autofree char *name = g_strndup (*variables, strcspn (*variables, "="));
+
+    json_object_array_add (array, vm_json_new_text (name));
+  }
+  return array;
+}
+
+static json_object *
+to_json (const VmPlan *plan)
 {
   json_object *object = json_object_new_object ();
 
   for (gsize i = 0; i < G_N_ELEMENTS (fields); i++)
     vm_json_add_str (object, fields[i].key, *field_of (plan, &fields[i]));
   vm_json_add_str (object, "isolation", vm_isolation_name (plan->isolation));
+  if (*plan->passed_over != NULL)
+    vm_json_add_strv (object, "passed-over", (const char *const *)plan->passed_over);
   vm_json_add_str (object, "net", nets[plan->net]);
   vm_json_add_int (object, "uid", plan->uid);
   vm_json_add_int (object, "gid", plan->gid);
   vm_json_add_int (object, "umask", plan->mask);
   vm_json_add_bool (object, "root-allowed", plan->root_allowed);
+  vm_json_add_bool (object, "userns", plan->userns);
   vm_json_add_bool (object, "serial", plan->serial);
+  if (plan->trace)
+    vm_json_add_bool (object, "trace", TRUE);
+  if (plan->registered)
+    vm_json_add_bool (object, "registered", TRUE);
   vm_json_add_int (object, "memory", (gint64)plan->memory);
   vm_json_add_int (object, "cpus", plan->cpus);
+  if (plan->processes != 0)
+    vm_json_add_int (object, "processes", plan->processes);
+  if (plan->groups.kind != VM_GROUP_NONE)
+    vm_json_add (object, "groups", vm_groups_to_json (&plan->groups));
+  if (*plan->unkept != NULL)
+    vm_json_add_strv (object, "unkept", (const char *const *)plan->unkept);
   vm_json_add_int (object, "disk", (gint64)plan->disk);
+  if (plan->template != NULL) {
+    vm_json_add_bool (object, "has-template", plan->has_template);
+    vm_json_add_strv (object, "template-inputs", (const char *const *)plan->template_inputs);
+    vm_json_add_int (object, "templates-max", (gint64)plan->templates_max);
+  }
   vm_json_add_int (object, "boot-timeout", plan->boot_timeout);
   vm_json_add_strv (object, "grants", (const char *const *)plan->grants);
   if (plan->command != NULL)
     vm_json_add_strv (object, "command", (const char *const *)plan->command);
   vm_json_add_strv (object, "environment", (const char *const *)plan->environment);
+  vm_json_add (object, "makes", makes_to_json (plan->makes));
   vm_json_add (object, "mounts", mounts_to_json (plan->mounts));
+  vm_json_add_strv (object, "linked", (const char *const *)plan->linked);
   vm_json_add_strv (object, "watched", (const char *const *)plan->watched);
+  vm_json_add_strv (object, "notes", (const char *const *)plan->notes);
+  return object;
+}
+
+json_object *
+vm_plan_to_json (const VmPlan *plan)
+{
+  json_object *object = to_json (plan);
+
+  vm_json_add_strv (object, "secrets", (const char *const *)plan->secrets);
+  return object;
+}
+
+json_object *
+vm_plan_to_shown_json (const VmPlan *plan)
+{
+  json_object *object = to_json (plan);
+
+  vm_json_add (object, "secret-names", names_of (plan->secrets));
   return object;
 }
 
@@ -206,11 +288,62 @@ read_mounts (json_object *object, VmPlan *plan, GError **error)
   return TRUE;
 }
 
+static VmMake *
+make_from_json (json_object *object, GError **error)
+{
+  const char *path = NULL;
+  guint kind = 0;
+  VmMake *make;
+
+  if (!read_enum (object, "kind", make_kinds, G_N_ELEMENTS (make_kinds), &kind, error) ||
+      !vm_json_need_str (object, "path", &path, error))
+    return NULL;
+  make = g_new0 (VmMake, 1);
+  make->kind = (VmMakeKind)kind;
+  make->path = g_strdup (path);
+  make->source = g_strdup (vm_json_str (object, "source", NULL));
+  make->content = g_strdup (vm_json_str (object, "content", NULL));
+  if (*path == '/' && (kind == VM_MAKE_DIR || make->content != NULL) &&
+      (kind != VM_MAKE_XAUTH || make->source != NULL))
+    return make;
+  vm_error (error, VM_ERROR_INVALID, "what to make at '%s' is not whole", path);
+  vm_make_free (make);
+  return NULL;
+}
+
+static gboolean
+read_makes (json_object *object, VmPlan *plan, GError **error)
+{
+  json_object *array = vm_json_array (object, "makes");
+
+  if (array == NULL)
+    return vm_error (error, VM_ERROR_INVALID, "'makes' is missing or not a list");
+  for (gsize i = 0; i < json_object_array_length (array); i++) {
+    VmMake *make = make_from_json (json_object_array_get_idx (array, i), error);
+
+    if (make == NULL)
+      return FALSE;
+    g_ptr_array_add (plan->makes, make);
+  }
+  return TRUE;
+}
+
+static gboolean
+read_isolation (json_object *object, VmIsolation *ret, GError **error)
+{
+  const char *text = NULL;
+
+  if (!vm_json_need_str (object, "isolation", &text, error))
+    return FALSE;
+  return vm_isolation_parse (text, ret) ||
+         vm_error (error, VM_ERROR_INVALID, "'isolation' is '%s', which this version does not know", text);
+}
+
 static gboolean
 read_numbers (json_object *object, VmPlan *plan, GError **error)
 {
   guint64 uid = 0, gid = 0, cpus = 0, timeout = 0;
-  guint isolation = 0, net = 0;
+  guint net = 0;
 
   if (!read_number (object, "uid", G_MAXUINT32, &uid, error) ||
       !read_number (object, "gid", G_MAXUINT32, &gid, error) ||
@@ -218,18 +351,23 @@ read_numbers (json_object *object, VmPlan *plan, GError **error)
       !read_number (object, "disk", G_MAXINT64, &plan->disk, error) ||
       !read_number (object, "cpus", 255, &cpus, error) ||
       !read_number (object, "boot-timeout", G_MAXINT32, &timeout, error) ||
-      !read_enum (object, "isolation", isolations, G_N_ELEMENTS (isolations), &isolation, error) ||
+      !read_isolation (object, &plan->isolation, error) ||
       !read_enum (object, "net", nets, G_N_ELEMENTS (nets), &net, error))
     return FALSE;
   plan->uid = (guint)uid;
   plan->gid = (guint)gid;
   plan->cpus = (guint)cpus;
   plan->boot_timeout = (guint)timeout;
-  plan->isolation = (VmIsolation)isolation;
   plan->net = (VmNet)net;
   plan->mask = (guint)vm_json_int (object, "umask", 022) & 0777;
   plan->root_allowed = vm_json_bool (object, "root-allowed", FALSE);
+  plan->userns = vm_json_bool (object, "userns", FALSE);
   plan->serial = vm_json_bool (object, "serial", FALSE);
+  plan->registered = vm_json_bool (object, "registered", FALSE);
+  plan->trace = vm_json_bool (object, "trace", FALSE);
+  plan->has_template = vm_json_bool (object, "has-template", FALSE);
+  plan->template_inputs = vm_json_dup_strv (vm_json_array (object, "template-inputs"));
+  plan->templates_max = (guint64)MAX (vm_json_int (object, "templates-max", 0), 0);
   return TRUE;
 }
 
@@ -240,6 +378,7 @@ vm_plan_from_json (json_object *object, GError **error)
   json_object *command = vm_json_array (object, "command");
 
   plan->mounts = g_ptr_array_new_with_free_func ((GDestroyNotify)vm_mount_free);
+  plan->makes = g_ptr_array_new_with_free_func ((GDestroyNotify)vm_make_free);
   for (gsize i = 0; i < G_N_ELEMENTS (fields); i++) {
     const char *text = vm_json_str (object, fields[i].key, NULL);
 
@@ -247,11 +386,29 @@ vm_plan_from_json (json_object *object, GError **error)
       return NULL;
     *field_of (plan, &fields[i]) = g_strdup (text);
   }
+  plan->unkept = vm_json_dup_strv (vm_json_array (object, "unkept"));
+  vm_groups_from_json (vm_json_object (object, "groups"), &plan->groups);
+  plan->processes = (guint)CLAMP (vm_json_int (object, "processes", 0), 0, G_MAXINT32);
+  plan->passed_over = vm_json_dup_strv (vm_json_array (object, "passed-over"));
   plan->grants = vm_json_dup_strv (vm_json_array (object, "grants"));
   plan->environment = vm_json_dup_strv (vm_json_array (object, "environment"));
+  plan->secrets = vm_json_dup_strv (vm_json_array (object, "secrets"));
+  plan->linked = vm_json_dup_strv (vm_json_array (object, "linked"));
   plan->watched = vm_json_dup_strv (vm_json_array (object, "watched"));
+  plan->notes = vm_json_dup_strv (vm_json_array (object, "notes"));
   plan->command = command != NULL ? vm_json_dup_strv (command) : NULL;
-  if (!read_numbers (object, plan, error) || !read_mounts (object, plan, error))
+  if (!read_numbers (object, plan, error) || !read_makes (object, plan, error) ||
+      !read_mounts (object, plan, error))
     return NULL;
   return g_steal_pointer (&plan);
+}
+
+VmPlan *
+vm_plan_read (int runtime_fd, GError **error)
+{
+  gsize length;
+  g_autofree char *text = vm_file_read (runtime_fd, "plan.json", PLAN_MAX, &length, error);
+  g_autoptr (json_object) object = text != NULL ? vm_json_parse_object (text, length, error) : NULL;
+
+  return object != NULL ? vm_plan_from_json (object, error) : NULL;
 }

@@ -162,11 +162,30 @@ pin_parents (VmPlan *plan, const char *base, const char *path)
   }
 }
 
+/* Of a git directory only `hooks` can be kept away: git takes the others, once they exist, for what they say.
+ * And one that does not exist yet may be made inside. */
+static gboolean
+can_be_kept_away (const VmPlan *plan, const VmHostProject *project, const char *path)
+{
+  g_autofree char *dir = g_path_get_dirname (path), *name = g_path_get_basename (path);
+  g_autofree char *config = g_build_filename (dir, "config", NULL);
+
+  if (plan->isolation == VM_ISOLATION_NONE || !project->writable)
+    return FALSE;
+  if (g_str_has_suffix (dir, "/.git") || g_strcmp0 (dir, project->git_dir) == 0 ||
+      (project->modules != NULL && g_strv_contains ((const char *const *)project->modules, dir)))
+    return g_str_equal (name, "hooks") && find_present (project, config) != NULL;
+  /* vmctl reads its own at every start; it can only tighten. */
+  return !g_str_equal (name, "commondir") && !g_str_equal (name, "config.worktree") &&
+         !g_str_equal (name, ".vmctl.conf");
+}
+
 static void
 add_protected (VmPlan *plan, const VmHostProject *project, gboolean with_git_dir)
 {
   g_auto (GStrv) paths = vm_host_protected_paths (project);
   GPtrArray *watched = g_ptr_array_new_null_terminated (16, g_free, TRUE);
+  GPtrArray *linked = g_ptr_array_new_null_terminated (4, g_free, TRUE);
 
   for (char **path = paths; *path != NULL; path++) {
     const char *base = vm_path_is_within (*path, project->path) ? project->path : project->git_dir;
@@ -174,14 +193,23 @@ add_protected (VmPlan *plan, const VmHostProject *project, gboolean with_git_dir
 
     if (base == project->git_dir && !with_git_dir)
       continue;
+    if (entry == NULL && can_be_kept_away (plan, project, *path)) {
+      pin_parents (plan, base, *path);
+      vm_plan_add_inside (plan, VM_MOUNT_ABSENT, *path, TRUE, "project");
+      continue;
+    }
     if (entry == NULL || entry->link != NULL) {
-      g_ptr_array_add (watched, g_strdup (*path));
+      g_ptr_array_add (entry != NULL ? linked : watched, g_strdup (*path));
+      if (entry != NULL)
+        g_ptr_array_add (linked, g_strdup (entry->link));
       continue;
     }
     pin_parents (plan, base, *path);
     vm_plan_add_inside (plan, VM_MOUNT_PROTECT, *path, entry->is_dir, "project");
   }
+  g_strfreev (plan->linked);
   g_strfreev (plan->watched);
+  plan->linked = (char **)g_ptr_array_free (linked, FALSE);
   plan->watched = (char **)g_ptr_array_free (watched, FALSE);
 }
 

@@ -11,9 +11,10 @@ static const struct {
   const char *path;
   guint mode;
 } skeleton[] = {
-    {"/etc", 0755},       {"/proc", 0555}, {"/sys", 0555},      {"/dev", 0755},     {"/tmp", 01777},
-    {"/run", 0755},       {"/var", 0755},  {"/var/tmp", 01777}, {"/var/lib", 0755}, {"/var/log", 0755},
-    {"/var/cache", 0755}, {"/mnt", 0755},  {"/media", 0755},    {"/srv", 0755},     {"/root", 0700},
+    {"/etc", 0755},     {"/proc", 0555},    {"/sys", 0555},       {"/dev", 0755},
+    {"/tmp", 01777},    {"/run", 0755},     {"/var", 0755},       {"/var/tmp", 01777},
+    {"/var/lib", 0755}, {"/var/log", 0755}, {"/var/cache", 0755}, {"/mnt", 0755},
+    {"/media", 0755},   {"/srv", 0755},     {"/root", 0700},      {"/home", 0755},
 };
 
 static void

@@ -4,6 +4,7 @@
 #include "vmctl/base/escape.h"
 #include "vmctl/base/file.h"
 #include "vmctl/grant.h"
+#include "vmctl/path.h"
 #include "vmctl/plan-parts.h"
 
 static void line (GString *out, const char *label, const char *format, ...) G_GNUC_PRINTF (3, 4);
@@ -44,19 +45,25 @@ static void
 add_head (GString *out, const VmPlan *plan)
 {
   g_autofree char *memory = vm_size_format (plan->memory), *disk = vm_size_format (plan->disk);
+  g_autofree char *processes =
+      plan->processes != 0 ? g_strdup_printf ("%u processes, ", plan->processes) : g_strdup ("");
   g_autofree char *command = plan->command != NULL ? join_shell (plan->command) : g_strdup (plan->shell);
 
   line (out, "sandbox", "%s (%s)", plan->name, plan->id);
   line (out, "driver", "%s, isolation %s%s", plan->driver, vm_isolation_name (plan->isolation),
         accel_note (plan));
+  for (char **one = plan->passed_over; *one != NULL; one++)
+    line (out, "", "not %s", *one);
   line (out, "user", "%s (uid %u, gid %u), %s", plan->user, plan->uid, plan->gid,
         plan->root_allowed ? "may become root inside" : "never root inside");
   line (out, "project", "%s", plan->project);
   if (!g_str_equal (plan->project, plan->cwd))
     line (out, "starts in", "%s", plan->cwd);
   line (out, "command", "%s%s", command, plan->command != NULL ? "" : " (login shell)");
-  line (out, "limits", "%s memory, %u CPU%s, disk %s", memory, plan->cpus, plan->cpus == 1 ? "" : "s",
-        plan->disk != 0 ? disk : "in memory");
+  line (out, "limits", "%s memory, %u CPU%s, %sdisk %s", memory, plan->cpus, plan->cpus == 1 ? "" : "s",
+        processes, plan->disk != 0 ? disk : "in memory");
+  for (char **one = plan->unkept; *one != NULL; one++)
+    line (out, "", "%s", *one);
   line (out, "network", "%s", plan->net == VM_NET_NONE ? "none" : "public");
   if (plan->kernel_version != NULL)
     line (out, "kernel", "%s", plan->kernel_version);
@@ -82,8 +89,16 @@ title (VmMountKind kind)
     return "can be written:";
   case VM_MOUNT_PROTECT:
     return "in it, read-only:";
+  case VM_MOUNT_ABSENT:
+    return "in it, cannot be made:";
   case VM_MOUNT_RO:
     return "can be read:";
+  case VM_MOUNT_COPY:
+    return "copied:";
+  case VM_MOUNT_RELAY:
+    return "sockets of the host:";
+  case VM_MOUNT_DEV:
+    return "devices of the host:";
   case VM_MOUNT_PIN:
   case VM_MOUNT_DIR:
   case VM_MOUNT_LINK:
@@ -119,14 +134,55 @@ add_mounts (GString *out, const VmPlan *plan, VmMountKind kind)
 static void
 add_variable (GString *out, const char *variable)
 {
-  static const char *const own[] = {"HOME",          "USER", "LOGNAME", "SHELL", "XDG_RUNTIME_DIR",
-                                    "VMCTL_SANDBOX", NULL};
+  static const char *const own[] = {"HOME",
+                                    "USER",
+                                    "LOGNAME",
+                                    "SHELL",
+                                    "XDG_RUNTIME_DIR",
+                                    "VMCTL_SANDBOX",
+                                    "VMCTL_ID",
+                                    "VMCTL_DRIVER",
+                                    "SSH_AUTH_SOCK",
+                                    "NIX_REMOTE",
+                                    "DISPLAY",
+                                    "WAYLAND_DISPLAY",
+                                    "XAUTHORITY",
+                                    "PULSE_SERVER",
+                                    "DBUS_SYSTEM_BUS_ADDRESS",
+                                    "DBUS_SESSION_BUS_ADDRESS",
+                                    NULL};
   g_autofree char *name = g_strndup (variable, strcspn (variable, "="));
 
   if (vm_host_env_is_plain (name) || g_strv_contains (own, name))
     line (out, "", "%s", variable);
   else
     line (out, "", "%s (value not shown)", name);
+}
+
+static void
+add_secret (GString *out, const char *variable)
+{
+  line (out, "", "%.*s (secret)", (int)strcspn (variable, "="), variable);
+}
+
+static void
+add_makes (GString *out, const VmPlan *plan)
+{
+  g_autofree char *ours = g_strconcat (plan->runtime_dir, "/", NULL);
+  g_autofree char *state = g_path_get_dirname (plan->state_dir);
+  g_autofree char *own = g_path_get_dirname (state);
+  gboolean any = FALSE;
+
+  for (guint i = 0; i < plan->makes->len; i++) {
+    const VmMake *make = g_ptr_array_index (plan->makes, i);
+
+    if (g_str_has_prefix (make->path, ours) || vm_path_is_within (make->path, own))
+      continue;
+    if (!any)
+      g_string_append (out, "made on the host if it is not there:\n");
+    any = TRUE;
+    line (out, "", "%s", make->path);
+  }
 }
 
 char *
@@ -138,14 +194,21 @@ vm_plan_to_text (const VmPlan *plan)
   add_grants (out, plan);
   add_mounts (out, plan, VM_MOUNT_RW);
   add_mounts (out, plan, VM_MOUNT_PROTECT);
+  add_mounts (out, plan, VM_MOUNT_ABSENT);
   if (*plan->watched != NULL)
     g_string_append (out, "not there, looked for at the end:\n");
   for (char **path = plan->watched; *path != NULL; path++)
     line (out, "", "%s", *path);
   add_mounts (out, plan, VM_MOUNT_RO);
+  add_mounts (out, plan, VM_MOUNT_COPY);
+  add_mounts (out, plan, VM_MOUNT_RELAY);
+  add_mounts (out, plan, VM_MOUNT_DEV);
   add_mounts (out, plan, VM_MOUNT_FILE);
+  add_makes (out, plan);
   g_string_append (out, "environment:\n");
   for (char **one = plan->environment; *one != NULL; one++)
     add_variable (out, *one);
+  for (char **one = plan->secrets; *one != NULL; one++)
+    add_secret (out, *one);
   return g_string_free (out, FALSE);
 }

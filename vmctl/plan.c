@@ -11,22 +11,12 @@
 
 #include "meta/format.h"
 #include "vmctl/base/error.h"
-#include "vmctl/checks.h"
 #include "vmctl/base/file.h"
-#include "vmctl/grant.h"
+#include "vmctl/choice.h"
 #include "vmctl/path.h"
 #include "vmctl/plan-parts.h"
 
 #define MEMORY_UNIT (G_GUINT64_CONSTANT (2) << 20) /* QEMU's memory, in huge pages */
-
-const char *
-vm_isolation_name (VmIsolation isolation)
-{
-  static const char *const names[] = {"none", "namespace", "container", "vm"};
-
-  g_assert ((gsize)isolation < G_N_ELEMENTS (names));
-  return names[isolation];
-}
 
 void
 vm_mount_free (VmMount *mount)
@@ -42,24 +32,44 @@ vm_mount_free (VmMount *mount)
 }
 
 void
+vm_make_free (VmMake *make)
+{
+  if (make == NULL)
+    return;
+  g_free (make->path);
+  g_free (make->source);
+  g_free (make->content);
+  g_free (make);
+}
+
+void
 vm_plan_free (VmPlan *plan)
 {
   if (plan == NULL)
     return;
-  char *strings[] = {plan->id,        plan->name,       plan->driver,         plan->accel,
-                     plan->profile,   plan->user,       plan->group,          plan->home,
-                     plan->shell,     plan->hostname,   plan->project,        plan->cwd,
-                     plan->qemu,      plan->firmware,   plan->bwrap,          plan->keeper,
-                     plan->vmlinux,   plan->initramfs,  plan->kernel_version, plan->disk_base,
-                     plan->state_dir, plan->runtime_dir};
+  char *strings[] = {plan->id,        plan->name,       plan->driver,      plan->accel,
+                     plan->profile,   plan->user,       plan->group,       plan->home,
+                     plan->shell,     plan->hostname,   plan->project,     plan->cwd,
+                     plan->qemu,      plan->firmware,   plan->nspawn,      plan->bwrap,
+                     plan->keeper,    plan->vmlinux,    plan->initramfs,   plan->kernel_version,
+                     plan->disk_base, plan->state_dir,  plan->runtime_dir, plan->mac,
+                     plan->template,  plan->ram_preload};
 
   for (gsize i = 0; i < G_N_ELEMENTS (strings); i++)
     g_free (strings[i]);
   g_clear_pointer (&plan->mounts, g_ptr_array_unref);
+  vm_groups_clear (&plan->groups);
+  g_strfreev (plan->unkept);
+  g_strfreev (plan->passed_over);
+  g_clear_pointer (&plan->makes, g_ptr_array_unref);
   g_strfreev (plan->grants);
+  g_strfreev (plan->notes);
+  g_strfreev (plan->linked);
   g_strfreev (plan->watched);
   g_strfreev (plan->command);
   g_strfreev (plan->environment);
+  g_strfreev (plan->secrets);
+  g_strfreev (plan->template_inputs);
   g_free (plan);
 }
 
@@ -136,130 +146,45 @@ set_cpus (VmPlan *plan, const VmSpec *spec, const VmHost *host, GError **error)
   return TRUE;
 }
 
-static gboolean
-need (const char *fact, const char *problem, GError **error)
-{
-  return fact != NULL || vm_error (error, VM_ERROR_HOST, "%s", problem);
-}
-
-static gboolean
-set_qemu (VmPlan *plan, const VmSpec *spec, const VmHost *host, GError **error)
-{
-  if (!vm_check_require (vm_check_qemu (host), error) || !vm_check_require (vm_check_bwrap (host), error) ||
-      !vm_check_require (vm_check_kernel (host), error) ||
-      !vm_check_require (vm_check_helpers (host), error) ||
-      !need (host->vmlinux, "the place of the guest's kernel is not known; run: vmctl doctor", error) ||
-      !need (host->initramfs, "the place of the guest's initramfs is not known; run: vmctl doctor", error))
-    return FALSE;
-  plan->isolation = VM_ISOLATION_VM;
-  plan->accel = g_strdup (host->kvm ? "kvm" : "tcg");
-  plan->qemu = g_strdup (host->qemu);
-  plan->firmware = g_strdup (host->firmware);
-  plan->bwrap = g_strdup (host->bwrap);
-  plan->keeper = g_strdup (host->keeper);
-  plan->vmlinux = g_strdup (host->vmlinux);
-  plan->initramfs = g_strdup (host->initramfs);
-  plan->kernel_version = g_strdup (host->kernel_version);
-  plan->disk = vm_spec_disk_size (spec);
-  if (plan->disk != 0 &&
-      !need (host->disk_base, "the place of the disk is not known; run: vmctl doctor", error))
-    return FALSE;
-  plan->disk_base = plan->disk != 0 ? g_strdup (host->disk_base) : NULL;
-  return TRUE;
-}
-
+/* The driver adds its own part: programs, kernel, disk. */
 static gboolean
 set_driver (VmPlan *plan, const VmSpec *spec, const VmHost *host, GError **error)
 {
-  const char *driver = spec->driver == NULL || g_str_equal (spec->driver, "auto") ? "qemu" : spec->driver;
+  VmChoice choice = {0};
 
-  plan->driver = g_strdup (driver);
-  if (g_str_equal (driver, "qemu"))
-    return set_qemu (plan, spec, host, error);
-  if (!g_str_equal (driver, "null"))
-    return vm_error (error, VM_ERROR_USAGE, "--driver: '%s' is not a driver; write 'auto' or 'qemu'", driver);
-  plan->isolation = VM_ISOLATION_NONE;
+  if (!vm_choice_make (vm_drivers, spec, host, &choice, error))
+    return FALSE;
+  plan->driver = g_strdup (choice.driver->name);
+  plan->isolation = choice.driver->isolation;
   plan->keeper = g_strdup (host->keeper);
-  plan->disk = vm_spec_disk_size (spec);
-  return TRUE;
-}
-
-static gboolean
-check_words (char **words, GError **error)
-{
-  for (guint i = 0; words != NULL && words[i] != NULL; i++)
-    if (!g_utf8_validate (words[i], -1, NULL))
-      return vm_error (error, VM_ERROR_USAGE, "word %u of the command is not UTF-8; put it into a script",
-                       i + 1);
-  return TRUE;
+  g_strfreev (plan->passed_over);
+  plan->passed_over = g_steal_pointer (&choice.passed_over);
+  return choice.driver->fill (plan, spec, host, error) &&
+         vm_driver_check_net (choice.driver, spec->net, host, error);
 }
 
 static gboolean
 set_session (VmPlan *plan, const VmSpec *spec, const VmProfile *profile, const VmHost *host, GError **error)
 {
-  char **command = spec->command != NULL ? spec->command : profile->entrypoint;
+  g_auto (GStrv) command = vm_profile_command (profile, spec->command);
   gboolean is_inside = vm_path_is_within (host->cwd, plan->project);
 
-  if (!check_words (command, error))
+  if (!vm_spec_check_words (command, error))
     return FALSE;
   if (command != NULL && *command == NULL)
     return vm_error (error, VM_ERROR_USAGE, "the command is empty; name one, or leave it out for a shell");
   if (is_inside && !g_utf8_validate (host->cwd, -1, NULL))
     return vm_error (error, VM_ERROR_USAGE,
                      "the path of the current directory is not UTF-8; start from another");
-  plan->command = g_strdupv (command);
+  plan->command = g_steal_pointer (&command);
   plan->cwd = g_strdup (is_inside ? host->cwd : plan->project);
   plan->net = spec->net == VM_NET_DEFAULT ? VM_NET_PUBLIC : spec->net;
   plan->serial = spec->serial;
+  plan->trace = spec->trace;
   plan->mask = host->mask & 0777;
   plan->root_allowed = !spec->no_root;
   plan->boot_timeout = spec->boot_timeout != 0 ? spec->boot_timeout : VM_SPEC_BOOT_TIMEOUT_DEFAULT;
   plan->profile = g_strdup (profile->name);
-  return TRUE;
-}
-
-static gboolean
-has (char **list, const char *name)
-{
-  return list != NULL && g_strv_contains ((const char *const *)list, name);
-}
-
-static gboolean
-check_grant_names (char **names, const char *what, GError **error)
-{
-  g_autoptr (GString) known = NULL;
-
-  for (; names != NULL && *names != NULL; names++) {
-    if (vm_grant_find (*names) != NULL)
-      continue;
-    known = g_string_new (NULL);
-    for (const VmGrant *grant = vm_grants; grant->name != NULL; grant++)
-      g_string_append_printf (known, "%s%s", known->len > 0 ? ", " : "", grant->name);
-    return vm_error (error, VM_ERROR_USAGE, "%s: '%s' is not a grant; there are: %s", what, *names,
-                     known->str);
-  }
-  return TRUE;
-}
-
-static gboolean
-add_grants (VmPlan *plan, const VmSpec *spec, const VmProfile *profile, const VmHost *host, GError **error)
-{
-  g_autofree char *in_profile = g_strdup_printf ("profile '%s'", profile->name);
-  GPtrArray *names = g_ptr_array_new_null_terminated (8, g_free, TRUE);
-
-  plan->grants = NULL;
-  for (const VmGrant *grant = vm_grants; grant->name != NULL; grant++)
-    if ((has (spec->grants, grant->name) || has (profile->grants, grant->name)) &&
-        !has (spec->no_grants, grant->name))
-      g_ptr_array_add (names, g_strdup (grant->name));
-  plan->grants = (char **)g_ptr_array_free (names, FALSE);
-  if (!check_grant_names (spec->grants, "--grant", error) ||
-      !check_grant_names (spec->no_grants, "--no-grant", error) ||
-      !check_grant_names (profile->grants, in_profile, error))
-    return FALSE;
-  for (char **name = plan->grants; *name != NULL; name++)
-    if (!vm_grant_find (*name)->add (plan, host, has (spec->grants, *name), error))
-      return FALSE;
   return TRUE;
 }
 
@@ -314,28 +239,51 @@ fill (VmPlan *plan, const VmSpec *spec, const VmProfile *profile, const VmHost *
       !set_cpus (plan, spec, host, error) || !set_driver (plan, spec, host, error) ||
       !vm_plan_add_root (plan, host, error))
     return FALSE;
+  vm_plan_set_limits (plan, spec, host);
   vm_plan_add_home (plan, host);
   vm_plan_add_project (plan, host);
   add_meta (plan);
-  if (!add_grants (plan, spec, profile, host, error))
+  if (!vm_plan_add_grants (plan, spec, profile, host, error) ||
+      !vm_plan_add_program (plan, spec, profile, host, error))
     return FALSE;
   vm_plan_finish_etc (plan);
+  if (!vm_plan_add_sockets (plan, spec, host, error))
+    return FALSE;
   name_shares (plan);
-  vm_plan_add_environment (plan, host);
+  vm_plan_add_environment (plan, profile, host);
+  if (profile->prompt != NULL && profile->entrypoint != NULL && (spec->command == NULL || profile->appends))
+    vm_plan_add_prompt (plan, profile->prompt);
+  if (spec->tmux)
+    vm_plan_add_tmux (plan);
   return vm_plan_add_spec_environment (plan, spec, host, error) && check_mounts (plan, error);
+}
+
+VmPlan *
+vm_plan_new (void)
+{
+  VmPlan *plan = g_new0 (VmPlan, 1);
+
+  plan->mounts = g_ptr_array_new_with_free_func ((GDestroyNotify)vm_mount_free);
+  plan->makes = g_ptr_array_new_with_free_func ((GDestroyNotify)vm_make_free);
+  plan->passed_over = g_new0 (char *, 1);
+  plan->unkept = g_new0 (char *, 1);
+  plan->grants = g_new0 (char *, 1);
+  plan->notes = g_new0 (char *, 1);
+  plan->linked = g_new0 (char *, 1);
+  plan->watched = g_new0 (char *, 1);
+  plan->environment = g_new0 (char *, 1);
+  plan->secrets = g_new0 (char *, 1);
+  return plan;
 }
 
 VmPlan *
 vm_plan_make (const VmSpec *spec, const VmProfile *profile, const VmHost *host, const char *id,
               const char *name, GError **error)
 {
-  g_autoptr (VmPlan) plan = g_new0 (VmPlan, 1);
+  g_autoptr (VmPlan) plan = vm_plan_new ();
 
-  plan->mounts = g_ptr_array_new_with_free_func ((GDestroyNotify)vm_mount_free);
   plan->id = g_strdup (id);
   plan->name = g_strdup (name);
-  plan->watched = g_new0 (char *, 1);
-  plan->environment = g_new0 (char *, 1);
   if (!fill (plan, spec, profile, host, error))
     return NULL;
   return g_steal_pointer (&plan);

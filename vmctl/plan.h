@@ -15,10 +15,17 @@ typedef enum {
                   "1", ... */
   VM_MOUNT_PIN,     /* inside an earlier RW: bound onto itself, so that it cannot be renamed away */
   VM_MOUNT_PROTECT, /* inside an earlier RW: read-only */
+  VM_MOUNT_ABSENT,  /* inside an earlier RW: a protected name that does not exist and may not come into being;
+                       while the sandbox runs an empty directory is there, read-only inside (vmctl/absent.h) */
   VM_MOUNT_DIR,     /* an empty directory `target`, `mode`, owner by `owner_root` */
   VM_MOUNT_LINK,    /* symbolic link `target` with the text `source` */
   VM_MOUNT_FILE,    /* file `target` with `content`, `mode` */
   VM_MOUNT_TMPFS,   /* tmpfs `target`, `mode` */
+  VM_MOUNT_COPY,    /* the content of the host file `source`, taken at the start, as the user's own file
+                       `target`,    `mode`; what is written to it inside stays inside */
+  VM_MOUNT_RELAY,   /* a socket `target`: whoever connects to it talks to the host's socket `source`, through
+                       the   agent and the supervisor */
+  VM_MOUNT_DEV,     /* device `source` (a node, or a directory of nodes) at `target`; not in a VM */
 } VmMountKind;
 
 typedef struct {
@@ -29,54 +36,83 @@ typedef struct {
   char *content; /* owned; FILE only, text */
   guint mode;
   gboolean owner_root; /* DIR, FILE, TMPFS: root's inside; else the user's */
-  gboolean is_dir;     /* RO, PIN, PROTECT: what `source` is */
-  char *why;           /* owned; "root", "project", "home", "meta", or "grant:NAME" */
+  gboolean is_dir;     /* RO, RW, PIN, PROTECT, DEV: what `source` is; a socket is no directory */
+  char *why;           /* owned; "root", "project", "home", "meta", "option", or "grant:NAME" */
 } VmMount;
 
+/* What the supervisor makes on the host before anything is mounted. Symbolic links are never followed. */
 typedef enum {
-  VM_ISOLATION_NONE,
-  VM_ISOLATION_NAMESPACE,
-  VM_ISOLATION_CONTAINER,
-  VM_ISOLATION_VM
-} VmIsolation;
-const char *vm_isolation_name (VmIsolation isolation); /* "none", "namespace", "container", "vm" */
+  VM_MAKE_DIR,   /* directory `path`, the user's, and those above it that are missing (0700) */
+  VM_MAKE_FILE,  /* file `path` (0600) with `content`, if there is none */
+  VM_MAKE_MARK,  /* the same; but a file that is there must have this very content */
+  VM_MAKE_XAUTH, /* file `path` (0600): the cookies of the display `content` in the file `source`, no others
+                  */
+} VmMakeKind;
+
+typedef struct {
+  VmMakeKind kind;
+  char *path;    /* owned; absolute */
+  char *source;  /* owned; XAUTH only */
+  char *content; /* owned; FILE, MARK, XAUTH */
+} VmMake;
 
 typedef struct {
   char *id;     /* owned; 8 characters of [a-z0-9] */
   char *name;   /* owned */
-  char *driver; /* owned; "qemu", "null" */
+  char *driver; /* owned; a name in vm_drivers */
   VmIsolation isolation;
-  char *accel;   /* owned; "kvm", "tcg"; NULL for other drivers */
-  char *profile; /* owned */
-  char **grants; /* owned, never NULL; those in force */
+  char **passed_over; /* owned, never NULL; with --driver auto: each stronger driver, and why not it */
+  char *accel;        /* owned; "kvm", "tcg"; NULL for other drivers */
+  char *profile;      /* owned */
+  char **grants;      /* owned, never NULL; those in force: they let something in */
+  char **notes;       /* owned, never NULL; what the user should know about grants, one sentence each */
 
   char *user, *group, *home, *shell, *hostname; /* owned */
   guint uid, gid;
   guint mask;            /* umask inside */
   gboolean root_allowed; /* may the user become root inside */
+  gboolean userns;       /* may user namespaces be made, and mounts in them; namespaces only */
 
   char *project, *cwd; /* owned; absolute */
   GPtrArray *mounts;   /* of VmMount, owned; in the order in which they are made */
+  GPtrArray *makes;    /* of VmMake, owned; in this order */
+  char **linked;  /* owned, never NULL; protected host paths that are symbolic links, each followed by its
+                     text: looked  at at the end */
   char **watched; /* owned, never NULL; protected host paths that do not exist now and are looked for at the
                      end */
   char **command; /* owned; NULL: the login shell */
-  char **environment; /* owned, never NULL; the whole environment inside */
+  char **environment; /* owned, never NULL; the environment inside, but for the secrets */
+  char **secrets;     /* owned, never NULL; NAME=value, the rest of the environment: never printed, never in
+                         an argv */
 
-  guint64 memory, disk; /* bytes; disk 0: tmpfs */
+  guint64 memory, disk; /* bytes; disk 0: tmpfs, though there may be a disk_base, which a template wants */
   guint cpus;
-  VmNet net; /* never DEFAULT */
+  guint processes; /* 0: no limit (a virtual machine) */
+  VmGroups groups; /* owned; the control group that keeps the limits and can be frozen */
+  char **unkept;   /* owned, never NULL; a sentence about limits that nobody keeps */
+  VmNet net;       /* never DEFAULT */
+  gboolean trace;  /* the moment at which QEMU is executed is noted (vmctl/trace.h) */
   gboolean serial;
-  guint boot_timeout; /* seconds */
+  gboolean registered; /* nspawn: with machined; only in a unit of its own, which machined may end */
+  guint boot_timeout;  /* seconds */
 
-  char *qemu, *firmware, *bwrap, *keeper, *vmlinux, *initramfs, *disk_base; /* owned; NULL where not used */
-  char *kernel_version;                                                     /* owned */
-  char *runtime_dir; /* owned; $XDG_RUNTIME_DIR/vmctl/ID */
-  char *state_dir;   /* owned; $XDG_STATE_HOME/vmctl/sandboxes/ID */
+  char *qemu, *firmware, *nspawn, *bwrap, *keeper, *vmlinux, *initramfs,
+      *disk_base;         /* owned; NULL where not used */
+  char *kernel_version;   /* owned */
+  char *mac;              /* owned; of a machine's network card; NULL: no machine */
+  char *template;         /* owned; path of the template that serves this plan; NULL: it boots */
+  char **template_inputs; /* owned; what of the host it depends on, "NAME=VALUE"; NULL without a template */
+  gboolean has_template;  /* it is there, and is used; else it is made once the machine has booted */
+  guint64 templates_max;  /* bytes */
+  char *ram_preload;      /* owned; with a template: makes QEMU open its memory for reading only */
+  char *runtime_dir;      /* owned; $XDG_RUNTIME_DIR/vmctl/ID */
+  char *state_dir;        /* owned; $XDG_STATE_HOME/vmctl/sandboxes/ID */
 } VmPlan;
 
 void vm_plan_free (VmPlan *plan);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (VmPlan, vm_plan_free)
 void vm_mount_free (VmMount *mount);
+void vm_make_free (VmMake *make);
 
 /* Spec, profile and host facts to a plan. Pure: no disk, no clock, no process, no randomness (`id` and `name`
  * come in). NULL and an error that names the option or the fact: USAGE for what the user wrote, HOST for what
@@ -84,8 +120,25 @@ void vm_mount_free (VmMount *mount);
 VmPlan *vm_plan_make (const VmSpec *spec, const VmProfile *profile, const VmHost *host, const char *id,
                       const char *name, GError **error);
 
-/* Both ways; the supervisor gets its plan as this. (transfer full) */
+/* For drivers whose made-up directories are read-only: is this one to be a tmpfs of its own? */
+gboolean vm_mount_is_writable_dir (const VmMount *mount);
+/* In the tmpfs of one of the first `before` mounts a plain directory will do. */
+gboolean vm_plan_lies_in_writable (const VmPlan *plan, guint before, const char *target);
+
+/* Environment and secrets together, as the inside gets them. (transfer full) */
+char **vm_plan_full_environment (const VmPlan *plan);
+
+/* What the control group is given. Pure. */
+void vm_plan_group_limits (const VmPlan *plan, VmGroupLimits *ret);
+/* Does the supervisor make the group, and so also remove it? */
+gboolean vm_plan_makes_groups (const VmPlan *plan);
+
+/* Both ways; the supervisor gets its plan as this, secrets included. (transfer full) */
 json_object *vm_plan_to_json (const VmPlan *plan);
+/* The same for people: of a secret only its name. (transfer full) */
+json_object *vm_plan_to_shown_json (const VmPlan *plan);
 VmPlan *vm_plan_from_json (json_object *object, GError **error);
+/* The plan of a running sandbox, from its runtime directory. (transfer full) */
+VmPlan *vm_plan_read (int runtime_fd, GError **error);
 /* For people: what is let in, from where, how. (transfer full) */
 char *vm_plan_to_text (const VmPlan *plan);

@@ -16,8 +16,6 @@
 #include "vmctl/plan.h"
 #include "vmctl/store.h"
 
-enum { PLAN_MAX = 16 << 20 };
-
 static void
 close_dir (DIR *dir)
 {
@@ -33,6 +31,7 @@ free_item (gpointer data)
   g_free (item->label);
   g_free (item->dir);
   g_free (item->name);
+  vm_fd_clear (&item->lock);
   g_free (item);
 }
 
@@ -45,6 +44,7 @@ add (GPtrArray *items, const char *kind, char *take_label, const char *dir, cons
   item->label = take_label;
   item->dir = g_strdup (dir);
   item->name = g_strdup (name);
+  item->lock = -1;
   g_ptr_array_add (items, item);
   return item;
 }
@@ -127,10 +127,7 @@ find_used (const VmDirs *dirs, GPtrArray *records, GPtrArray *problems)
     const VmRecord *record = g_ptr_array_index (records, i);
     vm_autofd fd = record->state != VM_STATE_ENDED ? vm_store_open_runtime (dirs, record->id, NULL) : -1;
     g_autoptr (GError) error = NULL;
-    gsize length;
-    g_autofree char *text = fd >= 0 ? vm_file_read (fd, "plan.json", PLAN_MAX, &length, &error) : NULL;
-    g_autoptr (json_object) object = text != NULL ? vm_json_parse (text, length, &error) : NULL;
-    g_autoptr (VmPlan) plan = object != NULL ? vm_plan_from_json (object, &error) : NULL;
+    g_autoptr (VmPlan) plan = fd >= 0 ? vm_plan_read (fd, &error) : NULL;
 
     if (error != NULL)
       g_ptr_array_add (problems, g_strdup_printf ("%s: %s", record->id, error->message));
@@ -139,6 +136,7 @@ find_used (const VmDirs *dirs, GPtrArray *records, GPtrArray *problems)
     add_used (used, plan->vmlinux);
     add_used (used, plan->initramfs);
     add_used (used, plan->disk_base);
+    add_used (used, plan->template);
   }
   return used;
 }
@@ -159,25 +157,59 @@ is_used (GPtrArray *used, const char *name)
   return FALSE;
 }
 
-static void
-find_cached (const VmDirs *dirs, const char *sub, const char *kind, GPtrArray *used, GPtrArray *items)
+/* -1: it is absent, or somebody builds there now, for a sandbox that is to be. */
+static int
+lock_cache (const VmDirs *dirs, const char *sub)
 {
   g_autofree char *path = g_build_filename (dirs->cache, sub, NULL);
   vm_autofd fd = vm_file_open_private_dir (path, NULL);
-  g_autoptr (DIR) dir = fd >= 0 ? opendir (path) : NULL;
+
+  return fd >= 0 && flock (fd, LOCK_EX | LOCK_NB) == 0 ? vm_fd_steal (&fd) : -1;
+}
+
+static void
+find_unused (const VmDirs *dirs, const char *sub, const char *kind, int fd, GPtrArray *used, GPtrArray *items)
+{
+  g_autofree char *path = g_build_filename (dirs->cache, sub, NULL);
+  g_autoptr (DIR) dir = opendir (path);
+  gboolean is_dir = g_str_equal (kind, "template");
+  VmPruneItem *item;
   struct dirent *entry;
   struct stat st;
 
-  if (dir == NULL || flock (fd, LOCK_EX | LOCK_NB) < 0)
-    return; /* absent; or somebody builds there now, for a sandbox that is to be */
-  while ((entry = readdir (dir)) != NULL) {
+  while (dir != NULL && (entry = readdir (dir)) != NULL) {
     const char *name = entry->d_name;
     gboolean part = g_str_has_prefix (name, IMAGE_PART_PREFIX);
 
     if ((*name == '.' && !part) || is_used (used, name) || fstatat (fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
-        !S_ISREG (st.st_mode))
+        !(is_dir ? S_ISDIR (st.st_mode) : S_ISREG (st.st_mode)))
       continue;
-    add (items, part ? "part" : kind, g_strdup (name), path, name)->bytes = (guint64)st.st_blocks * 512;
+    item = add (items, part ? "part" : kind, g_strdup (name), path, name);
+    item->bytes = is_dir ? bytes_in (fd, name) : (guint64)st.st_blocks * 512;
+    item->lock = fcntl (fd, F_DUPFD_CLOEXEC, 3);
+  }
+}
+
+/* The locks come first: what is built before them has its sandbox on record, or will be built again. */
+static void
+find_cached (const VmDirs *dirs, GPtrArray *items, GPtrArray *problems)
+{
+  static const struct {
+    const char *sub, *kind;
+  } caches[] = {
+      {"kernels", "kernel"}, {"initramfs", "initramfs"}, {"disks", "disk"}, {"templates", "template"}};
+  int locks[G_N_ELEMENTS (caches)];
+  g_autoptr (GPtrArray) records = NULL, used = NULL;
+
+  for (guint i = 0; i < G_N_ELEMENTS (caches); i++)
+    locks[i] = lock_cache (dirs, caches[i].sub);
+  records = vm_store_list (dirs, FALSE, NULL, NULL);
+  if (records != NULL)
+    used = find_used (dirs, records, problems);
+  for (guint i = 0; i < G_N_ELEMENTS (caches); i++) {
+    if (used != NULL && locks[i] >= 0)
+      find_unused (dirs, caches[i].sub, caches[i].kind, locks[i], used, items);
+    vm_fd_clear (&locks[i]);
   }
 }
 
@@ -185,7 +217,6 @@ GPtrArray *
 vm_prune_find (const VmDirs *dirs, const VmPruneOptions *options, GPtrArray *problems, GError **error)
 {
   g_autoptr (GPtrArray) records = vm_store_list (dirs, TRUE, problems, error);
-  g_autoptr (GPtrArray) used = NULL;
   GPtrArray *items;
   g_autofree char *parent = g_build_filename (dirs->state, "sandboxes", NULL);
   vm_autofd parent_fd = -1;
@@ -198,12 +229,8 @@ vm_prune_find (const VmDirs *dirs, const VmPruneOptions *options, GPtrArray *pro
     find_ended (records, options->keep, parent, parent_fd, items);
     find_leftovers (dirs, parent, parent_fd, items);
   }
-  if (options->cache) {
-    used = find_used (dirs, records, problems);
-    find_cached (dirs, "kernels", "kernel", used, items);
-    find_cached (dirs, "initramfs", "initramfs", used, items);
-    find_cached (dirs, "disks", "disk", used, items);
-  }
+  if (options->cache)
+    find_cached (dirs, items, problems);
   return items;
 }
 

@@ -32,6 +32,7 @@ static const struct {
     [VM_REASON_VMM_SIGNAL] = {"vmm-signal", "QEMU was killed"},
     [VM_REASON_VMM_FAILED] = {"vmm-failed", "QEMU ended with an error"},
     [VM_REASON_SUPERVISOR_LOST] = {"supervisor-lost", "supervisor and sandbox were both killed"},
+    [VM_REASON_OUT_OF_MEMORY] = {"out-of-memory", "killed for want of memory"},
     [VM_REASON_START_FAILED] = {"start-failed", "it could not be started"},
 };
 
@@ -54,6 +55,9 @@ vm_record_new (void)
 
   record->status = -1;
   record->warnings = g_new0 (char *, 1);
+  record->passed_over = g_new0 (char *, 1);
+  record->groups = g_new0 (char *, 1);
+  record->unkept = g_new0 (char *, 1);
   return record;
 }
 
@@ -68,6 +72,10 @@ vm_record_free (VmRecord *record)
   g_free (record->driver);
   g_free (record->isolation);
   g_free (record->accel);
+  g_free (record->template);
+  g_strfreev (record->passed_over);
+  g_strfreev (record->groups);
+  g_strfreev (record->unkept);
   g_free (record->profile);
   g_strfreev (record->command);
   g_free (record->step);
@@ -75,6 +83,13 @@ vm_record_free (VmRecord *record)
   g_free (record->net);
   g_strfreev (record->warnings);
   g_free (record);
+}
+
+void
+vm_record_stamp (VmRecord *record, VmStampName name)
+{
+  if (record->stamps[name] == 0)
+    record->stamps[name] = g_get_real_time ();
 }
 
 static void
@@ -101,6 +116,8 @@ vm_record_to_json (const VmRecord *record)
   vm_json_add_str (object, "driver", record->driver);
   vm_json_add_str (object, "isolation", record->isolation);
   vm_json_add_str (object, "accel", record->accel);
+  vm_json_add_str (object, "template", record->template);
+  vm_json_add_strv (object, "passed-over", (const char *const *)record->passed_over);
   vm_json_add_str (object, "profile", record->profile);
   if (record->command != NULL)
     vm_json_add_strv (object, "command", (const char *const *)record->command);
@@ -110,6 +127,7 @@ vm_record_to_json (const VmRecord *record)
   vm_json_add_int (object, "created", record->created);
   vm_json_add_int (object, "started", record->started);
   vm_json_add_int (object, "ended", record->ended);
+  vm_json_add (object, "stamps", vm_stamps_to_json (record->stamps));
   if (record->supervisor.pid > 0)
     vm_json_add (object, "supervisor", vm_process_to_json (&record->supervisor));
   if (record->keeper.pid > 0)
@@ -119,6 +137,9 @@ vm_record_to_json (const VmRecord *record)
   vm_json_add_bool (object, "serial", record->serial);
   vm_json_add_int (object, "memory", (gint64)record->memory);
   vm_json_add_int (object, "cpus", record->cpus);
+  vm_json_add_int (object, "processes", record->processes);
+  vm_json_add_strv (object, "groups", (const char *const *)record->groups);
+  vm_json_add_strv (object, "unkept", (const char *const *)record->unkept);
   vm_json_add_int (object, "disk", (gint64)record->disk);
   vm_json_add_str (object, "net", record->net);
   vm_json_add_strv (object, "warnings", (const char *const *)record->warnings);
@@ -181,6 +202,10 @@ vm_record_from_json (json_object *object, GError **error)
   record->driver = g_strdup (vm_json_str (object, "driver", ""));
   record->isolation = g_strdup (vm_json_str (object, "isolation", "none"));
   record->accel = g_strdup (vm_json_str (object, "accel", NULL));
+  record->template = g_strdup (vm_json_str (object, "template", NULL));
+  vm_stamps_from_json (vm_json_object (object, "stamps"), record->stamps);
+  g_strfreev (record->passed_over);
+  record->passed_over = vm_json_dup_strv (vm_json_array (object, "passed-over"));
   record->profile = g_strdup (vm_json_str (object, "profile", NULL));
   if (vm_json_array (object, "command") != NULL)
     record->command = vm_json_dup_strv (vm_json_array (object, "command"));
@@ -196,6 +221,11 @@ vm_record_from_json (json_object *object, GError **error)
   record->serial = vm_json_bool (object, "serial", FALSE);
   record->memory = (guint64)vm_json_int (object, "memory", 0);
   record->cpus = (guint)vm_json_int (object, "cpus", 0);
+  record->processes = (guint)vm_json_int (object, "processes", 0);
+  g_strfreev (record->groups);
+  record->groups = vm_json_dup_strv (vm_json_array (object, "groups"));
+  g_strfreev (record->unkept);
+  record->unkept = vm_json_dup_strv (vm_json_array (object, "unkept"));
   record->disk = (guint64)vm_json_int (object, "disk", 0);
   record->net = g_strdup (vm_json_str (object, "net", NULL));
   g_strfreev (record->warnings);
@@ -257,7 +287,11 @@ vm_record_take_end (VmRecord *record, const char *how)
 char *
 vm_record_reason_text (const VmRecord *record)
 {
-  const char *words = reasons[record->reason].words;
+  gboolean is_vm = record->isolation == NULL || g_str_equal (record->isolation, "vm");
+  const char *words = record->reason == VM_REASON_VMM_SIGNAL && !is_vm ? "its first process was killed"
+                      : record->reason == VM_REASON_VMM_FAILED && !is_vm
+                          ? "its first process ended with an error"
+                          : reasons[record->reason].words;
 
   if (record->reason == VM_REASON_EXITED)
     return g_strdup_printf ("exited with %d", (int)record->status);

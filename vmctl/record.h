@@ -10,6 +10,7 @@
 #include <json-c/json.h>
 
 #include "vmctl/base/process.h"
+#include "vmctl/trace.h"
 #include "vmctl/dirs.h"
 
 typedef enum {
@@ -36,6 +37,8 @@ typedef enum {
   VM_REASON_VMM_FAILED,      /* QEMU, bwrap or the keeper ended with an error; text: its last words */
   VM_REASON_SUPERVISOR_LOST, /* supervisor and sandbox both died; seen by a later vmctl */
   VM_REASON_START_FAILED,    /* an error before QEMU ran; text: the error */
+  VM_REASON_OUT_OF_MEMORY,   /* the kernel killed the main command, or all of it, at the memory limit; text:
+                                the limit; `status` as with EXITED, or -1 */
 } VmReason;
 
 const char *vm_state_name (VmState state);    /* "starting", ... */
@@ -44,13 +47,15 @@ const char *vm_reason_name (VmReason reason); /* "exited", "guest-panic", ... */
 typedef struct {
   char *id, *name, *project;        /* owned */
   char *driver, *isolation, *accel; /* owned; accel may be NULL */
+  char *template;                   /* owned; key of the one that it went on from; NULL: it booted */
+  char **passed_over;               /* owned, never NULL; stronger drivers, and why they were not taken */
   char *profile;                    /* owned */
   char **command;                   /* owned; NULL: login shell */
   VmState state;
   char *step; /* owned; what a starting sandbox is doing: "files", "launch", "boot", "setup" */
   VmReason reason;
-  char *text;                     /* owned; more about the reason, escaped for a terminal, may be NULL */
-  gint64 status;                  /* with EXITED: 0..255; with VMM_SIGNAL: the signal; else -1 */
+  char *text;    /* owned; more about the reason, escaped for a terminal, may be NULL */
+  gint64 status; /* with EXITED, OUT_OF_MEMORY: 0..255; with VMM_SIGNAL: the signal; else -1 */
   gint64 created, started, ended; /* microseconds since the epoch; 0: not yet */
   VmProcess supervisor, keeper;   /* pid 0: none */
   gboolean detached;              /* lives on without a client */
@@ -58,7 +63,11 @@ typedef struct {
   gboolean serial;                /* the session is on the serial console */
   guint64 memory, disk;           /* bytes */
   guint cpus;
+  guint processes; /* 0: no limit */
+  char **groups;   /* owned, never NULL; directories of the control group, to be removed at the end */
+  char **unkept;   /* owned, never NULL; limits that nobody keeps, a sentence */
   char *net;       /* owned; "none", "public" */
+  VmStamps stamps; /* when what happened */
   char **warnings; /* owned, never NULL; what the user should know (protected files that appeared) */
 } VmRecord;
 
@@ -73,6 +82,9 @@ VmRecord *vm_record_from_json (json_object *object, GError **error);
 /* record.json below a directory; at most 1 MiB is read. */
 gboolean vm_record_write (const VmRecord *record, int dir_fd, gboolean durable, GError **error);
 VmRecord *vm_record_read (int dir_fd, GError **error);
+
+/* Now, if it was not before. */
+void vm_record_stamp (VmRecord *record, VmStampName name);
 
 /* FALSE: the record has this warning already. */
 gboolean vm_record_warn (VmRecord *record, const char *text);

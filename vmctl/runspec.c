@@ -9,8 +9,10 @@
 #include "vmctl/base/error.h"
 #include "vmctl/base/escape.h"
 #include "vmctl/checks.h"
+#include "vmctl/choice.h"
 #include "vmctl/progress.h"
 #include "vmctl/qemu-version.h"
+#include "vmctl/show.h"
 
 static gboolean
 take_options (const VmRunOptions *o, VmSpec *spec, GError **error)
@@ -20,15 +22,57 @@ take_options (const VmRunOptions *o, VmSpec *spec, GError **error)
   spec->env = g_strdupv (o->env);
   spec->grants = g_strdupv (o->grants);
   spec->no_grants = g_strdupv (o->no_grants);
+  for (char **socket = o->sockets; socket != NULL && *socket != NULL; socket++)
+    if (!vm_spec_add_socket (spec, *socket, "--socket", error))
+      return FALSE;
+  spec->cold = o->cold;
   spec->no_root = o->no_root;
   spec->serial = o->serial;
-  return (o->driver == NULL || vm_spec_set_driver (spec, o->driver, "--driver", error)) &&
+  spec->tmux = o->tmux;
+  return (o->accel == NULL || vm_spec_set_accel (spec, o->accel, "--accel", error)) &&
+         (o->driver == NULL || vm_spec_set_driver (spec, o->driver, "--driver", error)) &&
+         (o->min_isolation == NULL ||
+          vm_spec_set_min_isolation (spec, o->min_isolation, "--min-isolation", error)) &&
          (o->name == NULL || vm_spec_set_name (spec, o->name, "--name", error)) &&
          (o->memory == NULL || vm_spec_set_memory (spec, o->memory, "--memory", error)) &&
          (o->cpus == NULL || vm_spec_set_cpus (spec, o->cpus, "--cpus", error)) &&
+         (o->processes == NULL || vm_spec_set_processes (spec, o->processes, "--processes", error)) &&
          (o->disk == NULL || vm_spec_set_disk (spec, o->disk, "--disk", error)) &&
          (o->net == NULL || vm_spec_set_net (spec, o->net, "--net", error)) &&
          (o->boot_timeout == NULL || vm_spec_set_timeout (spec, o->boot_timeout, "--boot-timeout", error));
+}
+
+/* To look for a kernel and its modules takes a good part of the time in which a namespace starts. */
+static gboolean
+needs_kernel (const VmSpec *spec)
+{
+  const VmDriver *driver = spec->driver != NULL ? vm_driver_find (spec->driver) : NULL;
+
+  return driver == NULL || driver->isolation == VM_ISOLATION_VM;
+}
+
+/* "~/x" as the user's. */
+static void
+expand_home (char **paths, const char *home)
+{
+  for (; paths != NULL && *paths != NULL; paths++)
+    if (g_str_has_prefix (*paths, "~/")) {
+      char *whole = g_build_filename (home, *paths + 2, NULL);
+
+      g_free (*paths);
+      *paths = whole;
+    }
+}
+
+static gboolean
+gather_program (VmRun *run)
+{
+  const VmProfile *profile = &run->profile;
+  gboolean starts = profile->entrypoint != NULL && (run->spec.command == NULL || profile->appends);
+
+  expand_home (profile->path, run->host.home);
+  vm_host_gather_program (&run->host, starts ? profile->entrypoint[0] : NULL, profile->path);
+  return TRUE;
 }
 
 static gboolean
@@ -46,11 +90,21 @@ gather (VmContext *context, const VmRunOptions *options, const char *project, ch
   if (!take_options (options, &run->spec, error) || !vm_host_gather (&run->host, error) ||
       !vm_host_gather_project (&run->host, project, error))
     return FALSE;
+  for (char **pair = run->spec.sockets; pair != NULL && *pair != NULL; pair += 2)
+    vm_host_gather_named_socket (&run->host, pair[0]);
   run->host.is_sudo = context->was_sudo;
+  vm_groups_copy (&context->root_groups, &run->host.root_groups);
+  run->host.root_problem = g_strdup (context->root_keeper_why);
   run->host.mask = context->mask;
-  return vm_config_apply (&context->dirs, system, options->no_config ? NULL : run->host.project.path,
-                          &run->spec, &run->profile, error) &&
-         vm_host_gather_images (&run->host, &run->spec, error);
+  if (!vm_config_apply_policy (VM_CONFIG_POLICY, &run->spec, error))
+    return FALSE;
+  if (options->no_config && !vm_config_apply_policy (VMCTL_SYSCONFDIR "/config", &run->spec, error))
+    return FALSE;
+  if (!vm_config_apply (&context->dirs, system, options->no_config ? NULL : run->host.project.path,
+                        &run->spec, &run->profile, error))
+    return FALSE;
+  gather_program (run);
+  return !needs_kernel (&run->spec) || vm_host_gather_images (&run->host, &run->spec, error);
 }
 
 gboolean
@@ -64,14 +118,26 @@ vm_run_gather (VmContext *context, const VmRunOptions *options, const char *proj
   return FALSE;
 }
 
-void
-vm_run_print_ignored (const VmRun *run)
+static void
+print_notes (char **sentences)
 {
-  for (char **p = run->spec.ignored; p != NULL && *p != NULL; p++) {
+  for (char **p = sentences; p != NULL && *p != NULL; p++) {
     g_autofree char *shown = vm_escape_terminal (*p, -1, 400);
 
     fprintf (stderr, "vmctl: note: %s\n", shown);
   }
+}
+
+void
+vm_run_print_ignored (const VmRun *run)
+{
+  print_notes (run->spec.ignored);
+}
+
+void
+vm_run_print_notes (const VmPlan *plan)
+{
+  print_notes (plan->notes);
 }
 
 void
@@ -82,41 +148,65 @@ vm_run_clear (VmRun *run)
   vm_host_clear (&run->host);
 }
 
-/* Never silently a weaker one: today there is one real driver, and the null driver must be named. */
-const VmDriver *
-vm_run_find_driver (const VmRun *run, GError **error)
-{
-  const char *name = run->spec.driver;
-  const VmDriver *driver =
-      name == NULL || g_str_equal (name, "auto") ? &vm_driver_qemu : vm_driver_find (name);
-
-  if (driver == NULL)
-    vm_error (error, VM_ERROR_USAGE, "--driver: there is no driver '%s'", name);
-  return driver;
-}
-
-/* What the facts do not hold yet, since it may cost a process. A QEMU that is missing is the probe's
- * business. */
 static gboolean
-ask_version (VmHost *host, GError **error)
+is_auto (const VmSpec *spec)
 {
-  if (host->qemu != NULL && host->qemu_version == NULL)
-    host->qemu_version = vm_qemu_version (host->qemu, host->dirs.cache, error);
-  return host->qemu == NULL || host->qemu_version != NULL;
+  return spec->driver == NULL || g_str_equal (spec->driver, "auto");
 }
 
-const VmDriver *
-vm_run_choose_driver (VmRun *run, GError **error)
+void
+vm_run_print_choice (const VmRun *run, const VmPlan *plan, gboolean quiet)
 {
-  const VmDriver *driver = vm_run_find_driver (run, error);
+  g_autofree char *line = NULL, *shown = NULL;
 
-  if (driver == NULL || (driver == &vm_driver_qemu && !ask_version (&run->host, error)))
-    return NULL;
-  if (!driver->probe (&run->host, error)) {
-    g_prefix_error (error, "the %s driver cannot work here: ", driver->name);
-    return NULL;
+  if (!is_auto (&run->spec) || (quiet && *plan->passed_over == NULL))
+    return;
+  line = vm_choice_line (plan);
+  shown = vm_escape_terminal (line, -1, -1);
+  fprintf (stderr, "vmctl: %s\n", shown);
+}
+
+void
+vm_run_print_unkept (const VmRun *run, const VmPlan *plan, gboolean quiet)
+{
+  gboolean asked = run->spec.memory != 0 || run->spec.cpus != 0 || run->spec.processes != 0;
+
+  if (plan->isolation == VM_ISOLATION_NONE || (quiet && !asked))
+    return;
+  for (char **one = plan->unkept; *one != NULL; one++) {
+    g_autofree char *shown = vm_show_safe (*one, -1);
+
+    fprintf (stderr, "vmctl: warning: %s\n", shown);
   }
-  return driver;
+}
+
+void
+vm_run_ask_version (VmHost *host)
+{
+  g_autoptr (GError) problem = NULL;
+
+  if (host->qemu == NULL || host->qemu_version != NULL)
+    return;
+  host->qemu_version = vm_qemu_version (host->qemu, host->dirs.cache, &problem);
+  if (host->qemu_version == NULL)
+    host->qemu_problem = g_strdup (problem->message);
+}
+
+VmPlan *
+vm_run_make_plan (VmRun *run, const char *id, const char *name, GError **error)
+{
+  if (is_auto (&run->spec) || g_str_equal (run->spec.driver, "qemu"))
+    vm_run_ask_version (&run->host);
+  return vm_plan_make (&run->spec, &run->profile, &run->host, id, name, error);
+}
+
+gboolean
+vm_run_probe (const VmRun *run, const VmPlan *plan, GError **error)
+{
+  if (vm_driver_find (plan->driver)->probe (&run->host, error))
+    return TRUE;
+  g_prefix_error (error, "the %s driver cannot work here: ", plan->driver);
+  return FALSE;
 }
 
 static gboolean
@@ -142,7 +232,7 @@ build_disk (VmContext *context, VmRun *run, VmProgress *progress, GError **error
 {
   guint64 bytes = vm_spec_disk_size (&run->spec);
 
-  if (run->host.disk_base == NULL || image_scratch_ready (run->host.disk_base))
+  if (bytes == 0 || run->host.disk_base == NULL || image_scratch_ready (run->host.disk_base))
     return TRUE;
   return image_scratch_build (context->dirs.cache, bytes, vm_progress_step, progress, error);
 }

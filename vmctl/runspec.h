@@ -9,21 +9,28 @@
 #include "vmctl/verb.h"
 
 typedef struct {
-  char *driver, *profile, *name, *memory, *cpus, *disk, *net, *kernel, *boot_timeout; /* owned */
-  char **env, **grants, **no_grants;                                                  /* owned */
-  gboolean no_root, serial, no_config;
+  char *accel, *driver, *min_isolation, *profile, *name, *memory, *cpus, *processes, *disk, *net, *kernel,
+      *boot_timeout;                            /* owned */
+  char **env, **grants, **no_grants, **sockets; /* owned */
+  gboolean cold, no_root, serial, tmux, no_config;
 } VmRunOptions;
 
 /* The rows for a verb's option table; `type` is the verb's options struct with a VmRunOptions member `run`.
  */
 #define VM_RUN_OPTIONS(type)                                                                                 \
-  {"boot-timeout",                                                                                           \
-   0,                                                                                                        \
-   VM_OPTION_STRING,                                                                                         \
-   offsetof (type, run.boot_timeout),                                                                        \
-   "SECONDS",                                                                                                \
-   "give up when the guest has not answered by then (default 120)",                                          \
-   NULL},                                                                                                    \
+  {"accel",          0,                                                                                      \
+   VM_OPTION_STRING, offsetof (type, run.accel),                                                             \
+   "NAME",           "how a virtual machine runs: auto, kvm or tcg (default auto)",                          \
+   "accel"},                                                                                                 \
+      {"boot-timeout",                                                                                       \
+       0,                                                                                                    \
+       VM_OPTION_STRING,                                                                                     \
+       offsetof (type, run.boot_timeout),                                                                    \
+       "SECONDS",                                                                                            \
+       "give up when the guest has not answered by then (default 120)",                                      \
+       NULL},                                                                                                \
+      {"cold", 0, VM_OPTION_FLAG, offsetof (type, run.cold), NULL, "boot, whatever templates there are",     \
+       NULL},                                                                                                \
       {"cpus",                                                                                               \
        'c',                                                                                                  \
        VM_OPTION_STRING,                                                                                     \
@@ -40,7 +47,7 @@ typedef struct {
        NULL},                                                                                                \
       {"driver",         0,                                                                                  \
        VM_OPTION_STRING, offsetof (type, run.driver),                                                        \
-       "NAME",           "auto, qemu or null (default auto)",                                                \
+       "NAME",           "auto, or a driver's name (default auto: the strongest that works)",                \
        "driver"},                                                                                            \
       {"env",                                                                                                \
        'e',                                                                                                  \
@@ -62,6 +69,10 @@ typedef struct {
        "SIZE",                                                                                               \
        "memory, in MiB without a unit (default: half the host's, at most 4G)",                               \
        NULL},                                                                                                \
+      {"min-isolation",  0,                                                                                  \
+       VM_OPTION_STRING, offsetof (type, run.min_isolation),                                                 \
+       "LEVEL",          "refuse less than vm, container or namespace",                                      \
+       "isolation"},                                                                                         \
       {"name",                                                                                               \
        'n',                                                                                                  \
        VM_OPTION_STRING,                                                                                     \
@@ -84,13 +95,30 @@ typedef struct {
        NULL,                                                                                                 \
        "nobody becomes root inside (no sudo)",                                                               \
        NULL},                                                                                                \
+      {"processes",                                                                                          \
+       0,                                                                                                    \
+       VM_OPTION_STRING,                                                                                     \
+       offsetof (type, run.processes),                                                                       \
+       "N",                                                                                                  \
+       "processes at once (default 4096); not of a virtual machine",                                         \
+       NULL},                                                                                                \
       {"profile",        'p',                                                                                \
        VM_OPTION_STRING, offsetof (type, run.profile),                                                       \
-       "NAME",           "shell, claude or one of your own (default shell)",                                 \
+       "NAME",           "shell, claude, claude-shell or one of your own (default shell)",                   \
        "profile"},                                                                                           \
+      {"serial",                                                                                             \
+       0,                                                                                                    \
+       VM_OPTION_FLAG,                                                                                       \
+       offsetof (type, run.serial),                                                                          \
+       NULL,                                                                                                 \
+       "run the session on the guest's serial console",                                                      \
+       NULL},                                                                                                \
+      {"socket",       0,                                                                                    \
+       VM_OPTION_LIST, offsetof (type, run.sockets),                                                         \
+       "SRC[:DST]",    "let a UNIX socket of the host in (repeat)",                                          \
+       "file"},                                                                                              \
   {                                                                                                          \
-    "serial", 0, VM_OPTION_FLAG, offsetof (type, run.serial), NULL,                                          \
-        "run the session on the guest's serial console", NULL                                                \
+    "tmux", 0, VM_OPTION_FLAG, offsetof (type, run.tmux), NULL, "run the command within tmux, inside", NULL  \
   }
 
 /* Everything a plan is made from. */
@@ -107,12 +135,23 @@ void vm_run_clear (VmRun *run);
 
 /* Notes on stderr: what the project's .vmctl.conf asked for and did not get. */
 void vm_run_print_ignored (const VmRun *run);
+/* Likewise what the plan has to say about grants. */
+void vm_run_print_notes (const VmPlan *plan);
 
-/* The same without asking whether it can work here. */
-const VmDriver *vm_run_find_driver (const VmRun *run, GError **error);
-/* The driver of the spec: the named one, or for "auto" the strongest that can work here. An error says why
- * none can. */
-const VmDriver *vm_run_choose_driver (VmRun *run, GError **error);
+/* One line on stderr about which driver `auto` chose, and why each stronger one was passed over: a note,
+ * which `quiet` silences, but a fall-back is always told. */
+void vm_run_print_choice (const VmRun *run, const VmPlan *plan, gboolean quiet);
+
+/* Limits that nobody keeps are told; those of the defaults not if `quiet`. */
+void vm_run_print_unkept (const VmRun *run, const VmPlan *plan, gboolean quiet);
+
+/* A QEMU that does not say its version cannot be used (host->qemu_problem); that it is missing is the
+ * driver's business. */
+void vm_run_ask_version (VmHost *host);
+/* The plan, with facts that cost a process (QEMU's version). */
+VmPlan *vm_run_make_plan (VmRun *run, const char *id, const char *name, GError **error);
+/* Can the plan's driver work here? The error names the driver. */
+gboolean vm_run_probe (const VmRun *run, const VmPlan *plan, GError **error);
 
 /* Kernel, initramfs and base disk, with progress; nothing to do when they are cached. */
 gboolean vm_run_build_images (VmContext *context, VmRun *run, gboolean quiet, GError **error);

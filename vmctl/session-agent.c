@@ -137,7 +137,7 @@ agent_exit (VmSessions *sessions, Session *s, const guint8 *payload, gsize lengt
   guint32 channel = s->channel;
   gboolean main = channel == FRAME_CHANNEL_MAIN;
 
-  if (length != sizeof s->exit || payload[0] > FRAME_EXIT_ERRNO) {
+  if (length != sizeof s->exit || payload[0] > FRAME_EXIT_KIND_MAX) {
     broken (sessions, "malformed EXIT");
     return;
   }
@@ -244,6 +244,7 @@ vm_sessions_frame (VmSessions *sessions, const FrameHeader *header, const guint8
   case FRAME_SIGNAL:
   case FRAME_RESIZE:
   case FRAME_CLOSE:
+  case FRAME_RELAY_OPEN:
   default:
     broken (sessions, "a frame that the agent may not send");
   }

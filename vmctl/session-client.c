@@ -182,6 +182,7 @@ client_frame_ok (VmSessions *sessions, Session *s, const FrameHeader *header, co
   case FRAME_STARTED:
   case FRAME_EXIT:
   case FRAME_CLOSE:
+  case FRAME_RELAY_OPEN:
   default:
     return FALSE;
   }

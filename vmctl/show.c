@@ -107,6 +107,20 @@ vm_show_safe (const char *text, gssize max)
   return g_string_free (out, FALSE);
 }
 
+char *
+vm_show_safe_lines (const char *text)
+{
+  g_auto (GStrv) lines = g_strsplit (text, "\n", -1);
+
+  for (char **line = lines; *line != NULL; line++) {
+    char *safe = vm_show_safe (*line, -1);
+
+    g_free (*line);
+    *line = safe;
+  }
+  return g_strjoinv ("\n", lines);
+}
+
 void
 vm_show_json (json_object *take_object)
 {

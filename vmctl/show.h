@@ -23,6 +23,8 @@ char *vm_show_age (const VmRecord *record);
 
 /* For reading only: escaped for a terminal, but a backslash is not doubled. At most `max` bytes (-1: all). */
 char *vm_show_safe (const char *text, gssize max);
+/* The same for a text of several lines: its newlines stay. */
+char *vm_show_safe_lines (const char *text);
 
 /* Prints an object to stdout, indented, and drops it. */
 void vm_show_json (json_object *take_object);

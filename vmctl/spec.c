@@ -5,9 +5,32 @@
 
 #include "vmctl/base/error.h"
 #include "vmctl/base/file.h"
+#include "vmctl/driver.h"
+
+enum { PROCESSES_MIN = 16, PROCESSES_MAX = 1 << 22 }; /* the kernel knows no higher pid */
 
 #define DISK_MIN (G_GUINT64_CONSTANT (64) << 20)
 #define DISK_MAX (G_GUINT64_CONSTANT (16) << 40)
+
+static const char *const isolations[] = {"none", "namespace", "container", "vm"};
+
+const char *
+vm_isolation_name (VmIsolation isolation)
+{
+  g_assert ((gsize)isolation < G_N_ELEMENTS (isolations));
+  return isolations[isolation];
+}
+
+gboolean
+vm_isolation_parse (const char *name, VmIsolation *ret)
+{
+  for (gsize i = 0; i < G_N_ELEMENTS (isolations); i++)
+    if (g_str_equal (name, isolations[i])) {
+      *ret = (VmIsolation)i;
+      return TRUE;
+    }
+  return FALSE;
+}
 
 void
 vm_spec_clear (VmSpec *spec)
@@ -15,12 +38,14 @@ vm_spec_clear (VmSpec *spec)
   g_free (spec->project);
   g_strfreev (spec->command);
   g_free (spec->name);
+  g_free (spec->accel);
   g_free (spec->driver);
   g_free (spec->profile);
   g_free (spec->kernel);
   g_strfreev (spec->env);
   g_strfreev (spec->grants);
   g_strfreev (spec->no_grants);
+  g_strfreev (spec->sockets);
   g_strfreev (spec->ignored);
   *spec = (VmSpec){0};
 }
@@ -74,6 +99,18 @@ vm_spec_set_cpus (VmSpec *spec, const char *text, const char *what, GError **err
 }
 
 gboolean
+vm_spec_set_processes (VmSpec *spec, const char *text, const char *what, GError **error)
+{
+  guint64 value;
+
+  if (!g_ascii_string_to_unsigned (text, 10, PROCESSES_MIN, PROCESSES_MAX, &value, NULL))
+    return vm_error (error, VM_ERROR_USAGE, "%s: '%s' is not a number of processes; write one from %d to %d",
+                     what, text, PROCESSES_MIN, PROCESSES_MAX);
+  spec->processes = (guint)value;
+  return TRUE;
+}
+
+gboolean
 vm_spec_set_disk (VmSpec *spec, const char *text, const char *what, GError **error)
 {
   guint64 bytes = 0;
@@ -107,12 +144,51 @@ vm_spec_set_net (VmSpec *spec, const char *text, const char *what, GError **erro
 }
 
 gboolean
+vm_spec_set_accel (VmSpec *spec, const char *text, const char *what, GError **error)
+{
+  if (!g_str_equal (text, "auto") && !g_str_equal (text, "kvm") && !g_str_equal (text, "tcg"))
+    return vm_error (error, VM_ERROR_USAGE, "%s: '%s' is no accelerator; write 'auto', 'kvm' or 'tcg'", what,
+                     text);
+  g_free (spec->accel);
+  spec->accel = g_strdup (text);
+  return TRUE;
+}
+
+gboolean
 vm_spec_set_driver (VmSpec *spec, const char *text, const char *what, GError **error)
 {
-  if (!g_str_equal (text, "auto") && !g_str_equal (text, "qemu") && !g_str_equal (text, "null"))
-    return vm_error (error, VM_ERROR_USAGE, "%s: '%s' is not a driver; write 'auto' or 'qemu'", what, text);
-  g_free (spec->driver);
-  spec->driver = g_strdup (text);
+  g_autoptr (GString) known = NULL;
+
+  if (g_str_equal (text, "auto") || vm_driver_find (text) != NULL) {
+    g_free (spec->driver);
+    spec->driver = g_strdup (text);
+    return TRUE;
+  }
+  known = g_string_new ("auto");
+  for (const VmDriver *const *d = vm_drivers; *d != NULL; d++)
+    if ((*d)->isolation != VM_ISOLATION_NONE)
+      g_string_append_printf (known, ", %s", (*d)->name);
+  return vm_error (error, VM_ERROR_USAGE, "%s: '%s' is not a driver; there are: %s", what, text, known->str);
+}
+
+void
+vm_spec_raise_isolation (VmSpec *spec, VmIsolation min, const char *by)
+{
+  if (min <= spec->min_isolation)
+    return;
+  spec->min_isolation = min;
+  spec->min_isolation_by = by;
+}
+
+gboolean
+vm_spec_set_min_isolation (VmSpec *spec, const char *text, const char *what, GError **error)
+{
+  VmIsolation min;
+
+  if (!vm_isolation_parse (text, &min) || min == VM_ISOLATION_NONE)
+    return vm_error (error, VM_ERROR_USAGE,
+                     "%s: '%s' is not an isolation; write 'vm', 'container' or 'namespace'", what, text);
+  vm_spec_raise_isolation (spec, min, "--min-isolation");
   return TRUE;
 }
 
@@ -139,6 +215,28 @@ vm_spec_set_timeout (VmSpec *spec, const char *text, const char *what, GError **
                    what, text);
 }
 
+gboolean
+vm_spec_add_socket (VmSpec *spec, const char *text, const char *what, GError **error)
+{
+  const char *colon = strrchr (text, ':');
+  g_autofree char *source = colon != NULL ? g_strndup (text, (gsize)(colon - text)) : g_strdup (text);
+  const char *target = colon != NULL ? colon + 1 : NULL;
+  guint n = spec->sockets != NULL ? g_strv_length (spec->sockets) : 0;
+
+  if (*source == '\0')
+    return vm_error (error, VM_ERROR_USAGE, "%s: '%s' names no socket; write SRC or SRC:DST", what, text);
+  if (target != NULL && *target != '/')
+    return vm_error (error, VM_ERROR_USAGE, "%s: '%s' is not an absolute path; write SRC:/path/inside", what,
+                     target);
+  if (!g_utf8_validate (text, -1, NULL))
+    return vm_error (error, VM_ERROR_USAGE, "%s: the path of the socket is not UTF-8", what);
+  spec->sockets = g_renew (char *, spec->sockets, n + 3);
+  spec->sockets[n] = g_canonicalize_filename (source, NULL);
+  spec->sockets[n + 1] = target != NULL ? g_canonicalize_filename (target, "/") : g_strdup (spec->sockets[n]);
+  spec->sockets[n + 2] = NULL;
+  return TRUE;
+}
+
 guint64
 vm_spec_disk_size (const VmSpec *spec)
 {
@@ -161,4 +259,37 @@ vm_spec_check_env (const char *text, const char *what, GError **error)
       error, VM_ERROR_USAGE,
       "%s: '%.*s' is not the name of a variable; write NAME=value, or NAME to pass the host's on", what,
       (int)length, text);
+}
+
+char **
+vm_spec_resolve_env (char **env, char **host, const char *what, GError **error)
+{
+  g_autoptr (GPtrArray) all = g_ptr_array_new_null_terminated (8, g_free, TRUE);
+
+  for (char **one = env; one != NULL && *one != NULL; one++) {
+    gboolean is_bare = strchr (*one, '=') == NULL;
+    const char *theirs = is_bare ? g_environ_getenv (host, *one) : NULL;
+
+    if (!vm_spec_check_env (*one, what, error))
+      return NULL;
+    if (theirs != NULL && !g_utf8_validate (theirs, -1, NULL)) {
+      vm_error (error, VM_ERROR_USAGE, "%s: the value of '%s' is not UTF-8", what, *one);
+      return NULL;
+    }
+    if (!is_bare)
+      g_ptr_array_add (all, g_strdup (*one));
+    else if (theirs != NULL && *theirs != '\0')
+      g_ptr_array_add (all, g_strconcat (*one, "=", theirs, NULL));
+  }
+  return (char **)g_ptr_array_free (g_steal_pointer (&all), FALSE);
+}
+
+gboolean
+vm_spec_check_words (char **words, GError **error)
+{
+  for (guint i = 0; words != NULL && words[i] != NULL; i++)
+    if (!g_utf8_validate (words[i], -1, NULL))
+      return vm_error (error, VM_ERROR_USAGE, "word %u of the command is not UTF-8; put it into a script",
+                       i + 1);
+  return TRUE;
 }

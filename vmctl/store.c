@@ -9,14 +9,19 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "vmctl/absent.h"
 #include "vmctl/base/argv.h"
 #include "vmctl/base/error.h"
 #include "vmctl/base/fd.h"
 #include "vmctl/base/file.h"
+#include "vmctl/group.h"
+#include "vmctl/plan.h"
 #include "vmctl/supervisor.h"
+#include "vmctl/watched.h"
 
 enum {
   ID_LENGTH = 8,
@@ -103,6 +108,8 @@ vm_store_remove_runtime (const VmDirs *dirs, const char *name, GError **error)
 
   if (runtime_fd < 0)
     return FALSE;
+  if (*name != '.')
+    vm_absent_clean (dirs->state, name);
   if (*name == '.' || renameat (runtime_fd, name, runtime_fd, old) < 0)
     return vm_file_remove_tree (runtime_fd, name, error);
   return vm_file_remove_tree (runtime_fd, old, error);
@@ -121,11 +128,14 @@ is_buried (const VmDirs *dirs, const char *id)
 
 /* Writes the ended record where it stays, then takes the runtime directory away. */
 static gboolean
-bury (const VmDirs *dirs, VmRecord *record, GError **error)
+bury (const VmDirs *dirs, VmRecord *record, int dir_fd, GPtrArray *problems, GError **error)
 {
   g_autofree char *path = g_build_filename (dirs->state, "sandboxes", record->id, NULL);
+  g_autoptr (VmPlan) plan = vm_plan_read (dir_fd, NULL);
   vm_autofd state_fd = -1;
 
+  if (plan != NULL)
+    vm_watched_warn (plan, record, problems);
   record->state = VM_STATE_ENDED;
   record->ended = g_get_real_time ();
   if (!vm_file_make_private_dir (path, error) || (state_fd = vm_file_open_private_dir (path, error)) < 0 ||
@@ -134,19 +144,42 @@ bury (const VmDirs *dirs, VmRecord *record, GError **error)
   return vm_store_remove_runtime (dirs, record->id, error);
 }
 
+/* A keeper that is root's cannot be signalled by the user whose sandbox it keeps. */
+static gboolean
+ask_keeper_to_end (int dir_fd, GError **error)
+{
+  vm_autofd fd = vm_fd_connect_unix (dir_fd, "keeper.sock", SOCK_SEQPACKET, error);
+
+  if (fd < 0)
+    return FALSE;
+  if (vm_fd_send (fd, "end", strlen ("end"), NULL, 0) < 0)
+    return vm_error_errno (error, errno, "cannot ask vmctl-keeper to end");
+  return TRUE;
+}
+
 /* TRUE: it is gone. */
 static gboolean
-kill_keeper (const VmRecord *record, GError **error)
+kill_keeper (const VmRecord *record, int dir_fd, GError **error)
 {
   vm_autofd pidfd = vm_process_open (&record->keeper);
 
   if (pidfd < 0)
     return TRUE;
-  if (!vm_process_signal (&record->keeper, SIGKILL, error))
+  if (!vm_process_signal (&record->keeper, SIGKILL, NULL) && !ask_keeper_to_end (dir_fd, error))
     return FALSE;
   if (vm_process_wait (pidfd, KILL_WAIT_MS))
     return TRUE;
   return vm_error (error, VM_ERROR_TIMEOUT, "its process %d does not end", (int)record->keeper.pid);
+}
+
+/* One that was just killed is there for a moment longer than its sockets are. */
+static gboolean
+keeper_lives (const VmRecord *record, int dir_fd)
+{
+  vm_autofd pidfd = vm_process_open (&record->keeper);
+  vm_autofd fd = pidfd >= 0 ? vm_fd_connect_unix (dir_fd, "keeper.sock", SOCK_SEQPACKET, NULL) : -1;
+
+  return pidfd >= 0 && (fd >= 0 || !vm_process_wait (pidfd, KILL_WAIT_MS));
 }
 
 /* Takes the lock along: nobody can come between. */
@@ -170,7 +203,11 @@ start_adopter (const VmDirs *dirs, const char *id, int take_lock_fd, GError **er
   if (!vm_argv_spawn (argv, VM_SPAWN_NEW_SESSION, &pid, NULL, error))
     return FALSE;
   g_clear_pointer (&argv, vm_argv_free); /* our copy of the pipe's end: EOF must mean that the adopter died */
-  return vm_supervisor_wait_ready (ready, ADOPT_WAIT_MS, error);
+  if (vm_supervisor_wait_ready (ready, ADOPT_WAIT_MS, error))
+    return TRUE;
+  g_prefix_error (
+      error, "it runs without a supervisor, and none can take over (vmctl stop --force %s ends it): ", id);
+  return FALSE;
 }
 
 /* The supervisor did not live to the end: what it knew stays, and else the keeper may have seen it. */
@@ -187,7 +224,7 @@ take_last_words (VmRecord *record, int dir_fd)
 
 /* With the lock held, or with no lock file there. */
 static gboolean
-sweep_one (const VmDirs *dirs, int dir_fd, const char *id, int *lock_fd, GError **error)
+sweep_one (const VmDirs *dirs, int dir_fd, const char *id, int *lock_fd, GPtrArray *problems, GError **error)
 {
   g_autoptr (VmRecord) record = vm_record_read (dir_fd, error);
   gboolean buried = is_buried (dirs, id);
@@ -199,14 +236,15 @@ sweep_one (const VmDirs *dirs, int dir_fd, const char *id, int *lock_fd, GError 
     return FALSE;
   g_clear_error (error);
   if (record != NULL && !buried && *lock_fd >= 0 && record->state != VM_STATE_STARTING &&
-      vm_process_alive (&record->keeper))
+      keeper_lives (record, dir_fd))
     return start_adopter (dirs, id, vm_fd_steal (lock_fd), error);
-  if (record != NULL && !kill_keeper (record, error))
+  if (record != NULL &&
+      (!kill_keeper (record, dir_fd, error) || !vm_group_remove ((const char *const *)record->groups, error)))
     return FALSE;
   if (buried)
     return vm_store_remove_runtime (dirs, id, error);
   take_last_words (record, dir_fd);
-  return bury (dirs, record, error);
+  return bury (dirs, record, dir_fd, problems, error);
 }
 
 static gboolean
@@ -248,7 +286,7 @@ sweep_name (const VmDirs *dirs, const char *name, GPtrArray *problems)
   if (*name == '.')
     ok = vm_store_remove_runtime (dirs, name, &error);
   else
-    ok = sweep_one (dirs, dir_fd, name, &lock_fd, &error);
+    ok = sweep_one (dirs, dir_fd, name, &lock_fd, problems, &error);
   if (!ok)
     note_problem (problems, name, error);
 }
@@ -260,6 +298,7 @@ vm_store_sweep (const VmDirs *dirs, GPtrArray *problems)
 
   for (guint i = 0; i < names->len; i++)
     sweep_name (dirs, g_ptr_array_index (names, i), problems);
+  vm_absent_sweep (dirs->state);
 }
 
 static gboolean

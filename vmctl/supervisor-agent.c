@@ -19,7 +19,8 @@ enum {
   LOST_WAIT_MS = 5000,
   GREET_WAIT_MS = 1000,
   AWAY_MIN_MS = 100,
-  AWAY_MAX_MS = 10000
+  AWAY_MAX_MS = 10000,
+  STATUS_KILLED = 128 + 9
 };
 
 static void
@@ -60,11 +61,13 @@ agent_is_up (VmSupervisor *sup)
     g_source_remove (sup->boot_timer);
   sup->boot_timer = 0;
   sup->agent_up = TRUE;
+  vm_record_stamp (sup->record, VM_STAMP_UP);
   if (sup->record->started == 0)
     sup->record->started = g_get_real_time ();
   if (sup->record->state == VM_STATE_STARTING) {
     vm_supervisor_step (sup, "up");
     vm_supervisor_set_state (sup, VM_STATE_RUNNING);
+    vm_supervisor_template_up (sup);
   }
   vm_control_agent_up (sup);
   vm_supervisor_agent_can_stop (sup);
@@ -80,6 +83,13 @@ agent_hello (VmSupervisor *sup, const FrameHeader *header, const guint8 *payload
                         VM_STOP_QUIT, 0);
     return;
   }
+  if (sup->agent_hello) {
+    vm_supervisor_stop (sup, VM_REASON_AGENT_BROKEN, "it said hello twice", VM_STOP_QUIT, 0);
+    return;
+  }
+  sup->agent_hello = TRUE;
+  vm_record_stamp (sup->record, VM_STAMP_GREETED);
+  vm_supervisor_resumed (sup);
   flags = frame_get_u32 (payload + 4);
   vm_log_line (sup->log, "agent says hello, flags %u", flags);
   send_hello (sup->agent);
@@ -90,6 +100,7 @@ agent_hello (VmSupervisor *sup, const FrameHeader *header, const guint8 *payload
     vm_link_send (sup->agent, FRAME_SETUP, FRAME_CHANNEL_CONTROL, FRAME_STDIN, NULL, 0);
   }
   vm_sessions_set_agent (sup->sessions, sup->agent);
+  vm_relays_set_agent (sup->relays, sup->agent);
   if ((flags & FRAME_HELLO_UP) != 0)
     agent_is_up (sup);
 }
@@ -134,6 +145,7 @@ agent_control (VmSupervisor *sup, const FrameHeader *header, const guint8 *paylo
   case FRAME_RESIZE:
   case FRAME_EXIT:
   case FRAME_CLOSE:
+  case FRAME_RELAY_OPEN:
   default:
     vm_supervisor_stop (sup, VM_REASON_AGENT_BROKEN, "a frame that it may not send", VM_STOP_QUIT, 0);
   }
@@ -144,8 +156,12 @@ agent_frame (VmLink *link, const FrameHeader *header, const guint8 *payload, gpo
 {
   VmSupervisor *sup = data;
 
+  if (header->type == FRAME_STARTED && header->channel == FRAME_CHANNEL_MAIN)
+    vm_record_stamp (sup->record, VM_STAMP_STARTED);
   if (header->channel == FRAME_CHANNEL_CONTROL)
     agent_control (sup, header, payload);
+  else if (vm_relays_wants (header))
+    vm_relays_frame (sup->relays, header, payload);
   else
     vm_sessions_frame (sup->sessions, header, payload);
 }
@@ -170,6 +186,7 @@ agent_closed (VmLink *link, const char *why, gpointer data)
   vm_log_line (sup->log, "the agent's connection closed%s%s", why != NULL ? ": " : "",
                why != NULL ? why : "");
   vm_sessions_set_agent (sup->sessions, NULL);
+  vm_relays_set_agent (sup->relays, NULL);
   g_clear_pointer (&sup->agent, vm_link_free);
   if (sup->greet_timer != 0)
     g_source_remove (sup->greet_timer);
@@ -223,11 +240,21 @@ not_greeted (gpointer data)
 void
 vm_supervisor_connect_agent (VmSupervisor *sup, int take_fd)
 {
+  sup->agent_hello = FALSE;
   sup->agent = vm_link_new (take_fd, TRUE, &agent_handlers, sup);
+  if (!vm_driver_pauses_itself (sup->driver) && sup->record->state == VM_STATE_PAUSED)
+    return; /* it is frozen, and sees us as soon as it goes on */
   if (!sup->adopted)
     return; /* a booting agent comes when it comes; boot_timer waits for it */
   sup->away_ms = MAX (sup->away_ms, AWAY_MIN_MS);
   sup->greet_timer = g_timeout_add (GREET_WAIT_MS, not_greeted, sup);
+}
+
+void
+vm_supervisor_agent_woke (VmSupervisor *sup)
+{
+  if (sup->adopted && sup->agent != NULL && !sup->agent_up && sup->greet_timer == 0)
+    sup->greet_timer = g_timeout_add (GREET_WAIT_MS, not_greeted, sup);
 }
 
 /* Sessions */
@@ -247,12 +274,17 @@ session_exited (guint32 channel, guint8 kind, guint32 value, json_object *captur
   if (capture != NULL)
     vm_json_add (event, "output", json_object_get (capture));
   vm_supervisor_emit (sup, "SESSION_EXIT", event);
-  if (channel != FRAME_CHANNEL_MAIN)
-    return;
-  if (sup->record->reason == VM_REASON_NONE) {
+  if (channel == FRAME_CHANNEL_MAIN)
+    vm_record_stamp (sup->record, VM_STAMP_EXITED);
+  if (channel == FRAME_CHANNEL_MAIN && sup->record->reason == VM_REASON_NONE) {
     sup->record->reason = VM_REASON_EXITED;
     sup->record->status = code;
+    if (code == STATUS_KILLED && sup->driver->isolation != VM_ISOLATION_VM)
+      vm_supervisor_blame_memory (sup);
   }
+  vm_supervisor_look_at_limits (sup);
+  if (channel != FRAME_CHANNEL_MAIN)
+    return;
   /* A command that is quicker than its client: the client is there (its lifeline is), and comes. */
   if (sup->lifeline < 0 || !vm_sessions_main_waits (sup->sessions))
     vm_supervisor_stop (sup, VM_REASON_EXITED, NULL, VM_STOP_POWERDOWN, VM_STOP_POWERDOWN_MS);
@@ -278,7 +310,7 @@ session_detached (gpointer data)
 }
 
 static void
-session_broken (const char *why, gpointer data)
+agent_broken (const char *why, gpointer data)
 {
   vm_supervisor_stop (data, VM_REASON_AGENT_BROKEN, why, VM_STOP_QUIT, 0);
 }
@@ -287,11 +319,12 @@ static const VmSessionsHandlers session_handlers = {
     .exited = session_exited,
     .client_gone = session_client_gone,
     .detached = session_detached,
-    .broken = session_broken,
+    .broken = agent_broken,
 };
 
 void
 vm_supervisor_make_sessions (VmSupervisor *sup)
 {
   sup->sessions = vm_sessions_new (sup->output_log, &session_handlers, sup);
+  sup->relays = vm_relays_new (sup->plan, sup->log, agent_broken, sup);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The supervisor's state, shared by its files: supervisor.c (entry and main loop), supervisor-start.c (steps
- * of a start, taking over), supervisor-agent.c (the agent's connection), supervisor-stop.c (ways to end),
- * control.c (commands). */
+ * of a start, taking over), supervisor-meta.c (the meta dir), supervisor-net.c (vmctl-net),
+ * supervisor-template.c (templates), supervisor-agent.c (the agent's connection), supervisor-stop.c (ways to
+ * end), control.c (commands). */
 #pragma once
 
 #include <glib.h>
@@ -14,6 +15,7 @@
 #include "vmctl/log.h"
 #include "vmctl/plan.h"
 #include "vmctl/record.h"
+#include "vmctl/relays.h"
 #include "vmctl/session.h"
 #include "vmctl/supervisor.h"
 
@@ -33,8 +35,10 @@ typedef struct {
   GArray *waiting;      /* owned; commands that wait for the agent; NULL: none */
   QmpClient *qmp;       /* owned; NULL: none, or lost */
   VmLink *agent;        /* owned; NULL: none */
+  gboolean agent_hello; /* it has said hello on this connection */
   gboolean agent_up;    /* its fix-up is done */
   VmSessions *sessions; /* owned */
+  VmRelays *relays;     /* owned */
   VmConsole *console;   /* owned; NULL for drivers without one */
 
   int keeper_fd;    /* owned; connected SOCK_SEQPACKET */
@@ -48,9 +52,21 @@ typedef struct {
   int lifeline; /* owned; the starting client's end of the ready socket */
   guint boot_timer, stop_timer, lost_timer;
   guint greet_timer, away_ms; /* taking over: until the agent greets, and how long its line is let go of */
+  int refused_fd;             /* owned; counts processes that could not be made */
+  guint refused_tag;
+  guint64 oom_kills; /* as far as they have been told */
+  gint64 oom_seen;   /* monotonic time of the last look that found more; 0: never */
   VmStopStep stop_step;
   guint powerdown_ms; /* deadline of the first step */
   gboolean adopted, finished;
+
+  int stamp_fd; /* owned; says when QEMU is executed; -1 */
+  guint stamp_tag;
+  int state_slot;         /* the number that a template's state has in QEMU */
+  guint template_timer;   /* until a machine from a template answers */
+  guint boot_instead_tag; /* it will not: another one boots */
+  int maker_pidfd;        /* owned; of the process that makes a template */
+  guint maker_tag;
 } VmSupervisor;
 
 /* supervisor.c */
@@ -58,14 +74,69 @@ gboolean vm_supervisor_save (VmSupervisor *sup, GError **error); /* the record *
 void vm_supervisor_step (VmSupervisor *sup, const char *step);   /* record the step, failpoint */
 void vm_supervisor_set_state (VmSupervisor *sup, VmState state); /* record, and the SANDBOX_STATE event */
 void vm_supervisor_emit (VmSupervisor *sup, const char *name, json_object *take_data);
+/* On the record, and the SANDBOX_WARNING event; once for each text. */
+void vm_supervisor_warn (VmSupervisor *sup, const char *text);
 
 /* supervisor-start.c */
 gboolean vm_supervisor_launch (VmSupervisor *sup, GError **error);
 gboolean vm_supervisor_take_over (VmSupervisor *sup, GError **error);
 
+/* Keeper, bwrap and QEMU, and the connections to them. */
+gboolean vm_supervisor_start_machine (VmSupervisor *sup, GError **error);
+void vm_supervisor_await_boot (VmSupervisor *sup); /* boot_timeout begins */
+/* The plan, for a supervisor that takes over. */
+gboolean vm_supervisor_keep_plan (VmSupervisor *sup, GError **error);
+
+/* supervisor-template.c */
+void vm_supervisor_resume (VmSupervisor *sup);  /* QEMU is started: it goes on from the template */
+void vm_supervisor_resumed (VmSupervisor *sup); /* the agent greets */
+/* The template is no good; the plan is one that boots. Tells why. */
+void vm_supervisor_give_up_template (VmSupervisor *sup, const char *why, gboolean remove);
+/* What there is of a machine, as if it had never been. */
+void vm_supervisor_forget_machine (VmSupervisor *sup);
+/* The same for a machine that was started from it and has not greeted: soon another one boots. */
+void vm_supervisor_boot_instead (VmSupervisor *sup, const char *why, gboolean remove);
+/* The machine has ended, as the keeper says. TRUE: that is the template's fault, and another one boots. */
+gboolean vm_supervisor_template_failed (VmSupervisor *sup, const char *how);
+/* The agent is up: the template was good, or one is made. */
+void vm_supervisor_template_up (VmSupervisor *sup);
+
+/* supervisor-meta.c */
+gboolean vm_supervisor_write_meta (VmSupervisor *sup, GError **error);
+
+/* supervisor-net.c */
+/* The slots of vm_driver_add_keeper. */
+gboolean vm_supervisor_bind_net (VmSupervisor *sup, VmArgv *argv, GError **error);
+/* vmctl-net ended: "restarted signal N", "down status N". */
+void vm_supervisor_net_said (VmSupervisor *sup, const char *text);
+
 /* supervisor-agent.c */
 void vm_supervisor_connect_agent (VmSupervisor *sup, int take_fd);
-void vm_supervisor_make_sessions (VmSupervisor *sup);
+void vm_supervisor_make_sessions (VmSupervisor *sup); /* and relays */
+
+/* The sandbox was frozen while we took over, and can greet now. */
+void vm_supervisor_agent_woke (VmSupervisor *sup);
+
+/* supervisor-limits.c */
+/* Makes the control group with the plan's limits, and binds the slots by which the keeper's child gets in. */
+gboolean vm_supervisor_make_groups (VmSupervisor *sup, VmArgv *argv, GError **error);
+/* Kills what is left in it. */
+void vm_supervisor_remove_groups (VmSupervisor *sup);
+/* What was counted before we came has been told. */
+void vm_supervisor_take_over_limits (VmSupervisor *sup);
+/* Tells when no process can be made any more. */
+void vm_supervisor_watch_groups (VmSupervisor *sup);
+/* Something died of SIGKILL: the main command, or all of it. If the kernel did that for want of memory, that
+ * is the reason of the end. */
+void vm_supervisor_blame_memory (VmSupervisor *sup);
+/* Both limits, now: before somebody is told how the sandbox is, or how it ended. */
+void vm_supervisor_look_at_limits (VmSupervisor *sup);
+/* Processes that were killed for want of memory since it was last asked are told of. */
+void vm_supervisor_warn_memory (VmSupervisor *sup);
+/* For drivers without QMP: freezes or thaws. */
+gboolean vm_supervisor_pause (VmSupervisor *sup, gboolean paused, GError **error);
+void vm_supervisor_wake (VmSupervisor *sup);
+void vm_supervisor_ask_whether_paused (VmSupervisor *sup);
 
 /* supervisor-stop.c */
 /* Begins to end the sandbox: powerdown, after `powerdown_ms` quit, then kill. The first reason stays. A

@@ -9,96 +9,31 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "meta/metadir.h"
+#include "vmctl/absent.h"
 #include "vmctl/base/error.h"
 #include "vmctl/base/escape.h"
 #include "vmctl/base/fd.h"
 #include "vmctl/base/file.h"
 #include "vmctl/base/json.h"
+#include "vmctl/container.h"
+#include "vmctl/make.h"
+#include "vmctl/root-keeper.h"
 
-enum { WORDS_MAX = 4096, KEEPER_MESSAGE_MAX = 512 };
-
-/* The meta dir */
-
-static void
-add_operation (GPtrArray *out, const char *op, const char *a, char *take_b, const char *c)
-{
-  g_ptr_array_add (out, g_strdup (op));
-  g_ptr_array_add (out, g_strdup (a));
-  g_ptr_array_add (out, take_b);
-  g_ptr_array_add (out, g_strdup (c));
-}
-
-/* What the tree could not say by itself: whose things are, and where the shares belong. */
-static GPtrArray *
-meta_operations (const VmPlan *plan)
-{
-  GPtrArray *out = g_ptr_array_new_null_terminated (32, g_free, TRUE);
-
-  for (guint i = 0; i < plan->mounts->len; i++) {
-    const VmMount *m = g_ptr_array_index (plan->mounts, i);
-    char *mode = g_strdup_printf ("%04o", m->mode);
-
-    if (m->kind == VM_MOUNT_RW)
-      add_operation (out, "bind", m->share, g_strdup (m->target), "rw");
-    else if (m->kind == VM_MOUNT_DIR && !m->owner_root)
-      add_operation (out, "dir", m->target, g_steal_pointer (&mode), "user");
-    else if ((m->kind == VM_MOUNT_DIR || m->kind == VM_MOUNT_FILE) && m->owner_root)
-      add_operation (out, "own", m->target, g_steal_pointer (&mode), "-");
-    else if (m->kind == VM_MOUNT_TMPFS)
-      add_operation (out, "tmpfs", m->target, g_steal_pointer (&mode), "0");
-    g_free (mode);
-  }
-  return out;
-}
-
-static gboolean
-write_meta (VmSupervisor *sup, GError **error)
-{
-  const VmPlan *plan = sup->plan;
-  gboolean vm = sup->driver->isolation == VM_ISOLATION_VM;
-  g_autoptr (GPtrArray) operations =
-      vm ? meta_operations (plan) : g_ptr_array_new_null_terminated (1, g_free, TRUE);
-  MetaDir meta = {
-      .user = plan->user,
-      .group = plan->group,
-      .shell = plan->shell,
-      .hostname = plan->hostname,
-      .uid = plan->uid,
-      .gid = plan->gid,
-      .root_allowed = plan->root_allowed,
-      .mask = plan->mask,
-      .home = plan->home,
-      .project = plan->project,
-      .cwd = plan->cwd,
-      .command = (const char *const *)plan->command,
-      .environment = (const char *const *)plan->environment,
-      .address = plan->net == VM_NET_PUBLIC ? "10.0.2.15/24" : NULL,
-      .gateway = plan->net == VM_NET_PUBLIC ? "10.0.2.2" : NULL,
-      .tmpfs_mib = plan->disk_base != NULL ? 0 : MAX (plan->memory / 2 >> 20, 64),
-      .mounts = (const char *const *)operations->pdata,
-  };
-
-  return meta_dir_write (sup->runtime_fd, "meta", &meta, error);
-}
-
-/* Directories of ours that the plan binds: ~/.local/{bin,lib,share} of the project. */
-static gboolean
-make_own_sources (VmSupervisor *sup, GError **error)
-{
-  g_autofree char *ours = g_strconcat (sup->dirs->state, "/", NULL);
-
-  for (guint i = 0; i < sup->plan->mounts->len; i++) {
-    const VmMount *m = g_ptr_array_index (sup->plan->mounts, i);
-
-    if (m->kind == VM_MOUNT_RW && g_str_has_prefix (m->source, ours) &&
-        !vm_file_make_private_dir (m->source, error))
-      return FALSE;
-  }
-  return TRUE;
-}
+enum { WORDS_MAX = 4096, KEEPER_MESSAGE_MAX = 512, STATUS_WAIT_MS = 10000 };
 
 /* What the keeper and its children say */
+
+/* The one note that the keeper makes. What else comes here may be the sandbox's own words. */
+static void
+take_note (VmSupervisor *sup, const char *bytes, gsize length)
+{
+  g_auto (GStrv) lines = NULL;
+  g_autofree char *text = g_strndup (bytes, length);
+
+  lines = g_strsplit (text, "\n", -1);
+  if (g_strv_contains ((const char *const *)lines, CONTAINER_NOTE CONTAINER_NOTE_IDS))
+    vm_supervisor_warn (sup, CONTAINER_NOTE_IDS);
+}
 
 static void
 heard (VmSupervisor *sup, const char *bytes, gsize length)
@@ -106,6 +41,7 @@ heard (VmSupervisor *sup, const char *bytes, gsize length)
   g_autofree char *shown = vm_escape_terminal (bytes, (gssize)length, -1);
 
   vm_log_line (sup->log, "stderr: %s", shown);
+  take_note (sup, bytes, length);
   g_string_append_len (sup->last_words, bytes, (gssize)length);
   if (sup->last_words->len > WORDS_MAX)
     g_string_erase (sup->last_words, 0, (gssize)(sup->last_words->len - WORDS_MAX));
@@ -128,7 +64,7 @@ vmm_said (int fd, GIOCondition condition, gpointer data)
   return G_SOURCE_REMOVE;
 }
 
-/* The keeper's last message, or its death without one. */
+/* What became of the network, the keeper's last message, or its death without one. */
 static gboolean
 keeper_said (int fd, GIOCondition condition, gpointer data)
 {
@@ -143,10 +79,13 @@ keeper_said (int fd, GIOCondition condition, gpointer data)
     return G_SOURCE_REMOVE;
   }
   text[n] = '\0';
+  if (g_str_has_prefix (text, "net "))
+    vm_supervisor_net_said (sup, text + strlen ("net "));
   if (!g_str_has_prefix (text, "exit "))
     return G_SOURCE_CONTINUE;
   sup->keeper_tag = 0;
-  vm_supervisor_finish (sup, text + strlen ("exit "));
+  if (!vm_supervisor_template_failed (sup, text + strlen ("exit ")))
+    vm_supervisor_finish (sup, text + strlen ("exit "));
   return G_SOURCE_REMOVE;
 }
 
@@ -160,7 +99,8 @@ keeper_ended (int fd, GIOCondition condition, gpointer data)
   if (sup->finished)
     return G_SOURCE_REMOVE;
   how = vm_file_read (sup->runtime_fd, "exit", KEEPER_MESSAGE_MAX, NULL, NULL);
-  vm_supervisor_finish (sup, how != NULL ? g_strchomp (how) : NULL);
+  if (!vm_supervisor_template_failed (sup, how != NULL ? g_strchomp (how) : NULL))
+    vm_supervisor_finish (sup, how);
   return G_SOURCE_REMOVE;
 }
 
@@ -182,24 +122,42 @@ watch_keeper (VmSupervisor *sup, GError **error)
 
 /* QEMU pauses the machine rather than to lose a write. Nobody should have to guess why nothing goes on. */
 static void
+warn_of_room (VmSupervisor *sup)
+{
+  g_autofree char *dir = vm_escape_terminal (sup->plan->state_dir, -1, -1);
+  g_autofree char *text = g_strdup_printf (
+      "the file system of '%s' is full, and the sandbox is paused; free some space there, then: "
+      "vmctl resume %s",
+      dir, sup->plan->id);
+  vm_supervisor_warn (sup, text);
+}
+
+static void
 block_error (VmSupervisor *sup, json_object *event_data)
 {
-  g_autofree char *dir = vm_escape_terminal (sup->plan->state_dir, -1, -1), *text = NULL;
-  json_object *data;
+  if (vm_json_bool (event_data, "nospace", FALSE) &&
+      g_strcmp0 (vm_json_str (event_data, "action", NULL), "stop") == 0)
+    warn_of_room (sup);
+}
 
-  if (!vm_json_bool (event_data, "nospace", FALSE) ||
-      g_strcmp0 (vm_json_str (event_data, "action", NULL), "stop") != 0)
+/* Taking over: QEMU may have paused the machine, or gone on, while nobody was there to hear of it. */
+static void
+got_status (QmpClient *client, json_object *ret, json_object *reply, const GError *error, gpointer data)
+{
+  VmSupervisor *sup = data;
+  const char *status = vm_json_str (ret, "status", "");
+  VmState state = sup->record->state;
+
+  if (ret == NULL) {
+    vm_log_line (sup->log, "QEMU does not say whether it is paused: %s", error->message);
     return;
-  text = g_strdup_printf (
-      "the file system of '%s' is full, and the sandbox is paused; free some space there, then: "
-      "vmctl qmp %s cont",
-      dir, sup->plan->id);
-  if (!vm_record_warn (sup->record, text))
-    return;
-  (void)vm_supervisor_save (sup, NULL); /* the next state change writes it again */
-  data = json_object_new_object ();
-  vm_json_add_str (data, "text", text);
-  vm_supervisor_emit (sup, "SANDBOX_WARNING", data);
+  }
+  if (state == VM_STATE_RUNNING && (g_str_equal (status, "paused") || g_str_equal (status, "io-error")))
+    vm_supervisor_set_state (sup, VM_STATE_PAUSED);
+  else if (state == VM_STATE_PAUSED && vm_json_bool (ret, "running", FALSE))
+    vm_supervisor_set_state (sup, VM_STATE_RUNNING);
+  if (g_str_equal (status, "io-error"))
+    warn_of_room (sup);
 }
 
 static void
@@ -233,6 +191,7 @@ qmp_ready (QmpClient *client, gpointer data)
   json_object *qemu = vm_json_object (vm_json_object (qmp_client_greeting (client), "version"), "qemu");
   json_object *version = json_object_new_object ();
 
+  vm_record_stamp (sup->record, VM_STAMP_MONITORED);
   if (qemu == NULL) {
     json_object_put (version);
     return;
@@ -240,6 +199,8 @@ qmp_ready (QmpClient *client, gpointer data)
   vm_json_add (version, "qemu", json_object_get (qemu));
   vm_json_add_str (version, "package", "vmctl " VMCTL_VERSION);
   qmp_server_set_version (sup->control, version);
+  if (sup->adopted)
+    qmp_client_send (client, "query-status", NULL, NULL, 0, STATUS_WAIT_MS, got_status, sup);
 }
 
 static void
@@ -257,7 +218,7 @@ connect_vmm (VmSupervisor *sup, GError **error)
 {
   int fd;
 
-  if (sup->driver->has_qmp) {
+  if (vm_driver_has_monitor (sup->driver)) {
     fd = vm_fd_connect_unix (sup->runtime_fd, "qmp.sock", SOCK_STREAM, error);
     if (fd < 0)
       return FALSE;
@@ -317,6 +278,34 @@ bind_stderr (VmSupervisor *sup, VmArgv *argv, GError **error)
 }
 
 static gboolean
+stamped (int fd, GIOCondition condition, gpointer data)
+{
+  VmSupervisor *sup = data;
+  gint64 stamp = 0;
+
+  if (read (fd, &stamp, sizeof stamp) == sizeof stamp)
+    sup->record->stamps[VM_STAMP_JAILED] = stamp;
+  sup->stamp_tag = 0;
+  vm_fd_clear (&sup->stamp_fd);
+  return G_SOURCE_REMOVE;
+}
+
+static gboolean
+bind_stamp (VmSupervisor *sup, VmArgv *argv, GError **error)
+{
+  int ends[2];
+
+  if (!sup->plan->trace || !vm_driver_has_monitor (sup->driver))
+    return TRUE;
+  if (pipe2 (ends, O_CLOEXEC) < 0)
+    return vm_error_errno (error, errno, "cannot make a pipe");
+  vm_argv_bind (argv, "stamp", ends[1]);
+  sup->stamp_fd = ends[0];
+  sup->stamp_tag = g_unix_fd_add (sup->stamp_fd, G_IO_IN | G_IO_HUP, stamped, sup);
+  return TRUE;
+}
+
+static gboolean
 bind_all (VmSupervisor *sup, VmLaunch *launch, int take_go, GError **error)
 {
   VmArgv *argv = launch->argv;
@@ -327,12 +316,24 @@ bind_all (VmSupervisor *sup, VmLaunch *launch, int take_go, GError **error)
   if (dir < 0)
     return vm_error_errno (error, errno, "cannot duplicate a descriptor");
   if (!bind_socket (sup, argv, "keeper", "keeper.sock", SOCK_SEQPACKET, error) ||
-      !bind_socket (sup, argv, "agent", "agent.sock", SOCK_STREAM, error) || !bind_stderr (sup, argv, error))
+      !bind_socket (sup, argv, "agent", "agent.sock", SOCK_STREAM, error) ||
+      !bind_stderr (sup, argv, error) || !vm_supervisor_bind_net (sup, argv, error))
     return FALSE;
-  if (sup->driver->has_qmp &&
-      (!bind_socket (sup, argv, "qmp", "qmp.sock", SOCK_STREAM, error) || !bind_console (sup, argv, error)))
+  if (vm_driver_has_monitor (sup->driver) && !bind_socket (sup, argv, "qmp", "qmp.sock", SOCK_STREAM, error))
+    return FALSE;
+  if (vm_driver_has_console (sup->driver) && !bind_console (sup, argv, error))
+    return FALSE;
+  if (!bind_stamp (sup, argv, error) || !vm_supervisor_make_groups (sup, argv, error))
     return FALSE;
   return sup->driver->prepare == NULL || sup->driver->prepare (sup->plan, launch, error);
+}
+
+static gboolean
+start_keeper (VmSupervisor *sup, VmArgv *argv, pid_t *ret_pid, GError **error)
+{
+  if (sup->start.root_keeper > 0)
+    return vm_root_keeper_run (sup->start.root_keeper, argv, ret_pid, error);
+  return vm_argv_spawn (argv, VM_SPAWN_NEW_SESSION, ret_pid, NULL, error);
 }
 
 /* The keeper exists, waits, and is on record before it may do anything. */
@@ -343,13 +344,14 @@ spawn_keeper (VmSupervisor *sup, VmLaunch *launch, int go, GError **error)
   pid_t pid;
 
   vm_log_line (sup->log, "launch %s", line);
-  if (!vm_argv_spawn (launch->argv, VM_SPAWN_NEW_SESSION, &pid, NULL, error) ||
+  if (!start_keeper (sup, launch->argv, &pid, error) ||
       !vm_process_identify (pid, &sup->record->keeper, error))
     return FALSE;
   vm_launch_clear (launch); /* our copies of its descriptors */
   vm_supervisor_step (sup, "launch");
   if (!watch_keeper (sup, error))
     return FALSE;
+  vm_record_stamp (sup->record, VM_STAMP_LAUNCHED);
   if (write (go, "g", 1) != 1)
     return vm_error_errno (error, errno, "vmctl-keeper died");
   vm_failpoint ("go");
@@ -368,6 +370,15 @@ boot_timed_out (gpointer data)
   return G_SOURCE_REMOVE;
 }
 
+/* From now on. */
+void
+vm_supervisor_await_boot (VmSupervisor *sup)
+{
+  if (sup->boot_timer != 0)
+    g_source_remove (sup->boot_timer);
+  sup->boot_timer = g_timeout_add_seconds (sup->plan->boot_timeout, boot_timed_out, sup);
+}
+
 static gboolean
 make_door (VmSupervisor *sup, GError **error)
 {
@@ -377,31 +388,69 @@ make_door (VmSupervisor *sup, GError **error)
 }
 
 gboolean
-vm_supervisor_launch (VmSupervisor *sup, GError **error)
+vm_supervisor_start_machine (VmSupervisor *sup, GError **error)
 {
   VmLaunch launch = {0};
   vm_autofd go = -1;
-  VmOpen open = {.tty = sup->record->tty,
-                 .rows = sup->start.rows,
-                 .columns = sup->start.columns,
-                 .console = sup->plan->serial};
   int ends[2];
   gboolean ok;
 
-  if (!make_own_sources (sup, error) || !write_meta (sup, error) || !make_door (sup, error) ||
-      !sup->driver->render (sup->plan, &launch, error))
+  if (!sup->driver->render (sup->plan, &launch, error))
     return FALSE;
-  vm_supervisor_step (sup, "meta");
-  vm_sessions_open_main (sup->sessions, &open, sup->start.detached);
-  if (pipe2 (ends, O_CLOEXEC) < 0)
+  if (pipe2 (ends, O_CLOEXEC) < 0) {
+    vm_launch_clear (&launch);
     return vm_error_errno (error, errno, "cannot make a pipe");
+  }
   go = ends[1];
+  if (sup->plan->has_template)
+    sup->state_slot = vm_argv_slot (launch.argv, "state");
   ok = bind_all (sup, &launch, ends[0], error) && spawn_keeper (sup, &launch, go, error);
   vm_launch_clear (&launch);
   if (!ok || !connect_vmm (sup, error))
     return FALSE;
+  if (sup->plan->has_template)
+    vm_supervisor_resume (sup);
+  vm_supervisor_watch_groups (sup);
+  return TRUE;
+}
+
+/* With a template that turns out to be no good before QEMU has even started, it boots. */
+static gboolean
+start_somehow (VmSupervisor *sup, GError **error)
+{
+  g_autoptr (GError) problem = NULL;
+
+  if (vm_supervisor_start_machine (sup, &problem))
+    return TRUE;
+  if (!sup->plan->has_template || (!g_error_matches (problem, VM_ERROR, VM_ERROR_INVALID) &&
+                                   !g_error_matches (problem, VM_ERROR, VM_ERROR_NOT_FOUND))) {
+    g_propagate_error (error, g_steal_pointer (&problem));
+    return FALSE;
+  }
+  vm_supervisor_give_up_template (sup, problem->message, TRUE);
+  vm_supervisor_forget_machine (sup);
+  return vm_supervisor_start_machine (sup, error);
+}
+
+gboolean
+vm_supervisor_launch (VmSupervisor *sup, GError **error)
+{
+  VmOpen open = {.tty = sup->record->tty,
+                 .rows = sup->start.rows,
+                 .columns = sup->start.columns,
+                 .console = sup->plan->serial};
+
+  if (!vm_make_all (sup->plan, sup->dirs->state, error) ||
+      !vm_absent_make (sup->dirs->state, sup->plan, error) || !vm_supervisor_write_meta (sup, error) ||
+      !make_door (sup, error))
+    return FALSE;
+  vm_record_stamp (sup->record, VM_STAMP_SUPERVISED);
+  vm_supervisor_step (sup, "meta");
+  vm_sessions_open_main (sup->sessions, &open, sup->start.detached);
+  if (!start_somehow (sup, error))
+    return FALSE;
   vm_supervisor_step (sup, "boot");
-  sup->boot_timer = g_timeout_add_seconds (sup->plan->boot_timeout, boot_timed_out, sup);
+  vm_supervisor_await_boot (sup);
   return TRUE;
 }
 
@@ -428,10 +477,13 @@ vm_supervisor_take_over (VmSupervisor *sup, GError **error)
 
   if (!watch_keeper (sup, error))
     return FALSE;
-  if (sup->driver->has_qmp && (console = console_from_keeper (sup)) >= 0)
+  if (vm_driver_has_console (sup->driver) && (console = console_from_keeper (sup)) >= 0)
     sup->console = vm_console_new (console, sup->console_log);
   output = vm_log_tail (sup->state_fd, "output.log", VM_SESSION_RING, NULL);
   vm_sessions_adopt_main (sup->sessions, sup->record->tty, output);
+  vm_supervisor_ask_whether_paused (sup);
+  vm_supervisor_take_over_limits (sup);
+  vm_supervisor_watch_groups (sup);
   if (!connect_vmm (sup, error))
     return FALSE;
   vm_supervisor_set_state (sup, sup->record->state); /* running, paused; the record names us now */

@@ -14,6 +14,7 @@
 #include "vmctl/base/json.h"
 #include "vmctl/checks.h"
 #include "vmctl/store.h"
+#include "vmctl/watched.h"
 
 enum { WORDS_SHOWN = 600 };
 
@@ -56,7 +57,8 @@ kill_all (VmSupervisor *sup)
 
   if (sup->record->keeper.pid == 0)
     return;
-  if (!vm_process_signal (&sup->record->keeper, SIGTERM, &error))
+  if (!vm_process_signal (&sup->record->keeper, SIGTERM, &error) &&
+      vm_fd_send (sup->keeper_fd, "end", strlen ("end"), NULL, 0) < 0)
     vm_log_line (sup->log, "%s", error->message);
 }
 
@@ -108,6 +110,7 @@ vm_supervisor_stop (VmSupervisor *sup, VmReason reason, const char *text, VmStop
     return;
   if (powerdown_ms > 0)
     sup->powerdown_ms = powerdown_ms;
+  vm_supervisor_wake (sup);
   vm_supervisor_set_state (sup, VM_STATE_STOPPING);
   begin_step (sup, first);
 }
@@ -118,6 +121,7 @@ void
 vm_supervisor_go_on_stopping (VmSupervisor *sup)
 {
   sup->stop_step = VM_STOP_POWERDOWN;
+  vm_supervisor_wake (sup);
   announce (sup, "powerdown", sup->powerdown_ms);
   sup->stop_timer = g_timeout_add (sup->powerdown_ms, step_timed_out, sup);
 }
@@ -177,24 +181,11 @@ decide_reason (VmSupervisor *sup, const char *how)
   /* Without a word the keeper itself was killed: else it says how its child ended. */
   known = record->reason != VM_REASON_NONE;
   vm_record_take_end (record, how != NULL ? how : "signal 9");
+  if (!known && record->reason == VM_REASON_VMM_SIGNAL && record->status == SIGKILL)
+    vm_supervisor_blame_memory (sup);
+  vm_supervisor_look_at_limits (sup);
   if (!known && record->reason == VM_REASON_VMM_FAILED)
     record->text = last_words (sup);
-}
-
-/* Protected files that were not there at the start, such as .git/hooks/post-checkout: the host would run or
- * trust them. */
-static void
-look_for_watched (VmSupervisor *sup)
-{
-  for (char **p = sup->plan->watched; *p != NULL; p++) {
-    struct stat st;
-    g_autofree char *shown = vm_escape_terminal (*p, -1, -1);
-    g_autofree char *text = g_strdup_printf (
-        "'%s' appeared while the sandbox ran: look at it before you use it on this host", shown);
-
-    if (lstat (*p, &st) == 0)
-      (void)vm_record_warn (sup->record, text);
-  }
 }
 
 static void
@@ -235,12 +226,17 @@ vm_supervisor_finish (VmSupervisor *sup, const char *how)
     kill_all (sup); /* a start that failed half way; otherwise it is gone already */
     (void)vm_process_wait (sup->keeper_pidfd, VM_STOP_QUIT_MS);
   }
+  /* Exits of commands that were quicker to arrive than to be read. */
+  if (sup->agent != NULL)
+    vm_link_drain (sup->agent);
   decide_reason (sup, how);
-  look_for_watched (sup);
+  vm_supervisor_remove_groups (sup);
+  vm_watched_warn (sup->plan, sup->record, NULL);
   sup->record->state = VM_STATE_ENDED;
   sup->record->ended = g_get_real_time ();
+  vm_record_stamp (sup->record, VM_STAMP_ENDED);
   vm_failpoint ("end");
-  if (!vm_record_write (sup->record, sup->state_fd, TRUE, &error))
+  if (!vm_record_write (sup->record, sup->state_fd, FALSE, &error))
     vm_log_line (sup->log, "cannot write the last record: %s", error->message);
   vm_failpoint ("ended");
   if (sup->control != NULL) {

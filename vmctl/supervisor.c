@@ -24,6 +24,7 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "vmctl/base/error.h"
@@ -32,13 +33,16 @@
 #include "vmctl/base/json.h"
 #include "vmctl/store.h"
 
-enum { PLAN_MAX = 16 << 20, ANSWER_MAX = 65536, START_WAIT_MS = 60000 };
+enum { PLAN_MAX = 16 << 20, ANSWER_MAX = 65536, START_WAIT_MS = 60000, READY_FD = 3, ROOT_KEEPER_FD = 4 };
 
 void
 vm_failpoint (const char *point)
 {
-  if (g_strcmp0 (g_getenv ("VMCTL_FAILPOINT"), point) == 0)
-    (void)kill (getpid (), SIGKILL);
+  const char *wanted = g_getenv ("VMCTL_FAILPOINT");
+  gboolean hold = wanted != NULL && g_str_has_prefix (wanted, "hold:");
+
+  if (g_strcmp0 (hold ? wanted + strlen ("hold:") : wanted, point) == 0)
+    (void)kill (getpid (), hold ? SIGSTOP : SIGKILL);
 }
 
 gboolean
@@ -67,6 +71,19 @@ vm_supervisor_emit (VmSupervisor *sup, const char *name, json_object *take_data)
     qmp_server_emit (sup->control, name, take_data);
   else
     json_object_put (take_data);
+}
+
+void
+vm_supervisor_warn (VmSupervisor *sup, const char *text)
+{
+  json_object *data;
+
+  if (!vm_record_warn (sup->record, text))
+    return;
+  (void)vm_supervisor_save (sup, NULL); /* the next state change writes it again */
+  data = json_object_new_object ();
+  vm_json_add_str (data, "text", text);
+  vm_supervisor_emit (sup, "SANDBOX_WARNING", data);
 }
 
 void
@@ -123,42 +140,79 @@ vm_supervisor_wait_ready (int fd, int timeout_ms, GError **error)
   return vm_error (error, VM_ERROR_INVALID, "the supervisor answered nonsense");
 }
 
+/* `ready_fd` becomes 3, `root_keeper`, if there is one, 4. All else is closed. */
 static gboolean
-bind_plan (VmArgv *argv, const VmPlan *plan, GError **error)
+place_descriptors (int ready_fd, int root_keeper)
 {
-  g_autoptr (json_object) object = vm_plan_to_json (plan);
-  g_autofree char *text = vm_json_line (object);
-  int fd = vm_fd_memfd ("plan", text, strlen (text), error);
+  unsigned next = READY_FD + 1U;
 
-  if (fd < 0)
+  if (root_keeper > 0 && (root_keeper = fcntl (root_keeper, F_DUPFD_CLOEXEC, ROOT_KEEPER_FD + 1)) < 0)
     return FALSE;
-  vm_argv_bind (argv, "plan", fd);
-  return TRUE;
+  if (ready_fd != READY_FD && dup3 (ready_fd, READY_FD, O_CLOEXEC) < 0)
+    return FALSE;
+  if (root_keeper > 0) {
+    if (dup3 (root_keeper, ROOT_KEEPER_FD, O_CLOEXEC) < 0)
+      return FALSE;
+    next++;
+  }
+  return syscall (SYS_close_range, next, ~0U, 0U) == 0;
+}
+
+/* Descriptors, signals and session of a process of its own. */
+static gboolean
+leave_client (int ready_fd, int root_keeper)
+{
+  static const char name[] = "vmctl-supervise"; /* as long as the kernel lets it be */
+  vm_autofd null_fd = open ("/dev/null", O_RDWR | O_CLOEXEC);
+  sigset_t none;
+
+  (void)setsid ();
+  (void)prctl (PR_SET_NAME, name);
+  for (int i = 1; i < NSIG; i++)
+    (void)signal (i, SIG_DFL);
+  sigemptyset (&none);
+  (void)sigprocmask (SIG_SETMASK, &none, NULL);
+  for (int fd = 0; fd < 3; fd++)
+    if (null_fd < 0 || dup2 (null_fd, fd) < 0)
+      return FALSE;
+  null_fd = -1; /* closed with all else; GLib's main context, which holds one too, does not exist yet */
+  return place_descriptors (ready_fd, root_keeper);
+}
+
+/* The supervisor is a copy of the client, which has read and planned all that it needs: to load the program a
+ * second time would cost a small sandbox a good part of its start. `plan` is the copy's to free. */
+static void G_GNUC_NORETURN
+run_supervisor (const VmDirs *dirs, const VmPlan *plan, const VmStartOptions *options, int ready_fd)
+{
+  g_autofree char *title = g_strdup_printf ("vmctl supervise %s", plan->id);
+  VmSuperviseOptions how = {.plan = (VmPlan *)plan, .ready_fd = READY_FD, .lock_fd = -1, .start = *options};
+
+  if (!leave_client (ready_fd, options->root_keeper))
+    _exit (1);
+  if (options->root_keeper > 0)
+    how.start.root_keeper = ROOT_KEEPER_FD;
+  vm_process_set_title (title);
+  _exit (vm_supervise (dirs, &how, NULL) ? 0 : 1);
 }
 
 gboolean
 vm_supervisor_start (const VmDirs *dirs, const VmPlan *plan, const VmStartOptions *options, int *ret_lifeline,
                      GError **error)
 {
-  g_autoptr (VmArgv) argv = vm_argv_new ();
-  vm_autofd mine = -1;
+  vm_autofd mine = -1, its = -1;
   int ends[2];
   pid_t pid;
 
-  if (!bind_plan (argv, plan, error) || !vm_fd_socketpair (SOCK_STREAM, ends, error))
+  if (!vm_fd_socketpair (SOCK_STREAM, ends, error))
     return FALSE;
   mine = ends[0];
-  vm_argv_bind (argv, "ready", ends[1]);
-  vm_argv_add_many (argv, dirs->self, "supervise", NULL);
-  vm_argv_addf (argv, "--plan-fd=%d", vm_argv_slot (argv, "plan"));
-  vm_argv_addf (argv, "--ready-fd=%d", vm_argv_slot (argv, "ready"));
-  if (options->detached)
-    vm_argv_add (argv, "--detached");
-  if (options->tty)
-    vm_argv_addf (argv, "--tty=%ux%u", options->rows, options->columns);
-  if (!vm_argv_spawn (argv, VM_SPAWN_NEW_SESSION, &pid, NULL, error))
-    return FALSE;
-  g_clear_pointer (&argv, vm_argv_free);
+  its = ends[1];
+  pid = fork ();
+  if (pid < 0)
+    return vm_error_errno (error, errno, "cannot make a process for the supervisor");
+  if (pid == 0)
+    run_supervisor (dirs, plan, options, its);
+  vm_fd_clear (&its);
   if (!vm_supervisor_wait_ready (mine, START_WAIT_MS, error))
     return FALSE;
   *ret_lifeline = vm_fd_steal (&mine);
@@ -192,6 +246,9 @@ record_from_plan (const VmPlan *plan, gboolean detached)
   record->driver = g_strdup (plan->driver);
   record->isolation = g_strdup (vm_isolation_name (plan->isolation));
   record->accel = g_strdup (plan->accel);
+  record->template = plan->has_template ? g_path_get_basename (plan->template) : NULL;
+  g_strfreev (record->passed_over);
+  record->passed_over = g_strdupv (plan->passed_over);
   record->profile = g_strdup (plan->profile);
   record->command = g_strdupv (plan->command);
   record->created = g_get_real_time ();
@@ -199,6 +256,11 @@ record_from_plan (const VmPlan *plan, gboolean detached)
   record->serial = plan->serial;
   record->memory = plan->memory;
   record->cpus = plan->cpus;
+  record->processes = plan->processes;
+  g_strfreev (record->groups);
+  record->groups = vm_groups_list (&plan->groups);
+  g_strfreev (record->unkept);
+  record->unkept = g_strdupv (plan->unkept);
   record->disk = plan->disk;
   record->net = g_strdup (plan->net == VM_NET_NONE ? "none" : "public");
   vm_process_self (&record->supervisor);
@@ -253,25 +315,30 @@ make_runtime (VmSupervisor *sup, GError **error)
 }
 
 static gboolean
+take_plan (VmSupervisor *sup, VmPlan *plan, GError **error)
+{
+  sup->plan = plan;
+  sup->driver = vm_driver_find (sup->plan->driver);
+  return sup->driver != NULL ||
+         vm_error (error, VM_ERROR_UNSUPPORTED, "unknown driver '%s'", sup->plan->driver);
+}
+
+static gboolean
 read_plan (VmSupervisor *sup, int fd, GError **error)
 {
   gsize length;
   g_autofree char *text = vm_fd_read_all (fd, PLAN_MAX, &length, error);
   g_autoptr (json_object) object = text != NULL ? vm_json_parse_object (text, length, error) : NULL;
+  VmPlan *plan;
 
   if (object == NULL)
     return FALSE;
-  sup->plan = vm_plan_from_json (object, error);
-  if (sup->plan == NULL)
-    return FALSE;
-  sup->driver = vm_driver_find (sup->plan->driver);
-  if (sup->driver == NULL)
-    return vm_error (error, VM_ERROR_UNSUPPORTED, "unknown driver '%s'", sup->plan->driver);
-  return TRUE;
+  plan = vm_plan_from_json (object, error);
+  return plan != NULL && take_plan (sup, plan, error);
 }
 
-static gboolean
-keep_plan (VmSupervisor *sup, GError **error)
+gboolean
+vm_supervisor_keep_plan (VmSupervisor *sup, GError **error)
 {
   g_autoptr (json_object) object = vm_plan_to_json (sup->plan);
   g_autofree char *text = vm_json_line (object);
@@ -337,12 +404,14 @@ lifeline_cut (int fd, GIOCondition condition, gpointer data)
 static gboolean
 start_fresh (VmSupervisor *sup, VmSuperviseOptions *options, GError **error)
 {
-  if (!read_plan (sup, options->plan_fd, error))
+  if (!take_plan (sup, g_steal_pointer (&options->plan), error))
     return FALSE;
   sup->record = record_from_plan (sup->plan, options->start.detached);
   sup->record->tty = options->start.tty && !sup->plan->serial; /* the console is a terminal itself */
+  sup->record->stamps[VM_STAMP_BEGAN] = options->start.began;
+  sup->record->stamps[VM_STAMP_PLANNED] = options->start.planned;
   sup->start = options->start;
-  if (!make_runtime (sup, error) || !open_state (sup, error) || !keep_plan (sup, error))
+  if (!make_runtime (sup, error) || !open_state (sup, error) || !vm_supervisor_keep_plan (sup, error))
     return FALSE;
   vm_supervisor_step (sup, "files");
   return vm_control_start (sup, error) && vm_supervisor_launch (sup, error);
@@ -372,15 +441,19 @@ start_over (VmSupervisor *sup, VmSuperviseOptions *options, GError **error)
 static void
 clear_supervisor (VmSupervisor *sup)
 {
-  guint *tags[] = {&sup->signal_tag, &sup->keeper_tag, &sup->pidfd_tag,  &sup->stderr_tag, &sup->lifeline_tag,
-                   &sup->boot_timer, &sup->stop_timer, &sup->lost_timer, &sup->greet_timer};
-  int *fds[] = {&sup->signal_fd, &sup->keeper_fd,  &sup->keeper_pidfd, &sup->vmm_stderr,
-                &sup->lifeline,  &sup->runtime_fd, &sup->state_fd,     &sup->lock_fd};
+  guint *tags[] = {&sup->signal_tag,   &sup->keeper_tag,  &sup->pidfd_tag,      &sup->stderr_tag,
+                   &sup->lifeline_tag, &sup->boot_timer,  &sup->stop_timer,     &sup->lost_timer,
+                   &sup->greet_timer,  &sup->refused_tag, &sup->template_timer, &sup->boot_instead_tag,
+                   &sup->maker_tag,    &sup->stamp_tag};
+  int *fds[] = {&sup->signal_fd,  &sup->keeper_fd,   &sup->keeper_pidfd, &sup->vmm_stderr,
+                &sup->lifeline,   &sup->runtime_fd,  &sup->state_fd,     &sup->lock_fd,
+                &sup->refused_fd, &sup->maker_pidfd, &sup->stamp_fd};
 
   for (guint i = 0; i < G_N_ELEMENTS (tags); i++)
     if (*tags[i] != 0)
       g_source_remove (*tags[i]);
   g_clear_pointer (&sup->sessions, vm_sessions_free);
+  g_clear_pointer (&sup->relays, vm_relays_free);
   g_clear_pointer (&sup->agent, vm_link_free);
   g_clear_pointer (&sup->qmp, qmp_client_free);
   g_clear_pointer (&sup->control, qmp_server_free);
@@ -397,13 +470,19 @@ clear_supervisor (VmSupervisor *sup)
     vm_fd_clear (fds[i]);
 }
 
-/* A start that failed half way: what there is ends, and the record says why. */
+/* A start that failed half way: what there is ends, and the record says why. A sandbox that could not be
+ * taken over goes on: nothing of it failed, and the next vmctl tries again. */
 static void
 fail_start (VmSupervisor *sup, const GError *why)
 {
   g_autofree char *hidden = NULL;
   vm_autofd parent = -1;
 
+  if (sup->adopted) {
+    if (sup->log != NULL)
+      vm_log_line (sup->log, "cannot take over: %s", why->message);
+    return;
+  }
   if (sup->record != NULL && sup->state_fd >= 0) {
     if (sup->record->reason == VM_REASON_NONE) {
       sup->record->reason = VM_REASON_START_FAILED;
@@ -431,7 +510,11 @@ vm_supervise (const VmDirs *dirs, VmSuperviseOptions *options, GError **error)
                       .vmm_stderr = -1,
                       .signal_fd = -1,
                       .lifeline = -1,
+                      .refused_fd = -1,
+                      .maker_pidfd = -1,
+                      .stamp_fd = -1,
                       .powerdown_ms = VM_STOP_POWERDOWN_MS};
+  vm_autofd state_fd = -1;
   GError *why = NULL;
   gboolean ok;
 
@@ -452,7 +535,11 @@ vm_supervise (const VmDirs *dirs, VmSuperviseOptions *options, GError **error)
     if (!sup.finished)
       g_main_loop_run (sup.loop);
   }
+  state_fd = vm_fd_steal (&sup.state_fd);
   clear_supervisor (&sup);
+  /* Nobody waits for the disk: the clients have heard the end when their sockets were closed. */
+  if (state_fd >= 0)
+    vm_file_sync (state_fd, "record.json");
   if (!ok)
     g_propagate_error (error, why);
   return ok;

@@ -101,8 +101,10 @@ got_exit (Terminal *t, const FrameHeader *header, const guint8 *payload)
 
   t->exited = TRUE;
   t->result->status = header->length == 8 ? frame_exit_code (payload[0], value) : 125;
-  if (header->length == 8 && payload[0] == FRAME_EXIT_ERRNO)
+  if (header->length == 8 && (payload[0] == FRAME_EXIT_ERRNO || payload[0] == FRAME_EXIT_CWD)) {
     t->result->exec_errno = (int)value;
+    t->result->bad_cwd = payload[0] == FRAME_EXIT_CWD;
+  }
   finish_if_written (t);
 }
 
@@ -115,6 +117,7 @@ got_frame (VmLink *link, const FrameHeader *header, const guint8 *payload, gpoin
     return;
   clear_status (t);
   t->started = TRUE;
+  t->result->taken |= header->type == FRAME_STARTED || header->type == FRAME_DATA;
   if (header->type == FRAME_DATA && header->stream != FRAME_STDIN)
     vm_output_write (t->outputs[header->stream], payload, header->length);
   else if (header->type == FRAME_CREDIT && header->length == 4) {
@@ -195,6 +198,7 @@ stdin_ready (int fd, GIOCondition condition, gpointer data)
 
   if (n < 0 && (errno == EAGAIN || errno == EINTR))
     return G_SOURCE_CONTINUE;
+  t->result->taken |= n > 0;
   if (n <= 0) {
     t->stdin_tag = 0;
     if (t->tty.active)

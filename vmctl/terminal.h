@@ -23,7 +23,9 @@ typedef enum {
 typedef struct {
   VmTerminalEnd end;
   int status;
-  int exec_errno; /* the command could not be started: why; else 0 */
+  int exec_errno;   /* the command could not be started: why; else 0 */
+  gboolean taken;   /* it has begun, or has some of our input */
+  gboolean bad_cwd; /* it was the directory that it was to start in */
 } VmTerminalResult;
 
 /* Takes `stream`. Runs the main context until the session ends for this client. The terminal is always put

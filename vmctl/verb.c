@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "vmctl/base/error.h"
+#include "vmctl/guess.h"
 #include "vmctl/verbs.h"
 
 const VmVerb *const vm_verbs[] = {
@@ -22,45 +23,15 @@ vm_verb_find (const char *name)
   return NULL;
 }
 
-/* Levenshtein distance, for words as short as verbs and options. */
-static guint
-distance (const char *a, const char *b)
-{
-  gsize n = strlen (b);
-  g_autofree guint *row = g_new (guint, n + 1);
-
-  for (guint j = 0; j <= n; j++)
-    row[j] = j;
-  for (guint i = 1; a[i - 1] != '\0'; i++) {
-    guint diagonal = row[0];
-
-    row[0] = i;
-    for (guint j = 1; j <= n; j++) {
-      guint above = row[j], best = diagonal + (a[i - 1] != b[j - 1]);
-
-      best = MIN (best, MIN (above, row[j - 1]) + 1);
-      diagonal = above;
-      row[j] = best;
-    }
-  }
-  return row[n];
-}
-
 const char *
 vm_verb_guess (const char *name)
 {
-  const char *best = NULL;
-  guint least = 3;
+  g_autoptr (GPtrArray) names = g_ptr_array_new_null_terminated (32, NULL, TRUE);
 
-  for (const VmVerb *const *v = vm_verbs; *v != NULL && strlen (name) < 64; v++) {
-    guint d = distance (name, (*v)->name);
-
-    if (((*v)->flags & VM_VERB_HIDDEN) == 0 && d < least) {
-      least = d;
-      best = (*v)->name;
-    }
-  }
-  return best;
+  for (const VmVerb *const *v = vm_verbs; *v != NULL; v++)
+    if (((*v)->flags & VM_VERB_HIDDEN) == 0)
+      g_ptr_array_add (names, (char *)(*v)->name);
+  return vm_guess (name, (const char *const *)names->pdata);
 }
 
 static const VmOption *
@@ -84,16 +55,14 @@ find_short (const VmVerb *verb, char letter)
 static gboolean
 unknown_option (const VmVerb *verb, const char *word, GError **error)
 {
-  const char *bare = word + strspn (word, "-"), *best = NULL;
+  g_autoptr (GPtrArray) names = g_ptr_array_new_null_terminated (32, NULL, TRUE);
+  const char *bare = word + strspn (word, "-"), *best;
   gsize length = strcspn (bare, "=");
-  g_autofree char *name = g_strndup (bare, MIN (length, 64));
-  guint least = 3;
+  g_autofree char *name = g_strndup (bare, length);
 
   for (const VmOption *o = verb->options; o != NULL && o->name != NULL; o++)
-    if (distance (name, o->name) < least) {
-      least = distance (name, o->name);
-      best = o->name;
-    }
+    g_ptr_array_add (names, (char *)o->name);
+  best = vm_guess (name, (const char *const *)names->pdata);
   if (best != NULL && length > 1)
     return vm_error (error, VM_ERROR_USAGE, "unknown option '%s'; did you mean --%s?", word, best);
   return vm_error (error, VM_ERROR_USAGE, "unknown option '%s'; see: vmctl %s --help", word, verb->name);

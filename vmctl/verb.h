@@ -8,12 +8,17 @@
 #include <glib.h>
 
 #include "vmctl/dirs.h"
+#include "vmctl/group.h"
 
 typedef struct {
-  VmDirs dirs;       /* owned; empty with VM_VERB_NO_DIRS */
-  char *home;        /* owned; the real user's */
-  guint mask;        /* the umask that vmctl was started with; its own is 077 */
-  gboolean was_sudo; /* vmctl was started through sudo and has become the real user */
+  VmDirs dirs;     /* owned; empty with VM_VERB_NO_DIRS */
+  char *home;      /* owned; the real user's */
+  gint64 began;    /* when this process did, microseconds since the epoch */
+  guint mask;      /* the umask that vmctl was started with; its own is 077 */
+  int root_keeper; /* owned; under sudo, for verbs that start sandboxes: vmctl/root-keeper.h; -1: none */
+  char *root_keeper_why; /* owned; why there is none, NULL */
+  VmGroups root_groups;  /* owned; where it can make control groups */
+  gboolean was_sudo;     /* vmctl was started through sudo and has become the real user */
 } VmContext;
 
 typedef enum {
@@ -26,17 +31,18 @@ typedef struct {
   const char *name; /* long name without dashes; NULL ends the table */
   char letter;      /* 0: none */
   VmOptionKind kind;
-  gsize offset;     /* in the verb's options struct */
-  const char *arg;  /* what to call the value in help; NULL for flags */
-  const char *help; /* one line, lower case, no full stop */
-  const char
-      *complete; /* "file", "dir", or a kind of `vmctl complete`: "driver", "profile", "net", "grant"; NULL */
+  gsize offset;         /* in the verb's options struct */
+  const char *arg;      /* what to call the value in help; NULL for flags */
+  const char *help;     /* one line, lower case, no full stop */
+  const char *complete; /* "file", "dir", or a kind of `vmctl complete`: "driver", "profile", "net", "grant",
+                          "isolation"; NULL */
 } VmOption;
 
 typedef enum {
   VM_VERB_HIDDEN = 1 << 0,        /* not in help or completion */
   VM_VERB_NO_DIRS = 1 << 1,       /* works without a home and directories */
   VM_VERB_TAKES_COMMAND = 1 << 2, /* what follows "--" is a command */
+  VM_VERB_STARTS = 1 << 4,        /* may start a sandbox: under sudo one process stays root */
   VM_VERB_RUNS = 1 << 3,          /* its exit status is a command's: vmctl's own failures are 125 */
 } VmVerbFlags;
 

@@ -313,6 +313,21 @@ check_bound (VmArgv *argv, GError **error)
   return TRUE;
 }
 
+gboolean
+vm_argv_descriptors (VmArgv *argv, int null, GArray *out, GError **error)
+{
+  if (!check_bound (argv, error))
+    return FALSE;
+  for (int i = 0; i < 3; i++) {
+    int fd = argv->stdio[i] == INHERIT ? i : argv->stdio[i] >= 0 ? argv->stdio[i] : null;
+
+    g_array_append_val (out, fd);
+  }
+  for (guint i = 0; i < argv->slots->len; i++)
+    g_array_append_val (out, g_array_index (argv->slots, Slot, i).fd);
+  return TRUE;
+}
+
 static gboolean
 wait_for_exec (int report_fd, const char *program, pid_t pid, GError **error)
 {

@@ -48,6 +48,10 @@ char *vm_argv_to_string (VmArgv *argv, gboolean lines);
  * (transfer full) */
 json_object *vm_argv_to_json (VmArgv *argv);
 
+/* The child's descriptors 0, 1, 2, 3, ... (borrowed) appended to `out` (of int), for somebody else to start
+ * it; `null` stands for streams that are /dev/null. Unbound slots are an error. */
+gboolean vm_argv_descriptors (VmArgv *argv, int null, GArray *out, GError **error);
+
 typedef enum {
   VM_SPAWN_NEW_SESSION = 1 << 0, /* setsid: the terminal's signals do not reach it */
   VM_SPAWN_DIE_WITH_PARENT = 1 << 1,

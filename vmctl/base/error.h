@@ -18,6 +18,7 @@ typedef enum {
   VM_ERROR_HOST,        /* the host lacks something: `vmctl doctor` explains */
   VM_ERROR_CHILD,       /* a child process failed */
   VM_ERROR_TIMEOUT,
+  VM_ERROR_NO_PROGRAM, /* the program that a sandbox should run is not there: exit status 127 */
 } VmErrorCode;
 
 GQuark vm_error_quark (void);

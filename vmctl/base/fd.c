@@ -59,15 +59,32 @@ vm_fd_memfd (const char *name, const void *data, gsize length, GError **error)
   return vm_fd_steal (&fd);
 }
 
+enum { READ_STEP = 16384 };
+
+/* How much is likely to come: of a file its size, so that the bytes are read to where they stay. */
+static guint
+expected_size (int fd, gsize max)
+{
+  struct stat st;
+
+  if (fstat (fd, &st) < 0 || !S_ISREG (st.st_mode) || st.st_size <= 0)
+    return 0;
+  return (guint)MIN ((gsize)st.st_size, MIN (max, G_MAXINT));
+}
+
 char *
 vm_fd_read_all (int fd, gsize max, gsize *ret_length, GError **error)
 {
-  g_autoptr (GByteArray) bytes = g_byte_array_new ();
+  guint expected = expected_size (fd, max);
+  g_autoptr (GByteArray) bytes = g_byte_array_sized_new (expected + READ_STEP + 1);
 
   for (;;) {
-    guint8 block[16384];
-    ssize_t n = read (fd, block, sizeof block);
+    guint have = bytes->len, room = MAX (expected - MIN (have, expected), READ_STEP);
+    ssize_t n;
 
+    g_byte_array_set_size (bytes, have + room);
+    n = read (fd, bytes->data + have, room);
+    g_byte_array_set_size (bytes, have + (n > 0 ? (guint)n : 0));
     if (n < 0 && errno == EINTR)
       continue;
     if (n < 0) {
@@ -76,11 +93,10 @@ vm_fd_read_all (int fd, gsize max, gsize *ret_length, GError **error)
     }
     if (n == 0)
       break;
-    if (bytes->len + (gsize)n > max) {
+    if (bytes->len > max) {
       vm_error (error, VM_ERROR_INVALID, "larger than the %" G_GSIZE_FORMAT " bytes allowed", max);
       return NULL;
     }
-    g_byte_array_append (bytes, block, (guint)n);
   }
   if (ret_length != NULL)
     *ret_length = bytes->len;

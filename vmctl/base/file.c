@@ -79,6 +79,16 @@ vm_file_replace (int dir_fd, const char *name, const void *data, gsize length, g
   return TRUE;
 }
 
+void
+vm_file_sync (int dir_fd, const char *name)
+{
+  vm_autofd fd = openat (dir_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+
+  if (fd >= 0)
+    (void)fsync (fd);
+  (void)fsync (dir_fd);
+}
+
 char *
 vm_file_read (int dir_fd, const char *name, gsize max, gsize *ret_length, GError **error)
 {

@@ -16,6 +16,9 @@ int vm_file_open_private_dir (const char *path, GError **error);
  * never half. */
 gboolean vm_file_replace (int dir_fd, const char *name, const void *data, gsize length, guint mode,
                           gboolean durable, GError **error);
+/* Writes to the disk what was replaced without `durable`: for when nobody waits any more. Until then a power
+ * cut may lose it. */
+void vm_file_sync (int dir_fd, const char *name);
 
 /* Reads a regular file of at most `max` bytes without following a link at `name`. (transfer full), NUL after
  * the data. A FIFO, directory, or larger file is an error. */

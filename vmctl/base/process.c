@@ -139,3 +139,26 @@ vm_process_from_json (json_object *object, VmProcess *ret)
   *ret = process;
   return process.pid > 0;
 }
+
+/* proc(5): arg_start and arg_end are fields 48 and 49 of /proc/PID/stat. */
+void
+vm_process_set_title (const char *title)
+{
+  g_autofree char *text = NULL;
+  g_auto (GStrv) fields = NULL;
+  const char *after;
+  char *start, *end;
+
+  if (!g_file_get_contents ("/proc/self/stat", &text, NULL, NULL) || (after = strrchr (text, ')')) == NULL ||
+      after[1] == '\0')
+    return;
+  fields = g_strsplit (after + 2, " ", -1);
+  if (g_strv_length (fields) < 47)
+    return;
+  start = (char *)(gsize)g_ascii_strtoull (fields[45], NULL, 10);
+  end = (char *)(gsize)g_ascii_strtoull (fields[46], NULL, 10);
+  if (start == NULL || end <= start)
+    return;
+  memset (start, 0, (gsize)(end - start));
+  memcpy (start, title, MIN (strlen (title), (gsize)(end - start) - 1));
+}

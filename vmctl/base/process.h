@@ -25,6 +25,9 @@ gboolean vm_process_alive (const VmProcess *process);
 /* Sends a signal to that very process. Already gone is success. */
 gboolean vm_process_signal (const VmProcess *process, int signal, GError **error);
 
+/* What ps shows of this process from now on; cut to the room that the command line had. */
+void vm_process_set_title (const char *title);
+
 /* Waits until a pidfd's process has ended; FALSE after `timeout_ms` (-1: for ever). */
 gboolean vm_process_wait (int pidfd, int timeout_ms);
 

@@ -14,6 +14,13 @@ probe (const VmHost *host, GError **error)
 }
 
 static gboolean
+fill (VmPlan *plan, const VmSpec *spec, const VmHost *host, GError **error)
+{
+  plan->disk = vm_spec_disk_size (spec);
+  return TRUE;
+}
+
+static gboolean
 render (const VmPlan *plan, VmLaunch *ret, GError **error)
 {
   VmArgv *argv;
@@ -23,7 +30,7 @@ render (const VmPlan *plan, VmLaunch *ret, GError **error)
     return vm_error (error, VM_ERROR_HOST, "vmctl-keeper is missing; install vmctl again");
   argv = vm_argv_new ();
   agent_dir = g_path_get_dirname (plan->keeper);
-  vm_driver_add_keeper (plan, argv, FALSE, FALSE);
+  vm_driver_add_keeper (plan, argv, FALSE, FALSE, VM_KEEPER_NET_HOST);
   vm_argv_addf (argv, "%s/vmctl-agent", agent_dir);
   vm_argv_add (argv, "--listen");
   vm_argv_addf (argv, "%d", vm_argv_slot (argv, "agent"));
@@ -39,5 +46,6 @@ const VmDriver vm_driver_null = {
     .summary = "no isolation, for tests",
     .isolation = VM_ISOLATION_NONE,
     .probe = probe,
+    .fill = fill,
     .render = render,
 };

@@ -1,12 +1,28 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "vmctl/drivers/qemu-argv.h"
 
+#include <string.h>
+
 #include "meta/format.h"
 #include "virtfs/share.h"
 #include "vmctl/base/json.h"
+#include "vmctl/driver.h"
 #include "vmctl/jail.h"
 
-enum { MIB = 1 << 20, RW_SET = 1, BASE_SET = 2 };
+enum { MIB = 1 << 20, RW_SET = 1, BASE_SET = 2, ROOT_PORTS = 4 };
+
+/* Places on the PCI bus. A template's devices must be where they were; it is simpler if they always are. */
+enum {
+  SLOT_SERIAL = 2,
+  SLOT_SHARE_RO,
+  SLOT_SHARE_RW,
+  SLOT_DISK,
+  SLOT_NIC,
+  SLOT_PORTS = 0x10, /* ROOT_PORTS of them */
+};
+
+/* Raise it when a template that exists would not fit any more though its words are the same. */
+#define TEMPLATE_FORMAT "vmctl-template 1"
 
 static gboolean
 is_kvm (const VmPlan *plan)
@@ -15,32 +31,63 @@ is_kvm (const VmPlan *plan)
 }
 
 char *
-vm_qemu_kernel_command_line (const VmPlan *plan)
+vm_qemu_kernel_command_line (VmQemuMode mode)
 {
   /* cryptomgr.notests: 0.2 s of self-tests under emulation. no_timer_check: the emulated timer's calibration
    * needs no doubt. panic=-1 with -no-reboot: a panic ends QEMU at once. ttyS0 is the last and only console.
    */
-  return g_strdup ("console=ttyS0 panic=-1 quiet cryptomgr.notests no_timer_check");
+  return g_strconcat ("console=ttyS0 panic=-1 quiet cryptomgr.notests no_timer_check",
+                      mode == VM_QEMU_BUILD ? " " META_WORD_TEMPLATE : NULL, NULL);
+}
+
+/* The file is mapped, and so shared by all who start from it. */
+static void
+add_memory (const VmPlan *plan, VmQemuMode mode, VmArgv *argv)
+{
+  json_object *memory = json_object_new_object ();
+
+  vm_json_add_str (memory, "qom-type", "memory-backend-file");
+  vm_json_add_str (memory, "id", "ram");
+  vm_json_add_int (memory, "size", (gint64)plan->memory);
+  vm_json_add_str (memory, "mem-path", VM_QEMU_RAM);
+  vm_json_add_bool (memory, "share", mode == VM_QEMU_BUILD);
+  vm_argv_add (argv, "-object");
+  vm_argv_add_json (argv, memory);
 }
 
 static void
-add_machine (const VmPlan *plan, VmArgv *argv)
+add_kernel (const VmPlan *plan, VmQemuMode mode, VmArgv *argv)
+{
+  g_autofree char *append = vm_qemu_kernel_command_line (mode);
+
+  if (mode == VM_QEMU_CLONE) {
+    (void)vm_argv_slot (argv, "state"); /* the monitor is told its number */
+    vm_argv_add_many (argv, "-incoming", "defer", NULL);
+    return;
+  }
+  /* Generation numbers need a firmware that can hand them on. */
+  if (mode == VM_QEMU_COLD && plan->firmware != NULL)
+    vm_argv_add_many (argv, "-bios", plan->firmware, NULL);
+  vm_argv_add_many (argv, "-kernel", VM_JAIL_VMLINUX, "-initrd", VM_JAIL_INITRAMFS, "-append", append, NULL);
+}
+
+static void
+add_machine (const VmPlan *plan, VmQemuMode mode, VmArgv *argv)
 {
   vm_argv_add_many (argv, plan->qemu, "-nodefaults", "-no-user-config", NULL);
   vm_argv_addf (argv, "-name");
-  vm_argv_addf (argv, "vmctl-%s", plan->id);
-  vm_argv_add_many (argv, "-machine", "q35", "-accel", is_kvm (plan) ? "kvm" : "tcg", NULL);
+  vm_argv_addf (argv, "vmctl-%s", mode == VM_QEMU_BUILD ? "template" : plan->id);
+  vm_argv_add_many (argv, "-machine", mode == VM_QEMU_COLD ? "q35" : "q35,memory-backend=ram", "-accel",
+                    is_kvm (plan) ? "kvm" : "tcg", NULL);
   /* la57 off: five-level paging costs a quarter of a second of emulated boot and gives nothing below 128 TiB.
    */
   vm_argv_add_many (argv, "-cpu", is_kvm (plan) ? "host" : "max,la57=off", "-m", NULL);
   vm_argv_addf (argv, "%" G_GUINT64_FORMAT, plan->memory / MIB);
   vm_argv_add (argv, "-smp");
   vm_argv_addf (argv, "%u", plan->cpus);
-  if (plan->firmware != NULL)
-    vm_argv_add_many (argv, "-bios", plan->firmware, NULL);
-  vm_argv_add_many (argv, "-kernel", VM_JAIL_VMLINUX, "-initrd", VM_JAIL_INITRAMFS, "-append", NULL);
-  g_autofree char *append = vm_qemu_kernel_command_line (plan);
-  vm_argv_add (argv, append);
+  if (mode != VM_QEMU_COLD)
+    add_memory (plan, mode, argv);
+  add_kernel (plan, mode, argv);
   vm_argv_add_many (argv, "-display", "none", "-no-reboot", "-sandbox",
                     "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny", NULL);
 }
@@ -55,6 +102,15 @@ device (const char *driver, const char *id)
   return object;
 }
 
+static json_object *
+pci_device (const char *driver, const char *id, guint slot)
+{
+  json_object *object = device (driver, id);
+  g_autofree char *addr = g_strdup_printf ("0x%x", slot);
+
+  vm_json_add_str (object, "addr", addr);
+  return object;
+}
 static void
 add_device (VmArgv *argv, json_object *take_device)
 {
@@ -67,7 +123,7 @@ static void
 add_channels (VmArgv *argv)
 {
   json_object *port = device ("virtserialport", "agent");
-  json_object *bus = device ("virtio-serial-pci", "serial");
+  json_object *bus = pci_device ("virtio-serial-pci", "serial", SLOT_SERIAL);
 
   vm_argv_add_many (argv, "-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console", "-chardev",
                     NULL);
@@ -114,7 +170,8 @@ qcow2_node (int set, gboolean read_only)
 static void
 add_disk (VmArgv *argv)
 {
-  json_object *overlay = qcow2_node (RW_SET, FALSE), *disk = device ("virtio-blk-pci", "scratch");
+  json_object *overlay = qcow2_node (RW_SET, FALSE),
+              *disk = pci_device ("virtio-blk-pci", "scratch", SLOT_DISK);
 
   vm_argv_add (argv, "-add-fd");
   vm_argv_addf (argv, "fd=%d,set=%d", vm_argv_slot (argv, "overlay"), RW_SET);
@@ -130,32 +187,125 @@ add_disk (VmArgv *argv)
   add_device (argv, disk);
 }
 
+/* The backend of the network card: frames, one a datagram, to vmctl-net. QEMU itself has no network. */
 static void
-add_network (VmArgv *argv)
+add_netdev (VmArgv *argv)
 {
-  json_object *netdev = json_object_new_object (), *nic = device ("virtio-net-pci", "nic");
+  json_object *netdev = json_object_new_object (), *local = json_object_new_object ();
+  g_autofree char *fd = g_strdup_printf ("%d", vm_argv_slot (argv, "nic"));
 
-  vm_json_add_str (netdev, "type", "user");
+  vm_json_add_str (netdev, "type", "dgram");
   vm_json_add_str (netdev, "id", "net");
+  vm_json_add_str (local, "type", "fd");
+  vm_json_add_str (local, "str", fd);
+  vm_json_add (netdev, "local", local);
   vm_argv_add (argv, "-netdev");
   vm_argv_add_json (argv, netdev);
-  vm_json_add_str (nic, "netdev", "net");
+}
+
+/* Every machine has a card; whether anything is behind it is the plan's. The large MTU is what makes frames
+ * to vmctl-net fast. */
+static void
+add_nic (const VmPlan *plan, VmQemuMode mode, VmArgv *argv)
+{
+  json_object *nic = pci_device ("virtio-net-pci", "nic", SLOT_NIC);
+
+  if (plan->net == VM_NET_PUBLIC && mode != VM_QEMU_BUILD) {
+    add_netdev (argv);
+    vm_json_add_str (nic, "netdev", "net");
+  }
   vm_json_add_str (nic, "romfile", "");
+  vm_json_add_int (nic, "host_mtu", VM_DRIVER_MTU);
+  if (plan->mac != NULL && mode != VM_QEMU_BUILD)
+    vm_json_add_str (nic, "mac", plan->mac);
   add_device (argv, nic);
 }
 
-void
-vm_qemu_argv (const VmPlan *plan, VmArgv *argv)
+/* Where devices can be added to a running machine. */
+static void
+add_root_ports (VmArgv *argv)
 {
-  const VirtfsShare ro = {.id = "ro", .path = VM_JAIL_EXPORT_RO, .tag = META_TAG_RO, .read_only = TRUE};
-  const VirtfsShare rw = {.id = "rw", .path = VM_JAIL_EXPORT_RW, .tag = META_TAG_RW};
+  for (guint i = 0; i < ROOT_PORTS; i++) {
+    g_autofree char *id = g_strdup_printf ("port%u", i);
+    json_object *port = pci_device ("pcie-root-port", id, SLOT_PORTS + i);
 
-  add_machine (plan, argv);
+    vm_json_add_int (port, "chassis", i + 1);
+    add_device (argv, port);
+  }
+}
+
+/* A new generation makes the guest's kernel reseed by itself, should the agent ever not. */
+static void
+add_generation (VmArgv *argv)
+{
+  json_object *generation = device ("vmgenid", "generation");
+
+  vm_json_add_str (generation, "guid", "auto");
+  add_device (argv, generation);
+}
+
+void
+vm_qemu_argv (const VmPlan *plan, VmQemuMode mode, VmArgv *argv)
+{
+  const VirtfsShare ro = {
+      .id = "ro", .path = VM_JAIL_EXPORT_RO, .tag = META_TAG_RO, .read_only = TRUE, .slot = SLOT_SHARE_RO};
+  const VirtfsShare rw = {.id = "rw", .path = VM_JAIL_EXPORT_RW, .tag = META_TAG_RW, .slot = SLOT_SHARE_RW};
+
+  add_machine (plan, mode, argv);
   add_channels (argv);
   virtfs_share_argv (&ro, argv);
   virtfs_share_argv (&rw, argv);
   if (plan->disk_base != NULL)
     add_disk (argv);
-  if (plan->net == VM_NET_PUBLIC)
-    add_network (argv);
+  add_nic (plan, mode, argv);
+  add_root_ports (argv);
+  if (mode != VM_QEMU_COLD)
+    add_generation (argv);
+}
+
+static void
+add_input (GPtrArray *out, const char *name, const char *value)
+{
+  g_ptr_array_add (out, g_strdup_printf ("%s=%s", name, value != NULL ? value : ""));
+}
+
+static void
+add_file (GPtrArray *out, const char *name, const char *path)
+{
+  g_autofree char *base = path != NULL ? g_path_get_basename (path) : NULL;
+
+  add_input (out, name, base);
+}
+
+char **
+vm_qemu_template_inputs (const VmHost *host)
+{
+  GPtrArray *out = g_ptr_array_new ();
+
+  add_input (out, "format", TEMPLATE_FORMAT);
+  add_input (out, "qemu", host->qemu_id);
+  add_input (out, "version", host->qemu_version);
+  add_input (out, "firmware", host->firmware_id);
+  add_file (out, "vmlinux", host->vmlinux); /* their names are made of what is in them */
+  add_file (out, "initramfs", host->initramfs);
+  add_input (out, "cpu", host->cpu_id);
+  g_ptr_array_add (out, NULL);
+  return (char **)g_ptr_array_free (out, FALSE);
+}
+
+/* The words hold machine, processor, memory, devices with their places, and the kernel's command line. */
+char *
+vm_qemu_template_key (const VmPlan *plan, const char *const *inputs)
+{
+  g_autoptr (GChecksum) sum = g_checksum_new (G_CHECKSUM_SHA256);
+  g_autoptr (VmArgv) argv = vm_argv_new ();
+  g_autofree char *disk = g_path_get_basename (plan->disk_base); /* it says the size */
+
+  vm_qemu_argv (plan, VM_QEMU_BUILD, argv);
+  for (const char *const *word = vm_argv_words (argv); *word != NULL; word++)
+    g_checksum_update (sum, (const guchar *)*word, (gssize)strlen (*word) + 1);
+  for (; *inputs != NULL; inputs++)
+    g_checksum_update (sum, (const guchar *)*inputs, (gssize)strlen (*inputs) + 1);
+  g_checksum_update (sum, (const guchar *)disk, -1);
+  return g_strndup (g_checksum_get_string (sum), 32);
 }

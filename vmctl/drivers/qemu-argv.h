@@ -1,14 +1,31 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* QEMU's command line from a plan. Pure: the same plan gives the same words. Slots that must be bound before
  * it is spawned: "qmp" and "agent" (listening AF_UNIX stream sockets), "overlay" and "base" (with a disk),
- * "seccomp" and "args". */
+ * "seccomp" and "args", "nic" (with a network), "state" (from a template). */
 #pragma once
 
 #include "vmctl/base/argv.h"
 #include "vmctl/plan.h"
 
-/* Appends qemu-system-x86_64 and its options. */
-void vm_qemu_argv (const VmPlan *plan, VmArgv *argv);
+typedef enum {
+  VM_QEMU_COLD,  /* boots */
+  VM_QEMU_BUILD, /* boots, to be saved: its memory is a file */
+  VM_QEMU_CLONE, /* goes on where a template was saved, on a private copy of its memory */
+} VmQemuMode;
+
+/* A template's memory and what makes QEMU open it for reading only, as QEMU sees them. */
+#define VM_QEMU_RAM "/img/ram"
+#define VM_QEMU_PRELOAD "/img/vmctl-ram.so"
+
+/* Appends qemu-system-x86_64 and its options. The machine is the same one in every mode, and but for memory,
+ * processors and the disk's size the same for every plan: a template serves whatever is asked for. */
+void vm_qemu_argv (const VmPlan *plan, VmQemuMode mode, VmArgv *argv);
 
 /* The guest kernel's command line. (transfer full) */
-char *vm_qemu_kernel_command_line (const VmPlan *plan);
+char *vm_qemu_kernel_command_line (VmQemuMode mode);
+
+/* What of the host a template depends on and QEMU does not check, each as "NAME=VALUE". (transfer full) */
+char **vm_qemu_template_inputs (const VmHost *host);
+/* The key of the template that serves this plan: a hash over these and over all the words. (transfer full) 32
+ * hexadecimal digits */
+char *vm_qemu_template_key (const VmPlan *plan, const char *const *inputs);

@@ -5,7 +5,10 @@
 #include <unistd.h>
 
 #include "images/scratch.h"
+#include "images/template.h"
+#include "vmctl/base/error.h"
 #include "vmctl/base/fd.h"
+#include "vmctl/bwrap.h"
 #include "vmctl/checks.h"
 #include "vmctl/drivers/qemu-argv.h"
 #include "vmctl/filter.h"
@@ -15,8 +18,84 @@ static gboolean
 probe (const VmHost *host, GError **error)
 {
   return vm_check_require (vm_check_qemu (host), error) && vm_check_require (vm_check_bwrap (host), error) &&
+         vm_check_require (vm_check_userns (host), error) &&
          vm_check_require (vm_check_helpers (host), error) &&
          vm_check_require (vm_check_kernel (host), error);
+}
+
+static gboolean
+need (const char *fact, const char *problem, GError **error)
+{
+  return fact != NULL || vm_error (error, VM_ERROR_HOST, "%s", problem);
+}
+
+static gboolean
+choose_accel (VmPlan *plan, const VmSpec *spec, const VmHost *host, GError **error)
+{
+  gboolean is_kvm = host->kvm && host->kvm_problem == NULL;
+
+  if (spec->accel != NULL && !g_str_equal (spec->accel, "auto"))
+    is_kvm = g_str_equal (spec->accel, "kvm");
+  if (is_kvm && !host->kvm)
+    return vm_error (error, VM_ERROR_HOST,
+                     "--accel kvm: /dev/kvm cannot be opened; run: vmctl doctor, or leave it out");
+  plan->accel = g_strdup (is_kvm ? "kvm" : "tcg");
+  return TRUE;
+}
+
+/* Of the range that QEMU gives out; what follows is the sandbox's alone. (transfer full) */
+static char *
+make_mac (const char *id)
+{
+  g_autofree char *sum = g_compute_checksum_for_string (G_CHECKSUM_SHA256, id, -1);
+
+  return g_strdup_printf ("52:54:00:%.2s:%.2s:%.2s", sum, sum + 2, sum + 4);
+}
+
+/* A template has a scratch disk, which a plan that wants none leaves alone; none is made for such a plan. */
+static void
+choose_template (VmPlan *plan, const VmSpec *spec, const VmHost *host)
+{
+  g_auto (GStrv) inputs = vm_qemu_template_inputs (host);
+  g_autofree char *key = NULL;
+
+  if (spec->cold || spec->serial || host->qemu_id == NULL || host->cpu_id == NULL ||
+      host->ram_preload == NULL || plan->disk_base == NULL)
+    return;
+  key = vm_qemu_template_key (plan, (const char *const *)inputs);
+  plan->has_template = host->templates != NULL && g_strv_contains ((const char *const *)host->templates, key);
+  if (!plan->has_template && (plan->disk == 0 || spec->makes_no_templates))
+    return;
+  plan->template = image_template_path (host->dirs.cache, key);
+  plan->templates_max = spec->templates_max != 0 ? spec->templates_max : VM_SPEC_TEMPLATES_MAX_DEFAULT;
+  plan->template_inputs = g_steal_pointer (&inputs);
+  plan->ram_preload = g_strdup (host->ram_preload);
+}
+
+static gboolean
+fill (VmPlan *plan, const VmSpec *spec, const VmHost *host, GError **error)
+{
+  if (!probe (host, error) ||
+      !need (host->vmlinux, "the place of the guest's kernel is not known; run: vmctl doctor", error) ||
+      !need (host->initramfs, "the place of the guest's initramfs is not known; run: vmctl doctor", error) ||
+      !choose_accel (plan, spec, host, error))
+    return FALSE;
+  plan->qemu = g_strdup (host->qemu);
+  plan->firmware = g_strdup (host->firmware);
+  plan->bwrap = g_strdup (host->bwrap);
+  plan->vmlinux = g_strdup (host->vmlinux);
+  plan->initramfs = g_strdup (host->initramfs);
+  plan->kernel_version = g_strdup (host->kernel_version);
+  plan->mac = make_mac (plan->id);
+  plan->disk = vm_spec_disk_size (spec);
+  if (plan->disk != 0 &&
+      !need (host->disk_base, "the place of the disk is not known; run: vmctl doctor", error))
+    return FALSE;
+  plan->disk_base = g_strdup (host->disk_base);
+  choose_template (plan, spec, host);
+  if (plan->disk == 0 && !plan->has_template)
+    g_clear_pointer (&plan->disk_base, g_free);
+  return TRUE;
 }
 
 static gboolean
@@ -24,30 +103,51 @@ render (const VmPlan *plan, VmLaunch *ret, GError **error)
 {
   VmArgv *argv = vm_argv_new ();
 
-  vm_driver_add_keeper (plan, argv, TRUE, TRUE);
+  vm_driver_add_keeper (plan, argv, TRUE, TRUE, VM_KEEPER_NET_FRAMES);
   vm_argv_add_many (argv, plan->bwrap, "--args", NULL);
   vm_argv_addf (argv, "%d", vm_argv_slot (argv, "args"));
   vm_argv_add (argv, "--");
-  vm_qemu_argv (plan, argv);
+  if (plan->trace) {
+    vm_argv_add_many (argv, VM_JAIL_STAMP, "--stamp", NULL);
+    vm_argv_addf (argv, "%d", vm_argv_slot (argv, "stamp"));
+    vm_argv_add (argv, "--");
+  }
+  vm_qemu_argv (plan, plan->has_template ? VM_QEMU_CLONE : VM_QEMU_COLD, argv);
   ret->argv = argv;
   ret->inner = vm_jail_arguments (plan, argv);
+  return TRUE;
+}
+
+/* The disk, and with a template what QEMU goes on from. INVALID: the template must go. */
+static gboolean
+bind_machine (const VmPlan *plan, VmArgv *argv, GError **error)
+{
+  g_auto (ImageTemplateFiles) files = IMAGE_TEMPLATE_FILES_INIT;
+  vm_autofd overlay = -1, base = -1;
+
+  if (plan->has_template && !image_template_open (plan->template, &files, error))
+    return FALSE;
+  if (plan->disk_base != NULL) {
+    if (!image_scratch_open (plan->disk_base, files.disk, plan->state_dir, &overlay, &base, error))
+      return FALSE;
+    vm_argv_bind (argv, "overlay", vm_fd_steal (&overlay));
+    vm_argv_bind (argv, "base", vm_fd_steal (&base));
+  }
+  if (plan->has_template) {
+    image_template_used (&files);
+    vm_argv_bind (argv, "state", vm_fd_steal (&files.state));
+  }
   return TRUE;
 }
 
 static gboolean
 prepare (const VmPlan *plan, VmLaunch *launch, GError **error)
 {
-  g_autoptr (GBytes) arguments = vm_jail_arguments_bytes (launch->inner);
-  vm_autofd overlay = -1, base = -1, filter = vm_filter_make (error);
+  g_autoptr (GBytes) arguments = vm_bwrap_bytes (launch->inner);
+  vm_autofd filter = vm_filter_make (VM_FILTER_VMM, plan->uid, plan->gid, error);
 
-  if (filter < 0)
+  if (filter < 0 || !bind_machine (plan, launch->argv, error))
     return FALSE;
-  if (plan->disk_base != NULL) {
-    if (!image_scratch_open (plan->disk_base, plan->state_dir, &overlay, &base, error))
-      return FALSE;
-    vm_argv_bind (launch->argv, "overlay", vm_fd_steal (&overlay));
-    vm_argv_bind (launch->argv, "base", vm_fd_steal (&base));
-  }
   vm_argv_bind (launch->argv, "seccomp", vm_fd_steal (&filter));
   vm_argv_bind_bytes (launch->argv, "args", arguments);
   return TRUE;
@@ -57,8 +157,10 @@ const VmDriver vm_driver_qemu = {
     .name = "qemu",
     .summary = "a virtual machine",
     .isolation = VM_ISOLATION_VM,
+    .net = VM_KEEPER_NET_FRAMES,
     .has_qmp = TRUE,
     .probe = probe,
+    .fill = fill,
     .render = render,
     .prepare = prepare,
 };

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "images/template.h"
 #include "vmctl/driver.h"
 #include "vmctl/grant.h"
 #include "vmctl/show.h"
@@ -54,6 +55,7 @@ static void
 put_profiles (VmContext *context)
 {
   put ("claude", "a coding agent");
+  put ("claude-shell", "your login shell, with the grants of claude");
   put ("shell", "your login shell");
   put_profiles_in (context->dirs.config);
   put_profiles_in (VMCTL_SYSCONFDIR);
@@ -76,10 +78,39 @@ put_drivers (void)
 }
 
 static void
+put_accelerators (void)
+{
+  put ("auto", "KVM where it can be used");
+  put ("kvm", "the processor's own virtualisation");
+  put ("tcg", "emulation");
+}
+
+static void
+put_isolations (void)
+{
+  put ("vm", "a virtual machine");
+  put ("container", "at least a container");
+  put ("namespace", "at least namespaces");
+}
+
+static void
 put_net (void)
 {
   put ("none", "no network");
   put ("public", "the internet");
+}
+
+static void
+put_templates (VmContext *context)
+{
+  g_auto (GStrv) keys = image_template_keys (context->dirs.cache);
+
+  put ("list", "show them");
+  put ("build", "make one now");
+  put ("rm", "remove some");
+  put ("prune", "remove what is of no use any more");
+  for (char **key = keys; *key != NULL; key++)
+    put (*key, "");
 }
 
 static void
@@ -104,12 +135,18 @@ complete (VmContext *context, gpointer data, char **args, char **command, GError
     put_verbs ();
   else if (g_str_equal (kind, "driver"))
     put_drivers ();
+  else if (g_str_equal (kind, "accel"))
+    put_accelerators ();
+  else if (g_str_equal (kind, "isolation"))
+    put_isolations ();
   else if (g_str_equal (kind, "net"))
     put_net ();
+  else if (g_str_equal (kind, "template"))
+    put_templates (context);
   else if (g_str_equal (kind, "shell"))
     put_shells ();
-  for (const VmGrant *grant = vm_grants; g_str_equal (kind, "grant") && grant->name != NULL; grant++)
-    put (grant->name, grant->summary);
+  for (const VmGrant *const *grant = vm_grants; g_str_equal (kind, "grant") && *grant != NULL; grant++)
+    put ((*grant)->name, (*grant)->summary);
   return 0;
 }
 

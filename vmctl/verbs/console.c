@@ -51,7 +51,7 @@ const VmVerb vm_verb_console = {
     .summary = "the serial console of a running sandbox",
     .details =
         "Without SANDBOX: the one that runs on this directory. The console shows what the guest's kernel "
-        "says and has a shell that needs nothing else to work: press Enter. Ctrl-] then d leaves.",
+        "says. Once the sandbox is up it has a shell: press Enter. Ctrl-] then d leaves.",
     .max_args = 1,
     .complete = "sandbox",
     .run = console,

@@ -3,7 +3,6 @@
 #include <stddef.h>
 
 #include "vmctl/attached.h"
-#include "vmctl/base/json.h"
 #include "vmctl/store.h"
 #include "vmctl/verbs.h"
 
@@ -22,15 +21,11 @@ enter (VmContext *context, gpointer data, char **args, char **command, GError **
 {
   const EnterOptions *o = data;
   g_autoptr (VmRecord) record = vm_store_find (&context->dirs, args[0] != NULL ? args[0] : ".", FALSE, error);
-  json_object *arguments;
-  gboolean tty;
+  VmAttachedCommand shell = {.root = o->root};
 
-  if (record == NULL || !vm_attached_wants_tty (VM_TTY_AUTO, &tty, error))
+  if (record == NULL || !vm_attached_wants_tty (VM_TTY_AUTO, &shell.tty, error))
     return -1;
-  arguments = json_object_new_object ();
-  vm_json_add_bool (arguments, "shell", TRUE);
-  vm_json_add_bool (arguments, "root", o->root);
-  return vm_attached_exec (context, record, arguments, tty, error);
+  return vm_attached_exec (context, record, &shell, error);
 }
 
 const VmVerb vm_verb_enter = {

@@ -4,7 +4,6 @@
 
 #include "vmctl/attached.h"
 #include "vmctl/base/error.h"
-#include "vmctl/base/json.h"
 #include "vmctl/store.h"
 #include "vmctl/verbs.h"
 
@@ -17,7 +16,8 @@ typedef struct {
 static const VmOption options[] = {
     {"cwd", 'C', VM_OPTION_STRING, offsetof (ExecOptions, cwd), "DIR", "start there (default: the project)",
      NULL},
-    {"env", 'e', VM_OPTION_LIST, offsetof (ExecOptions, env), "NAME=VALUE", "set a variable (repeat)", NULL},
+    {"env", 'e', VM_OPTION_LIST, offsetof (ExecOptions, env), "NAME[=VALUE]",
+     "set a variable, or pass the host's on (repeat)", NULL},
     {"no-tty", 'T', VM_OPTION_FLAG, offsetof (ExecOptions, no_tty), NULL, "no terminal for the command",
      NULL},
     {"root", 0, VM_OPTION_FLAG, offsetof (ExecOptions, root), NULL, "run as root inside (virtual machines)",
@@ -31,8 +31,7 @@ exec_run (VmContext *context, gpointer data, char **args, char **command, GError
 {
   const ExecOptions *o = data;
   g_autoptr (VmRecord) record = NULL;
-  json_object *arguments;
-  gboolean tty;
+  VmAttachedCommand what = {.argv = command, .env = o->env, .cwd = o->cwd, .root = o->root};
 
   if (command == NULL || command[0] == NULL) {
     vm_error (error, VM_ERROR_USAGE, "no command; usage: vmctl exec SANDBOX -- COMMAND...");
@@ -42,15 +41,9 @@ exec_run (VmContext *context, gpointer data, char **args, char **command, GError
   if (record == NULL || !vm_attached_wants_tty (o->no_tty ? VM_TTY_NO
                                                 : o->tty  ? VM_TTY_YES
                                                           : VM_TTY_AUTO,
-                                                &tty, error))
+                                                &what.tty, error))
     return -1;
-  arguments = json_object_new_object ();
-  vm_json_add_strv (arguments, "argv", (const char *const *)command);
-  if (o->env != NULL)
-    vm_json_add_strv (arguments, "env", (const char *const *)o->env);
-  vm_json_add_str (arguments, "cwd", o->cwd);
-  vm_json_add_bool (arguments, "root", o->root);
-  return vm_attached_exec (context, record, arguments, tty, error);
+  return vm_attached_exec (context, record, &what, error);
 }
 
 const VmVerb vm_verb_exec = {

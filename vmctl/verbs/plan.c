@@ -29,7 +29,7 @@ print_json (const VmPlan *plan, VmLaunch *launch, const GError *problem)
 {
   json_object *object = json_object_new_object ();
 
-  vm_json_add (object, "plan", vm_plan_to_json (plan));
+  vm_json_add (object, "plan", vm_plan_to_shown_json (plan));
   vm_json_add (object, "launch", vm_launch_to_json (launch));
   if (problem != NULL)
     vm_json_add_str (object, "problem", problem->message);
@@ -43,8 +43,9 @@ print_inner (GPtrArray *words)
   for (guint i = 0; i < words->len && g_ptr_array_index (words, i) != NULL; i++) {
     const char *word = g_ptr_array_index (words, i);
     g_autofree char *quoted = vm_escape_shell (word);
+    g_autofree char *shown = vm_escape_terminal (quoted, -1, -1);
 
-    printf ("%s%s", i == 0 ? "  " : g_str_has_prefix (word, "--") ? "\n  " : " ", quoted);
+    printf ("%s%s", i == 0 ? "  " : g_str_has_prefix (word, "--") ? "\n  " : " ", shown);
   }
   printf ("\n");
 }
@@ -58,21 +59,22 @@ print_text (const VmPlan *plan, VmLaunch *launch)
   printf ("%s\nThe command line:\n%s\n", text, argv);
   if (launch->inner == NULL)
     return;
-  printf ("\nThe words that bwrap reads from its --args descriptor:\n");
+  printf ("\nThe words that come by descriptor (bwrap's --args, the keeper's --stage):\n");
   print_inner (launch->inner);
 }
 
 static int
-show (const PlanOptions *o, VmRun *run, const VmDriver *driver, const char *name, GError **error)
+show (const PlanOptions *o, VmRun *run, const char *name, GError **error)
 {
-  g_autoptr (VmPlan) plan = vm_plan_make (&run->spec, &run->profile, &run->host, PLAN_ID, name, error);
+  g_autoptr (VmPlan) plan = vm_run_make_plan (run, PLAN_ID, name, error);
   g_autoptr (GError) problem = NULL;
   VmLaunch launch = {0};
 
-  if (plan == NULL || !driver->render (plan, &launch, error))
+  if (plan == NULL || !vm_driver_find (plan->driver)->render (plan, &launch, error))
     return -1;
-  if (!driver->probe (&run->host, &problem))
-    fprintf (stderr, "vmctl: warning: the %s driver cannot work here: %s\n", driver->name, problem->message);
+  vm_run_print_notes (plan);
+  if (!vm_run_probe (run, plan, &problem))
+    fprintf (stderr, "vmctl: warning: %s\n", problem->message);
   if (o->json)
     print_json (plan, &launch, problem);
   else
@@ -85,18 +87,15 @@ static int
 plan_run (VmContext *context, gpointer data, char **args, char **command, GError **error)
 {
   const PlanOptions *o = data;
-  const VmDriver *driver;
   g_autofree char *name = NULL;
   VmRun run;
-  int status = -1;
+  int status;
 
   if (!vm_run_gather (context, &o->run, args[0], command, &run, error))
     return -1;
   vm_run_print_ignored (&run);
-  driver = vm_run_find_driver (&run, error);
   name = run.spec.name != NULL ? g_strdup (run.spec.name) : vm_store_name_of_project (run.host.project.path);
-  if (driver != NULL)
-    status = show (o, &run, driver, name, error);
+  status = show (o, &run, name, error);
   vm_run_clear (&run);
   return status;
 }

@@ -18,7 +18,7 @@ typedef struct {
 
 static const VmOption options[] = {
     {"cache", 0, VM_OPTION_FLAG, offsetof (PruneOptions, cache), NULL,
-     "also kernels, initramfs and disks that no running sandbox uses", NULL},
+     "also kernels, initramfs, disks and templates that no running sandbox uses", NULL},
     {"dry-run", 'n', VM_OPTION_FLAG, offsetof (PruneOptions, dry_run), NULL, "only show what would go", NULL},
     {"json", 0, VM_OPTION_FLAG, offsetof (PruneOptions, json), NULL, "print it as JSON", NULL},
     {"keep", 'k', VM_OPTION_STRING, offsetof (PruneOptions, keep), "N",

@@ -8,6 +8,7 @@
 #include "vmctl/base/error.h"
 #include "vmctl/base/json.h"
 #include "vmctl/client.h"
+#include "vmctl/guess.h"
 #include "vmctl/qmp-args.h"
 #include "vmctl/show.h"
 #include "vmctl/store.h"
@@ -60,6 +61,26 @@ follow (VmClient *client, gboolean *broken)
     g_source_remove (reader);
 }
 
+/* Only the sandbox knows the commands: vmctl's own, and those of its QEMU. */
+static void
+suggest (VmClient *client, const char *name, guint timeout_ms, GError **error)
+{
+  g_autoptr (json_object) list =
+      qmp_client_call (client->qmp, "query-commands", NULL, NULL, 0, timeout_ms, NULL);
+  g_autoptr (GPtrArray) names = g_ptr_array_new_null_terminated (256, NULL, TRUE);
+  const char *guess;
+  char *text;
+
+  for (gsize i = 0; json_object_is_type (list, json_type_array) && i < json_object_array_length (list); i++)
+    g_ptr_array_add (names, (char *)vm_json_str (json_object_array_get_idx (list, i), "name", ""));
+  guess = vm_guess (name, (const char *const *)names->pdata);
+  if (guess == NULL)
+    return;
+  text = g_strdup_printf ("%s; did you mean '%s'?", (*error)->message, guess);
+  g_free ((*error)->message);
+  (*error)->message = text;
+}
+
 static gboolean
 run_command (VmClient *client, char **words, guint timeout_ms, GError **error)
 {
@@ -77,6 +98,8 @@ run_command (VmClient *client, char **words, guint timeout_ms, GError **error)
   }
   if (qmp_error_class (local) != NULL)
     g_prefix_error (&local, "%s: ", qmp_error_class (local));
+  if (g_error_matches (local, QMP_ERROR, QMP_ERROR_COMMAND_NOT_FOUND))
+    suggest (client, words[0], timeout_ms, &local);
   g_propagate_error (error, g_steal_pointer (&local));
   return FALSE;
 }

@@ -75,6 +75,8 @@ print_facts (const VmRecord *record)
   g_autofree char *isolation = vm_show_isolation (record), *command = vm_show_command (record->command, 0);
   g_autofree char *memory = vm_size_format (record->memory);
   g_autofree char *disk = record->disk != 0 ? vm_size_format (record->disk) : g_strdup ("in memory");
+  g_autofree char *processes =
+      record->processes != 0 ? g_strdup_printf ("%u processes, ", record->processes) : g_strdup ("");
   const char *note = vm_show_isolation_note (record);
 
   row ("project", "%s", record->project);
@@ -82,8 +84,15 @@ print_facts (const VmRecord *record)
   row ("isolation", "%s, driver %s", isolation, record->driver);
   if (note != NULL)
     row ("", "%s", note);
+  for (char **p = record->passed_over; *p != NULL; p++)
+    row ("", "not %s", *p);
+  if (record->template != NULL)
+    row ("template", "%s", record->template);
   row ("profile", "%s", record->profile != NULL ? record->profile : "shell");
-  row ("limits", "%s memory, %u CPU%s, disk %s", memory, record->cpus, record->cpus == 1 ? "" : "s", disk);
+  row ("limits", "%s memory, %u CPU%s, %sdisk %s", memory, record->cpus, record->cpus == 1 ? "" : "s",
+       processes, disk);
+  for (char **p = record->unkept; *p != NULL; p++)
+    row ("", "%s", *p);
   row ("network", "%s", record->net != NULL ? record->net : "none");
 }
 

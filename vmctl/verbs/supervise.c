@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* vmctl supervise: the supervisor's own entry, used by vmctl itself. */
+/* vmctl supervise: the entry of a supervisor that takes over, used by vmctl itself. */
 #include <fcntl.h>
 #include <stddef.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "vmctl/base/error.h"
@@ -11,19 +10,14 @@
 #include "vmctl/verbs.h"
 
 typedef struct {
-  char *plan_fd, *ready_fd, *lock_fd, *adopt, *tty;
-  gboolean detached;
+  char *ready_fd, *lock_fd, *adopt;
 } SuperviseOptions;
 
 static const VmOption options[] = {
     {"adopt", 0, VM_OPTION_STRING, offsetof (SuperviseOptions, adopt), "ID", "take over a sandbox", NULL},
-    {"detached", 0, VM_OPTION_FLAG, offsetof (SuperviseOptions, detached), NULL, "live without a client",
-     NULL},
     {"lock-fd", 0, VM_OPTION_STRING, offsetof (SuperviseOptions, lock_fd), "FD", "the locked lock file",
      NULL},
-    {"plan-fd", 0, VM_OPTION_STRING, offsetof (SuperviseOptions, plan_fd), "FD", "the plan", NULL},
     {"ready-fd", 0, VM_OPTION_STRING, offsetof (SuperviseOptions, ready_fd), "FD", "where to answer", NULL},
-    {"tty", 0, VM_OPTION_STRING, offsetof (SuperviseOptions, tty), "RxC", "a terminal of this size", NULL},
     {NULL},
 };
 
@@ -43,25 +37,15 @@ static int
 supervise (VmContext *context, gpointer data, char **args, char **command, GError **error)
 {
   const SuperviseOptions *o = data;
-  VmSuperviseOptions how = {.plan_fd = fd_of (o->plan_fd),
-                            .ready_fd = fd_of (o->ready_fd),
-                            .lock_fd = fd_of (o->lock_fd),
-                            .adopt_id = o->adopt,
-                            .start = {.detached = o->detached}};
-  unsigned rows = 0, columns = 0;
+  VmSuperviseOptions how = {
+      .ready_fd = fd_of (o->ready_fd), .lock_fd = fd_of (o->lock_fd), .adopt_id = o->adopt};
   gboolean ok;
 
-  if (how.ready_fd < 0 || (how.adopt_id != NULL ? how.lock_fd : how.plan_fd) < 0) {
+  if (how.ready_fd < 0 || how.lock_fd < 0 || how.adopt_id == NULL) {
     vm_error (error, VM_ERROR_USAGE, "'vmctl supervise' is a part of vmctl, not for use by hand");
     return -1;
   }
-  if (o->tty != NULL && sscanf (o->tty, "%ux%u", &rows, &columns) == 2) {
-    how.start.tty = TRUE;
-    how.start.rows = (guint16)CLAMP (rows, 1, G_MAXUINT16);
-    how.start.columns = (guint16)CLAMP (columns, 1, G_MAXUINT16);
-  }
   ok = vm_supervise (&context->dirs, &how, error);
-  vm_fd_clear (&how.plan_fd);
   vm_fd_clear (&how.ready_fd);
   vm_fd_clear (&how.lock_fd);
   return ok ? 0 : -1;

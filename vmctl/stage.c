@@ -1,0 +1,591 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "vmctl/stage.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/mount.h>
+#include <linux/openat2.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/fsuid.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum {
+  WORDS = 5,
+  KIND = 0,
+  TARGET,
+  MODE,
+  OWNER,
+  VALUE,
+  SIZE_MAX_BYTES = 1 << 24,
+  GROUPS_MAX = 4096,
+  RANGE = 65536
+};
+
+typedef const char *Group[WORDS];
+
+static int
+fail (const char *what, const char *path)
+{
+  fprintf (stderr, "vmctl-keeper: %s '%s': %s\n", what, path, strerror (errno));
+  return -1;
+}
+
+static int
+close_keep_errno (int fd)
+{
+  int err = errno;
+
+  if (fd >= 0)
+    (void)close (fd);
+  errno = err;
+  return -1;
+}
+
+/* The list */
+
+static int
+read_words (Stage *stage, int fd)
+{
+  off_t size = lseek (fd, 0, SEEK_END);
+  size_t n = 0;
+
+  if (size <= 0 || size > SIZE_MAX_BYTES)
+    return -1;
+  stage->words = malloc ((size_t)size + 1);
+  if (stage->words == NULL || pread (fd, stage->words, (size_t)size, 0) != size)
+    return -1;
+  stage->words[size] = '\0';
+  stage->size = (size_t)size;
+  for (size_t i = 0; i < stage->size; i++)
+    n += stage->words[i] == '\0';
+  if (stage->words[stage->size - 1] != '\0' || n % WORDS != 0 || n / WORDS > GROUPS_MAX)
+    return -1;
+  stage->n = n / WORDS;
+  stage->trees = malloc (stage->n * sizeof *stage->trees);
+  for (size_t i = 0; stage->trees != NULL && i < stage->n; i++)
+    stage->trees[i] = -1;
+  return stage->trees != NULL ? 0 : -1;
+}
+
+/* Steps to the next group; false at the end. */
+static bool
+next_group (const Stage *stage, const char **at, Group group)
+{
+  if (*at == NULL)
+    *at = stage->words;
+  if (*at >= stage->words + stage->size)
+    return false;
+  for (int i = 0; i < WORDS; i++) {
+    group[i] = *at;
+    *at += strlen (*at) + 1;
+  }
+  return true;
+}
+
+static bool
+is (const char *a, const char *b)
+{
+  return strcmp (a, b) == 0;
+}
+
+static bool
+is_bind (const Group group)
+{
+  return is (group[KIND], "ro") || is (group[KIND], "rw") || is (group[KIND], "dev");
+}
+
+static int
+descriptor_of (const Group group)
+{
+  char *end;
+  long fd = strtol (group[VALUE], &end, 10);
+
+  if (*group[VALUE] != '\0' && *end == '\0' && fd >= 3 && fd <= INT_MAX)
+    return (int)fd;
+  errno = EBADF;
+  return -1;
+}
+
+/* Id-mapped mounts */
+
+static int
+write_proc (pid_t pid, const char *name, const char *text)
+{
+  char path[64];
+  ssize_t n;
+  int fd;
+
+  (void)snprintf (path, sizeof path, "/proc/%d/%s", (int)pid, name);
+  fd = open (path, O_WRONLY | O_CLOEXEC);
+  if (fd < 0)
+    return -1;
+  n = write (fd, text, strlen (text));
+  (void)close_keep_errno (fd);
+  return n == (ssize_t)strlen (text) ? 0 : -1;
+}
+
+/* A user namespace is made by being in one: a child is, until its descriptor is open. */
+static int
+make_userns (const char *uid_map, const char *gid_map)
+{
+  char path[64];
+  int status, fd = -1;
+  pid_t pid = (pid_t)syscall (SYS_clone, CLONE_NEWUSER | SIGCHLD, NULL, NULL, NULL, NULL);
+
+  if (pid == 0)
+    for (;;)
+      (void)pause ();
+  if (pid < 0)
+    return -1;
+  (void)snprintf (path, sizeof path, "/proc/%d/ns/user", (int)pid);
+  if (write_proc (pid, "uid_map", uid_map) == 0 && write_proc (pid, "gid_map", gid_map) == 0)
+    fd = open (path, O_RDONLY | O_CLOEXEC);
+  (void)kill (pid, SIGKILL);
+  while (waitpid (pid, &status, 0) < 0 && errno == EINTR)
+    ;
+  return fd;
+}
+
+static int
+make_full_map (const Stage *stage)
+{
+  char map[64];
+
+  (void)snprintf (map, sizeof map, "0 %u %u\n", stage->shift, (unsigned)RANGE);
+  return make_userns (map, map);
+}
+
+static int
+make_own_map (const Stage *stage)
+{
+  char uid_map[64], gid_map[64];
+
+  (void)snprintf (uid_map, sizeof uid_map, "%u %u 1\n", stage->uid, stage->shift + stage->uid);
+  (void)snprintf (gid_map, sizeof gid_map, "%u %u 1\n", stage->gid, stage->shift + stage->gid);
+  return make_userns (uid_map, gid_map);
+}
+
+static int
+set_attributes (int tree, unsigned long long set, int userns)
+{
+  /* Slave: what is mounted on it here must not show up on the host. */
+  struct mount_attr attr = {.attr_set = set, .propagation = MS_SLAVE};
+
+  if (userns >= 0) {
+    attr = (struct mount_attr){.attr_set = MOUNT_ATTR_IDMAP, .userns_fd = (unsigned long long)userns};
+  }
+  return (int)syscall (SYS_mount_setattr, tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof attr);
+}
+
+static int
+clone_tree (int fd)
+{
+  return (int)syscall (SYS_open_tree, fd, "",
+                       AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
+}
+
+/* 0; -1: failed; 1: this one cannot be id-mapped. */
+static int
+open_one (const Group group, int userns, int *ret_tree)
+{
+  bool read_only = is (group[KIND], "ro"), device = is (group[KIND], "dev");
+  unsigned long long attributes = MOUNT_ATTR_NOSUID | (device ? 0 : MOUNT_ATTR_NODEV);
+  int fd = descriptor_of (group), tree = fd < 0 ? -1 : clone_tree (fd);
+
+  if (tree < 0)
+    return fail ("cannot let in", group[TARGET]);
+  *ret_tree = tree;
+  if (set_attributes (tree, attributes | (read_only ? MOUNT_ATTR_RDONLY : 0), -1) < 0)
+    return fail ("cannot restrict", group[TARGET]);
+  /* What can only be read looks like nobody's then, and that is all. */
+  return userns < 0 || set_attributes (tree, 0, userns) == 0 || read_only || device ? 0 : 1;
+}
+
+static void
+close_trees (Stage *stage)
+{
+  for (size_t i = 0; i < stage->n; i++) {
+    (void)close_keep_errno (stage->trees[i]);
+    stage->trees[i] = -1;
+  }
+  (void)close_keep_errno (stage->program_tree);
+  stage->program_tree = -1;
+}
+
+/* By the path that root was started from. */
+static int
+open_program (Stage *stage, int userns)
+{
+  stage->program_tree =
+      (int)syscall (SYS_open_tree, AT_FDCWD, stage->program, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+  if (stage->program_tree < 0 ||
+      set_attributes (stage->program_tree, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_RDONLY, -1) < 0)
+    return fail ("cannot let in", stage->program);
+  if (userns >= 0)
+    (void)set_attributes (stage->program_tree, 0, userns);
+  return 0;
+}
+
+static int
+open_all (Stage *stage, int full_map, int own_map)
+{
+  const char *at = NULL;
+  Group group;
+  int r = open_program (stage, full_map);
+
+  for (size_t i = 0; r == 0 && next_group (stage, &at, group); i++)
+    if (is_bind (group))
+      r = open_one (group, is (group[KIND], "ro") ? full_map : own_map, &stage->trees[i]);
+  return r;
+}
+
+int
+stage_open (Stage *stage, int fd)
+{
+  int full_map = -1, own_map = -1, r = 1;
+
+  if (read_words (stage, fd) < 0) {
+    fprintf (stderr, "vmctl-keeper: the list of the root directory is broken\n");
+    return -1;
+  }
+  if (stage->shift != 0 && (full_map = make_full_map (stage)) >= 0 && (own_map = make_own_map (stage)) >= 0)
+    r = open_all (stage, full_map, own_map);
+  (void)close_keep_errno (full_map);
+  (void)close_keep_errno (own_map);
+  if (r != 1)
+    return r;
+  close_trees (stage);
+  stage->shift = 0;
+  return open_all (stage, -1, -1);
+}
+
+/* The tree */
+
+static int
+open_inside (const Stage *stage, const char *path, unsigned long long flags, unsigned long long resolve)
+{
+  struct open_how how = {.flags = flags | O_PATH | O_CLOEXEC, .resolve = resolve | RESOLVE_IN_ROOT};
+
+  return (int)syscall (SYS_openat2, stage->root, path, &how, sizeof how);
+}
+
+/* Below what is read-write things are made as the user makes them, and no link is followed: it may be
+ * changed by others meanwhile. */
+static bool
+is_users (const Stage *stage, const char *path)
+{
+  const char *at = NULL;
+  Group group;
+
+  while (next_group (stage, &at, group)) {
+    size_t n = strlen (group[TARGET]);
+    if (is (group[KIND], "rw") && strncmp (path, group[TARGET], n) == 0 && path[n] == '/')
+      return true;
+  }
+  return false;
+}
+
+/* A directory that nobody has asked for is the user's where the one above it is. */
+static bool
+is_below_users (const Stage *stage, const char *path)
+{
+  const char *at = NULL;
+  Group group;
+
+  while (next_group (stage, &at, group)) {
+    size_t n = strlen (group[TARGET]);
+    if ((is (group[KIND], "dir") || is (group[KIND], "tmpfs")) && is (group[OWNER], "user") &&
+        strncmp (path, group[TARGET], n) == 0 && path[n] == '/')
+      return true;
+  }
+  return false;
+}
+
+static void
+act_as (const Stage *stage, bool user)
+{
+  (void)setfsgid (user ? stage->shift + stage->gid : 0);
+  (void)setfsuid (user ? stage->shift + stage->uid : 0);
+}
+
+static int
+make_parent (const Stage *stage, int dir, const char *prefix)
+{
+  const char *name = strrchr (prefix, '/') + 1;
+  bool user = is_below_users (stage, prefix);
+
+  if (mkdirat (dir, name, 0755) < 0)
+    return -1;
+  return is_users (stage, prefix) ? 0
+                                  : fchownat (dir, name, stage->shift + (user ? stage->uid : 0),
+                                              stage->shift + (user ? stage->gid : 0), AT_SYMLINK_NOFOLLOW);
+}
+
+/* The directory that `path` is to be in, made if need be, and where its last name begins. */
+static int
+open_parent (const Stage *stage, const char *path, const char **ret_name)
+{
+  char prefix[PATH_MAX];
+  unsigned long long resolve = is_users (stage, path) ? RESOLVE_NO_SYMLINKS : 0;
+  int parent = open_inside (stage, "/", O_DIRECTORY, 0);
+  const char *name = path + 1, *slash;
+
+  while (parent >= 0 && (slash = strchr (name, '/')) != NULL) {
+    int fd;
+
+    (void)snprintf (prefix, sizeof prefix, "%.*s", (int)(slash - path), path);
+    fd = open_inside (stage, prefix, O_DIRECTORY, resolve);
+    if (fd < 0 && errno == ENOENT && make_parent (stage, parent, prefix) == 0)
+      fd = open_inside (stage, prefix, O_DIRECTORY, resolve);
+    (void)close_keep_errno (parent);
+    parent = fd;
+    name = slash + 1;
+  }
+  *ret_name = name;
+  return parent;
+}
+
+static unsigned
+mode_of (const Group group)
+{
+  return (unsigned)strtoul (group[MODE], NULL, 8) & 07777;
+}
+
+static int
+own (const Stage *stage, int dir, const char *name, const Group group)
+{
+  bool user = is (group[OWNER], "user");
+  unsigned uid = stage->shift + (user ? stage->uid : 0), gid = stage->shift + (user ? stage->gid : 0);
+
+  return fchownat (dir, name, uid, gid, AT_SYMLINK_NOFOLLOW);
+}
+
+static int
+make_dir (const Stage *stage, int parent, const char *name, const Group group)
+{
+  if (mkdirat (parent, name, 0700) < 0 && errno != EEXIST)
+    return -1;
+  if (is_users (stage, group[TARGET]))
+    return 0;
+  return own (stage, parent, name, group) < 0 ? -1 : fchmodat (parent, name, mode_of (group), 0);
+}
+
+static int
+copy (int from, int to)
+{
+  char block[16384];
+  off_t at = 0;
+  ssize_t n;
+
+  while ((n = pread (from, block, sizeof block, at)) > 0) {
+    if (write (to, block, (size_t)n) != n)
+      return -1;
+    at += n;
+  }
+  return (int)n;
+}
+
+static int
+make_file (const Stage *stage, int parent, const char *name, const Group group)
+{
+  int fd = openat (parent, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600), r = -1;
+
+  if (fd >= 0 && copy (descriptor_of (group), fd) == 0 && fchmod (fd, mode_of (group)) == 0)
+    r = own (stage, parent, name, group);
+  (void)close_keep_errno (fd);
+  return r;
+}
+
+static int
+make_tmpfs (const Stage *stage, const Group group)
+{
+  /* nspawn makes its device nodes in /dev. */
+  unsigned attributes = MOUNT_ATTR_NOSUID | (is (group[TARGET], "/dev") ? 0 : MOUNT_ATTR_NODEV);
+  bool user = is (group[OWNER], "user");
+  int fs = (int)syscall (SYS_fsopen, "tmpfs", FSOPEN_CLOEXEC), tree = -1;
+  char uid[16], gid[16], mode[16];
+
+  (void)snprintf (uid, sizeof uid, "%u", stage->shift + (user ? stage->uid : 0));
+  (void)snprintf (gid, sizeof gid, "%u", stage->shift + (user ? stage->gid : 0));
+  (void)snprintf (mode, sizeof mode, "0%o", mode_of (group));
+  if (fs >= 0 && syscall (SYS_fsconfig, fs, FSCONFIG_SET_STRING, "size", group[VALUE], 0) == 0 &&
+      syscall (SYS_fsconfig, fs, FSCONFIG_SET_STRING, "mode", mode, 0) == 0 &&
+      syscall (SYS_fsconfig, fs, FSCONFIG_SET_STRING, "uid", uid, 0) == 0 &&
+      syscall (SYS_fsconfig, fs, FSCONFIG_SET_STRING, "gid", gid, 0) == 0 &&
+      syscall (SYS_fsconfig, fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) == 0)
+    tree = (int)syscall (SYS_fsmount, fs, FSMOUNT_CLOEXEC, attributes);
+  (void)close_keep_errno (fs);
+  return tree;
+}
+
+static int
+attach (int tree, int target)
+{
+  return (int)syscall (SYS_move_mount, tree, "", target, "",
+                       MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
+}
+
+/* What is mounted there must be of the same kind as what is mounted on. */
+static int
+make_mount_point (int parent, const char *name, bool is_dir)
+{
+  int fd;
+
+  if (is_dir)
+    return mkdirat (parent, name, 0755) < 0 && errno != EEXIST ? -1 : 0;
+  fd = openat (parent, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+  if (fd < 0)
+    return errno == EEXIST ? 0 : -1;
+  return close (fd);
+}
+
+static int
+mount_at (const Stage *stage, int parent, const char *name, const Group group, int tree)
+{
+  int target, r;
+
+  if (tree < 0 || make_mount_point (parent, name, !is (group[OWNER], "file")) < 0)
+    return -1;
+  target = openat (parent, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+  if (target < 0)
+    return -1;
+  if (!is_users (stage, group[TARGET]))
+    (void)fchownat (parent, name, stage->shift, stage->shift, AT_SYMLINK_NOFOLLOW);
+  r = attach (tree, target);
+  (void)close_keep_errno (target);
+  return r;
+}
+
+/* Found from the project's mount in the tree: nothing outside it can be what is found. */
+static int
+protect (const Stage *stage, const Group group, bool read_only)
+{
+  int target = open_inside (stage, group[TARGET], O_NOFOLLOW, RESOLVE_NO_SYMLINKS), tree = -1, r = -1;
+  struct stat st;
+
+  if (target >= 0 && fstat (target, &st) == 0 && S_ISLNK (st.st_mode))
+    errno = ELOOP;
+  else if (target >= 0)
+    tree = clone_tree (target);
+  if (tree >= 0 && set_attributes (tree, read_only ? MOUNT_ATTR_RDONLY : 0, -1) == 0)
+    r = attach (tree, target);
+  (void)close_keep_errno (tree);
+  (void)close_keep_errno (target);
+  if (r < 0 && (errno == ELOOP || errno == ENOENT || errno == ENOTDIR))
+    fprintf (stderr, "vmctl-keeper: the protected path '%s' was changed while the sandbox started\n",
+             group[TARGET]);
+  return r;
+}
+
+static int
+make_one (const Stage *stage, const Group group, int tree)
+{
+  const char *name;
+  int parent = open_parent (stage, group[TARGET], &name), r = -1, fs = -1;
+
+  if (parent < 0)
+    return -1;
+  if (is (group[KIND], "dir"))
+    r = make_dir (stage, parent, name, group);
+  else if (is (group[KIND], "file"))
+    r = make_file (stage, parent, name, group);
+  else if (is (group[KIND], "link"))
+    r = symlinkat (group[VALUE], parent, name) == 0 ? own (stage, parent, name, group) : -1;
+  else if (is (group[KIND], "tmpfs"))
+    r = mount_at (stage, parent, name, group, fs = make_tmpfs (stage, group));
+  else if (is_bind (group))
+    r = mount_at (stage, parent, name, group, tree);
+  else
+    errno = EINVAL;
+  (void)close_keep_errno (fs);
+  (void)close_keep_errno (parent);
+  return r;
+}
+
+static bool
+is_sound (const Group group)
+{
+  const char *t = group[TARGET];
+
+  return *t == '/' && t[1] != '\0' && strlen (t) < PATH_MAX && strstr (t, "//") == NULL &&
+         strstr (t, "/../") == NULL && t[strlen (t) - 1] != '/';
+}
+
+static int
+make_group (Stage *stage, const Group group, int tree)
+{
+  bool read_only = is (group[KIND], "protect");
+  int r;
+
+  errno = EINVAL;
+  if (!is_sound (group))
+    return fail ("no place is", group[TARGET]);
+  act_as (stage, is_users (stage, group[TARGET]));
+  r = read_only || is (group[KIND], "pin") ? protect (stage, group, read_only)
+                                           : make_one (stage, group, tree);
+  act_as (stage, false);
+  return r < 0 ? fail ("cannot make", group[TARGET]) : 0;
+}
+
+int
+stage_cover (const char *path)
+{
+  return mount ("vmctl", path, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755,size=16m") < 0
+             ? fail ("cannot mount a tmpfs on", path)
+             : 0;
+}
+
+static int
+open_root (Stage *stage, const char *path)
+{
+  const Group root = {"tmpfs", "/", "0755", "root", "67108864"};
+  int tree = make_tmpfs (stage, root), target = open (path, O_PATH | O_DIRECTORY | O_CLOEXEC), r = -1;
+
+  if (tree >= 0 && target >= 0 && attach (tree, target) == 0)
+    r = stage->root = open (path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  (void)close_keep_errno (tree);
+  (void)close_keep_errno (target);
+  return r < 0 ? fail ("cannot make the root directory at", path) : 0;
+}
+
+/* The made-up directories are memory of the host's. */
+static int
+seal_root (const char *path)
+{
+  struct mount_attr attr = {.attr_set = MOUNT_ATTR_RDONLY};
+  int r = (int)syscall (SYS_mount_setattr, AT_FDCWD, path, 0, &attr, sizeof attr);
+
+  return r < 0 ? fail ("cannot make read-only", path) : 0;
+}
+
+int
+stage_build (Stage *stage, const char *path)
+{
+  const char *at = NULL;
+  Group group;
+  mode_t mask = umask (0);
+  int r = open_root (stage, path);
+
+  for (size_t i = 0; r == 0 && next_group (stage, &at, group); i++)
+    r = make_group (stage, group, stage->trees[i]);
+  if (r == 0)
+    r = make_group (stage, (Group){"ro", stage->program_target, "", "file", ""}, stage->program_tree);
+  (void)umask (mask);
+  if (r == 0)
+    r = seal_root (path);
+  close_trees (stage);
+  (void)close_keep_errno (stage->root);
+  free (stage->trees);
+  free (stage->words);
+  return r;
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The root directory of a container, built by the keeper as root in a mount namespace of its own. libc only.
+ *
+ * How it works
+ *
+ * Nothing is on disk: the tree is a tmpfs that only the keeper and what it starts can see, and that goes with
+ * them, whatever is killed when. No path of the host's is resolved by root: what is let in comes as
+ * descriptors that the user's own process has opened, so root adds no right to it. What lies inside the
+ * project (pins, protected paths) is found from the project's own mount, and no symbolic link is followed on
+ * the way: whoever changes the project meanwhile gets a refusal, not another's file.
+ *
+ * The list is groups of five words, each ended by NUL: KIND TARGET MODE OWNER VALUE.
+ *
+ *   dir      target  mode  root|user  -
+ *   tmpfs    target  mode  root|user  its size in bytes
+ *   link     target  -     -          the text
+ *   file     target  mode  root|user  a descriptor with the content
+ *   ro, rw   target  -     dir|file   a descriptor
+ *   dev      target  -     dir|file   a descriptor: a device, or a directory of them
+ *   pin      target  -     -          -             bound onto itself: it cannot be renamed away
+ *   protect  target  -     -          -             the same, read-only
+ *
+ * With `shift`, the tree is for a user namespace whose ids start there; mounts are id-mapped. On a read-write
+ * mount only the user's own id is mapped, so that not even the container's root can make files of another's
+ * (root's, set-user-ID) on the host. */
+#pragma once
+
+#include <stddef.h>
+
+typedef struct {
+  unsigned uid, gid; /* of the plan's user, inside and on the host */
+  unsigned shift;    /* 0: ids are the host's own */
+  char *words;       /* owned */
+  size_t size;
+  int *trees;                 /* owned; detached mounts, one a group; -1: none */
+  size_t n;                   /* groups */
+  int root;                   /* owned; the root directory */
+  const char *program;        /* borrowed; a file that is let in, whatever the list says ... */
+  const char *program_target; /* ... and where */
+  int program_tree;           /* owned */
+} Stage;
+
+/* Reads the list from `fd` and copies the mounts that it names. Before the caller has a mount namespace of
+ * its own. Where an id-mapped mount is needed and the kernel or the file system cannot, `shift` becomes 0. 0,
+ * or -1 and a message on stderr, as below. */
+int stage_open (Stage *stage, int fd);
+/* Makes the tree and mounts it at `path` (a directory). In the caller's own mount namespace. */
+int stage_build (Stage *stage, const char *path);
+/* A tmpfs over a directory that exists. */
+int stage_cover (const char *path);
