@@ -2,12 +2,12 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Measures vmctl against named baselines, in one run, interleaved, medians. Never a test: it asserts nothing.
 
-    bench.py [--n 10] [--only cold,exec,stream,rest,list,plan] [--json]
+    bench.py [--n 10] [--only cold,template,memory,exec,stream,rest,list,plan,bwrap,bwrap-exec,bwrap-many] [--json]
 
-Baselines: floor.sh (cold start by hand), ssh into the same guest (exec), a raw virtio-serial port of the same guest (stream)."""
+Baselines: floor.sh (cold start by hand), clone.py (a clone by hand), ssh into the same guest (exec), a raw virtio-serial port of the same guest (stream)."""
 import argparse, glob, json, os, shutil, socket, subprocess, sys, tempfile, threading, time
 
-import lib
+import clone, lib, namespace
 
 MEGABYTES = 100
 
@@ -48,8 +48,7 @@ class Bench:
 
     def floor_root(self):
         """The same small tree that vmctl exports: /usr and the links into it, and mount points."""
-        root = os.path.join(self.dir, "floor-root")
-        os.makedirs(root)
+        root = tempfile.mkdtemp(prefix="floor-root-", dir=self.dir)
         for name in ("proc", "dev", "tmp", "usr"):
             os.mkdir(os.path.join(root, name))
         for link in ("bin", "lib", "lib64", "sbin"):
@@ -58,7 +57,7 @@ class Bench:
         return root
 
     def cold(self):
-        self.vmctl("up", "-q", self.project, "--", "true")
+        self.vmctl("up", "-q", "--cold", self.project, "--", "true")
         plan = self.plan()
         root = self.floor_root()
         floor = [os.path.join(lib.ROOT, "tests/bench/floor.sh"), plan["vmlinux"], self.floor_initramfs(plan),
@@ -70,10 +69,57 @@ class Bench:
                 raise RuntimeError(out)
         try:
             t = lib.interleaved(self.n, {"floor": run_floor,
-                                         "up": lambda: self.vmctl("up", "-q", self.project, "--", "true")})
+                                         "up": lambda: self.vmctl("up", "-q", "--cold", self.project, "--", "true")})
         finally:
             subprocess.run(["umount", os.path.join(root, "usr")], check=True)
         self.row("cold `vmctl up P -- true`", lib.median(t["up"]), "s", "floor.sh", lib.median(t["floor"]), "<= 1.15")
+
+    # from a template
+
+    def template(self):
+        self.vmctl("template", "build", "-q", self.project, stdout=subprocess.DEVNULL)
+        plan = self.plan()
+        root, directory = self.floor_root(), os.path.join(self.dir, "clone")
+        os.mkdir(directory)
+        by_hand = clone.Clone(plan["vmlinux"], self.floor_initramfs(plan), plan["disk-base"], self.project, plan["memory"] >> 20,
+                              plan["cpus"], root, directory)
+        try:
+            by_hand.build()
+            t = lib.interleaved(self.n, {"cold": lambda: self.vmctl("up", "-q", "--cold", self.project, "--", "true"),
+                                         "by hand": by_hand.run,
+                                         "up": lambda: self.vmctl("up", "-q", self.project, "--", "true")})
+        finally:
+            subprocess.run(["umount", os.path.join(root, "usr")], check=True)
+        name = "`vmctl up P -- true` from a template"
+        self.row(name, lib.median(t["up"]), "s", "the same, cold", lib.median(t["cold"]), "<= 0.25")
+        self.row(name, lib.median(t["up"]), "s", "clone.py, by hand", lib.median(t["by hand"]), "<= 1.25")
+
+    def machines(self, count, *options):
+        """Their PSS together, in MiB, once all have run a command."""
+        ids = [self.vmctl("up", "-q", "-d", "--new", *options, self.project, "--", "sleep", "1000000",
+                          stdout=subprocess.PIPE).stdout.decode().strip() for _ in range(count)]
+        try:
+            for sandbox in ids:
+                self.vmctl("exec", sandbox, "--", "sh", "-c", "echo hello", stdout=subprocess.DEVNULL)
+            return sum(lib.pss_kib(pid) for sandbox in ids for pid in self.qemu_of(sandbox)) / 1024
+        finally:
+            self.vmctl("stop", "--force", *ids, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def qemu_of(self, sandbox):
+        record = json.load(open(os.path.join(self.runtime, "vmctl", sandbox, "record.json")))
+        pids = [record["keeper"]["pid"]]
+        for pid in pids:
+            pids += namespace.children(pid)
+        return [pid for pid in pids if open(f"/proc/{pid}/comm").read().startswith("qemu")]
+
+    def memory(self):
+        self.vmctl("template", "build", "-q", self.project, stdout=subprocess.DEVNULL)
+        cold = self.machines(1, "--cold")
+        self.row("eight machines from a template", self.machines(8), "MiB PSS", "one that booted", cold, "<= 1.6")
+        self.vmctl("template", "build", "-q", "--memory", "1G", self.project, stdout=subprocess.DEVNULL)
+        listed = json.loads(self.vmctl("template", "--json", stdout=subprocess.PIPE).stdout)
+        size = next(t["bytes"] for t in listed if t["machine"]["memory"] == 1 << 30)
+        self.row("the template of a guest with 1 GiB, on the disk", size / (1 << 20), "MiB", target="<= 120")
 
     # a running guest
 
@@ -86,34 +132,41 @@ class Bench:
         self.control = lib.Control(os.path.join(self.runtime, "vmctl", self.id, "control.sock"))
 
     def exec(self):
-        key = os.path.join(self.dir, "key")
+        """ssh comes by a port of its own: the network lets nobody in."""
+        key, listener, path = os.path.join(self.dir, "key"), socket.socket(socket.AF_UNIX), os.path.join(self.dir, "ssh")
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
         shutil.copy(key + ".pub", os.path.join(self.project, "key.pub"))
+        shutil.copy(os.path.join(lib.ROOT, "tests/bench/guest-sshd.py"), self.project)
+        listener.bind(path)
+        listener.listen(8)
+        self.add_port("ssh", 3, listener, True)
         self.guest_root("mkdir -p /run/sshd /root/.ssh; cp key.pub /root/.ssh/authorized_keys;"
                         "chmod 700 /root/.ssh; chmod 600 /root/.ssh/authorized_keys; chown -R 0:0 /root/.ssh;"
                         "mkdir -p /etc/ssh; ssh-keygen -q -t ed25519 -N '' -f /etc/ssh/hk;"
                         "printf 'sshd:x:105:65534::/run/sshd:/usr/sbin/nologin\\n' >> /etc/passwd;"
-                        "/usr/sbin/sshd -f /dev/null -h /etc/ssh/hk -o UsePAM=no -o StrictModes=no -o PermitRootLogin=yes"
-                        " -o PidFile=none -o UseDNS=no </dev/null >/dev/null 2>&1")
-        port = free_port()
-        self.control.call("human-monitor-command", **{"command-line": f"hostfwd_add net tcp:127.0.0.1:{port}-:22"})
-        ssh = ["ssh", "-i", key, "-p", str(port), "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null",
-               "-o", "LogLevel=ERROR", "-F", "none", "root@127.0.0.1", "true"]
+                        "setsid python3 guest-sshd.py </dev/null >/dev/null 2>&1 &")
+        ssh = ["ssh", "-i", key, "-o", f"ProxyCommand=socat - UNIX-CONNECT:{path}", "-o", "StrictHostKeyChecking=no",
+               "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR", "-F", "none", "root@guest", "true"]
         wait_for(lambda: subprocess.run(ssh, stderr=subprocess.DEVNULL).returncode == 0, 120)
         t = lib.interleaved(self.n, {"ssh": lambda: subprocess.run(ssh, check=True),
                                      "exec": lambda: self.vmctl("exec", self.id, "--", "true")})
         self.row("`vmctl exec S -- true`", lib.median(t["exec"]), "s", "ssh, same guest", lib.median(t["ssh"]), "<= 0.2")
+
+    def add_port(self, name, number, sock, is_server):
+        self.control.call("getfd", fds=[sock.fileno()], fdname=name)
+        data = {"addr": {"type": "fd", "data": {"str": name}}, "server": is_server}
+        if is_server:
+            data["wait"] = False
+        self.control.call("chardev-add", id=name, backend={"type": "socket", "data": data})
+        self.control.call("device_add", driver="virtserialport", id=name + "port", bus="serial.0", nr=number, chardev=name,
+                          name=name)
 
     def guest_root(self, script):
         self.vmctl("exec", "--root", self.id, "--", "sh", "-c", script)
 
     def stream(self):
         ours, theirs = socket.socketpair()
-        self.control.call("getfd", fds=[theirs.fileno()], fdname="raw")
-        self.control.call("chardev-add", id="raw", backend={
-            "type": "socket", "data": {"addr": {"type": "fd", "data": {"str": "raw"}}, "server": False}})
-        self.control.call("device_add", driver="virtserialport", id="rawport", bus="serial.0", nr=2, chardev="raw",
-                          name="raw")
+        self.add_port("raw", 2, theirs, False)
         theirs.close()
         ours.settimeout(60)
         count = MEGABYTES << 20
@@ -165,16 +218,13 @@ class Bench:
         self.row("`vmctl list --all`, 50 recorded", lib.median(times) * 1000, "ms CPU", target="<= 10")
 
     def plan_cost(self):
+        out = subprocess.run([os.path.join(os.path.dirname(lib.VMCTL), "../tests/golden-plan-test"), "--cost", "debian"],
+                             check=True, stdout=subprocess.PIPE).stdout
+        self.row("making the plan", float(out) * 1000, "ms CPU", target="< 5")
         empty = [lib.cpu_of([lib.VMCTL, "version"], env=self.env) for _ in range(self.n)]
         times = [lib.cpu_of([lib.VMCTL, "plan", self.project, "--", "true"], env=self.env) for _ in range(self.n)]
         self.row("`vmctl plan` (with process start)", lib.median(times) * 1000, "ms CPU", "vmctl version",
-                 lib.median(empty) * 1000, "< 5 ms more")
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+                 lib.median(empty) * 1000, None)
 
 
 def wait_for(check, seconds):
@@ -196,13 +246,16 @@ def table(rows):
 def main():
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("--n", type=int, default=10)
-    p.add_argument("--only", default="cold,exec,stream,rest,list,plan")
+    p.add_argument("--only", default="cold,template,memory,exec,stream,rest,list,plan,bwrap,bwrap-exec,bwrap-many")
     p.add_argument("--json", action="store_true")
     a = p.parse_args()
     only, b = a.only.split(","), Bench(a.n)
     try:
         if "cold" in only:
             b.cold()
+        for name in ("template", "memory"):
+            if name in only:
+                getattr(b, name)()
         if {"exec", "stream", "rest"} & set(only):
             b.start()
             try:
@@ -215,6 +268,9 @@ def main():
             b.list()
         if "plan" in only:
             b.plan_cost()
+        for name, run in (("bwrap", namespace.start), ("bwrap-exec", namespace.execute), ("bwrap-many", namespace.many)):
+            if name in only:
+                run(b)
     finally:
         shutil.rmtree(b.dir, ignore_errors=True)
     if a.json:

@@ -9,7 +9,8 @@ firmware=
 overlay=$(mktemp "${TMPDIR:-/tmp}/floor-XXXXXX.qcow2")
 trap 'rm -f "$overlay"' EXIT
 cp "$base" "$overlay"
-if [ -w /dev/kvm ]; then accel='-accel kvm -cpu host'; else accel='-accel tcg -cpu max,la57=off'; fi
+# As vmctl chooses it (vmctl/host.c).
+if [ -w /dev/kvm ] && { [ -e /sys/module/kvm_intel ] || [ -e /sys/module/kvm_amd ]; }; then accel='-accel kvm -cpu host'; else accel='-accel tcg -cpu max,la57=off'; fi
 # shellcheck disable=SC2086
 qemu-system-x86_64 -nodefaults -no-user-config -machine q35 $accel -m "$memory" -smp "$cpus" $firmware \
   -kernel "$vmlinux" -initrd "$initramfs" -append 'console=ttyS0 panic=-1 quiet cryptomgr.notests no_timer_check' \

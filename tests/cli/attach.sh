@@ -28,6 +28,8 @@ run 125 "$V" exec -t web -- true
 has "$err" "not a terminal"
 run 1 "$V" console web
 has "$err" "no serial console"
+run 125 up --new --serial -- true
+has "$err" "--serial: only a virtual machine has a serial console; use --driver qemu"
 
 # On a terminal: raw while the command runs, its size, detaching, coming back, and as it was afterwards.
 type_to 30x100 "$V" exec web -- sh -c 'stty size; read line; echo "got $line"; exit 4' << 'SCRIPT'

@@ -75,3 +75,27 @@ run 125 up -- true
 has "$err" cpus
 rm "$tmp/config/vmctl/config"
 run 0 up -- true
+
+# Nothing that a project chose reaches the terminal raw: escape sequences, C1 controls, bidi marks.
+esc=$(printf '\033') csi=$(printf '\302\233') bidi=$(printf '\342\200\256')
+tame () { hasnt "$err" "$esc"; hasnt "$err" "$csi"; hasnt "$err" "$bidi"; }
+for line in "k${esc}]0;owned$csi$bidi=1" "cpus=${esc}[2J${csi}2J$bidi" "net=${esc}[2J$csi$bidi"; do
+  printf '[defaults]\n%s\n' "$line" > .vmctl.conf
+  run 125 up -- true
+  has "$err" '\x1b'
+  has "$err" '\u{9b}'
+  tame
+done
+printf '[def%s]\n' "$esc[2J$csi$bidi" > .vmctl.conf
+run 125 up -- true
+has "$err" '\x1b[2J'
+tame
+rm .vmctl.conf
+run 125 up "$tmp/no$esc[2J$csi$bidi" -- true
+has "$err" '/no\x1b[2J'
+tame
+run 125 up "$tmp/a\\b" -- true # a backslash is one, and a message of two lines is two
+has "$err" 'a\b'
+hasnt "$err" 'a\\\\b'
+run 125 "$V" exec "x$esc[2J" -- true
+tame

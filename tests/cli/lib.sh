@@ -6,6 +6,7 @@
 #   run_in STATUS COMMAND...  the same with the caller's stdin
 #   has / hasnt TEXT PART     TEXT contains PART, or not
 #   is WHAT GOT WANTED        they are equal
+#   until_has TEXT COMMAND... runs it until its output contains TEXT, for 20 seconds at most
 #   requires PROGRAM          else the test is skipped (77)
 #   json TEXT EXPRESSION      a Python expression on the parsed JSON, `j`
 #   on_exit COMMAND           runs at the end, last one first
@@ -55,6 +56,16 @@ run_in () {
   [ "$got" -eq "$want" ] || fail "'$*' ended with $got, wanted $want"
 }
 run () { run_in "$@" < /dev/null; }
+
+until_has () {
+  wanted=$1 end=$(($(date +%s) + 20))
+  shift
+  run 0 "$@"
+  until case $out in *"$wanted"*) true ;; *) false ;; esac do
+    [ "$(date +%s)" -lt "$end" ] || fail "'$wanted' never came out of '$*'"
+    run 0 "$@"
+  done
+}
 
 has () { case $1 in *"$2"*) ;; *) fail "'$2' is not in '$1'" ;; esac; }
 hasnt () { case $1 in *"$2"*) fail "'$2' is in '$1'" ;; esac; }

@@ -42,3 +42,11 @@ else
   why=$(sed 's/^vmctl: error: //; s/; .*//' "$tmp/why")
   has "$(cat "$tmp/doctor")" "$why"
 fi
+
+# Nothing of a path reaches the terminal as it is, in any part of the output; and /proc/sys is no place for root's hands.
+mkdir "$tmp/$(printf 'evil\033]0;title\007\302\23331m')"
+for driver in bwrap qemu; do
+  "$V" plan --driver "$driver" "$tmp"/evil* > "$tmp/plan" 2> "$tmp/why" || continue
+  is "control characters in the plan of $driver" "$(LC_ALL=C tr -d '\n\040-\176' < "$tmp/plan" | od -An -c)" ""
+  has "$(cat "$tmp/plan")" "--ro-bind /proc/sys /proc/sys"
+done

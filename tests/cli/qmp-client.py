@@ -108,6 +108,9 @@ def check_errors(client):
     client.refused("resize", "GenericError", rows=0, columns=1)
     client.refused("signal", "GenericError", signal=0)
     client.refused("signal", "GenericError", signal=15, session=40000)
+    for number in (0, -1, 2**32 + 1, -(2**32) + 1):  # not what is left of it in 32 bits
+        client.refused("signal", "GenericError", signal=15, session=number)
+        client.refused("resize", "GenericError", rows=1, columns=1, session=number)
     client.refused("query-log", "GenericError", log="passwd")
     for text in (b"{}\n", b"[]\n", b'"x"\n', b'{"execute": 5}\n', b'{"execute": "query-version", "arguments": 3}\n',
                  b'{"execute": "query-version", "more": 1}\n', b"nonsense\n", b'{"execute": "a\\u0000b"}\n'):

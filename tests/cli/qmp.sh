@@ -17,6 +17,9 @@ run 0 "$V" qmp . query-sandbox
 is "the sandbox" "$(json "$out" 'j["id"]')" "$id"
 run 1 "$V" qmp "$id" no-such-command
 has "$err" "CommandNotFound: "
+hasnt "$err" "did you mean"
+run 1 "$V" qmp "$id" query-sandbx
+has "$err" "did you mean 'query-sandbox'?"
 run 1 "$V" qmp "$id" resize rows=5
 has "$err" "GenericError: 'rows' and 'columns'"
 run 1 "$V" qmp "$id" exec

@@ -83,6 +83,7 @@ keeper=$(pid_of both keeper)
 supervisor=$(pid_of both supervisor)
 kill -STOP "$supervisor"
 kill -KILL "$keeper" "$supervisor"
+until gone "$keeper" && gone "$supervisor"; do :; done
 run 0 "$V" status both --json
 is "the reason" "$(json "$out" 'j["state"], j["reason"]["kind"]')" "('ended', 'supervisor-lost')"
 run 0 "$V" rm both
@@ -109,3 +110,46 @@ run 0 "$V" list --all
 has "$out" fine
 has "$err" "warning: brokenid"
 run 0 "$V" stop fine
+
+# A command that ends with its sandbox says so: its status looks as if somebody had killed it.
+run 0 up -d -n ending -- sleep 1000
+"$V" exec ending -- sh -c 'echo up; exec sleep 1000' > "$tmp/exec.out" 2> "$tmp/exec.err" < /dev/null &
+client=$!
+: >> "$tmp/exec.out"
+until_has up cat "$tmp/exec.out"
+run 0 "$V" stop ending
+wait $client
+is "its status" "$?" 143 # though its exit came just before the sandbox's
+has "$(cat "$tmp/exec.err")" "the command was ended with its sandbox 'ending'"
+
+# up joins a sandbox that ends before it takes the command: another is started, and the note says so. The supervisor is
+# held, so that the client finds a running sandbox whose agent is dead.
+run 0 up -d -n old -- sleep 1000
+run 0 "$V" exec old -- true
+supervisor=$(pid_of old supervisor)
+keeper=$(pid_of old keeper)
+kill -STOP "$supervisor"
+"$V" up --driver null -- sh -c 'echo joined' > "$tmp/up.out" 2> "$tmp/up.err" < /dev/null &
+client=$!
+: >> "$tmp/up.err"
+until_has "joining the running sandbox" cat "$tmp/up.err"
+kill -KILL "$keeper"
+kill -CONT "$supervisor"
+wait $client
+is "up's status" "$? $(cat "$tmp/up.out")" "0 joined"
+has "$(cat "$tmp/up.err")" "starting a new sandbox, for the old one has just ended: 'old'"
+# exec has nothing to start.
+run 0 up -d -n old -- sleep 1000
+run 0 "$V" exec old -- true
+supervisor=$(pid_of old supervisor)
+keeper=$(pid_of old keeper)
+kill -STOP "$supervisor"
+"$V" exec old -- echo joined > "$tmp/up.out" 2> "$tmp/up.err" < /dev/null &
+client=$!
+connected () { ls -l "/proc/$client/fd"; }
+until_has socket connected
+kill -KILL "$keeper"
+kill -CONT "$supervisor"
+wait $client
+is "exec's status" "$? $(cat "$tmp/up.out")" "125 "
+has "$(cat "$tmp/up.err")" "ended before it took the command"

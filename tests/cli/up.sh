@@ -38,9 +38,8 @@ is "reason" "$(json "$out" 'j["reason"]["kind"], j["reason"]["status"]')" "('exi
 run 0 up -d -- sleep 1000
 id=$out
 is "the id's length" "$(printf %s "$id" | wc -c | tr -d ' ')" 8
-run 0 "$V" list
+until_has running "$V" list # the id comes when the sandbox is on its way
 has "$out" "$id"
-has "$out" running
 has "$out" "none (for tests only)"
 run 125 up -d -- true
 has "$err" "runs on this project already"
@@ -65,6 +64,44 @@ run 3 "$V" exec "$id" -- sh -c 'exit 3'
 run 0 "$V" exec -C / -e A=b "$id" -- sh -c 'pwd; echo $A'
 is "exec's directory and variable" "$out" "/
 b"
+# A directory is the project's when it is relative, and one that is not there is told apart from the command.
+mkdir -p "$tmp/project/sub dir"
+run 0 "$V" exec -C "sub dir" "$id" -- pwd
+is "a relative directory" "$out" "$tmp/project/sub dir"
+run 0 "$V" exec -C ../project/. "$id" -- pwd
+is "one with dots" "$out" "$tmp/project"
+run 126 "$V" exec -C /nonexistent "$id" -- pwd
+has "$err" "cannot start in '/nonexistent' inside: No such file or directory"
+run 127 "$V" exec -C / "$id" -- no-such-program
+has "$err" "cannot run 'no-such-program' inside"
+run 125 "$V" exec -C '' "$id" -- pwd
+has "$err" --cwd
+(cd "sub dir" && run 0 up -- pwd && is "joining from within the project" "$out" "$tmp/project/sub dir") || exit 1
+# Words, variables and directories arrive as they are, or are refused: in a running sandbox as in a new one.
+bad=$(printf 'a\377b')
+mkdir "$tmp/project/$bad"
+for verb in "up --new" up "exec $id"; do
+  # shellcheck disable=SC2086 # a verb and its words
+  set -- $verb
+  [ "$1" = exec ] || set -- "$@" --driver null -q
+  run 125 "$V" "$@" -- printf '%s\n' "$bad"
+  has "$err" "word 3 of the command is not UTF-8"
+  for env in "X=$bad" 1x=y =x ''; do
+    run 125 "$V" "$@" -e "$env" -- true
+    has "$err" --env
+  done
+  run 0 env FOO="host's" EMPTY= "$V" "$@" -e FOO -e EMPTY -e NOT_THERE -e A=b -- \
+    sh -c 'echo "$FOO ${EMPTY-unset} ${NOT_THERE-unset} $A"'
+  is "$verb: the variables" "$out" "host's unset unset b"
+  run 125 env "FOO=$bad" "$V" "$@" -e FOO -- true
+  has "$err" "--env: the value of 'FOO' is not UTF-8"
+done
+run 125 "$V" exec -C "$bad" "$id" -- pwd
+has "$err" UTF-8
+(cd "$bad" && run 125 up -- true && has "$err" "not UTF-8") || exit 1
+rmdir "$bad" "sub dir"
+run 125 up --json -- true
+has "$err" "--json"
 run 0 "$V" status "$id"
 has "$out" "state      running"
 has "$out" "agent      up"

@@ -4,14 +4,18 @@
  *   "base"     tests/golden/host/BASE.json, made-up host facts as vm_host_to_json writes them
  *   "host"     laid over the base; objects are merged, null removes
  *   "spec"     the keys of the command line: command, env, grants, ... ; sizes as the user writes them
- *   "profile"  name, entrypoint, grants; without it the built-in profile "shell"
+ *   "profile"  name, entrypoint, grants, or name and "builtin": true; without it the built-in profile "shell"
  *
- * Every view of the plan (`views` below) is compared with NAME.SUFFIX; where no plan can be made, the error
+ *   "let-in"   true: of the plan only what grants, the profile and --socket let in
+ *
+ * The views of the plan (`views` below) are compared with NAME.SUFFIX; where no plan can be made, the error
  * is with NAME.error. `test-plan --update` writes what comes out instead: review the diff.
+ * `test-plan --cost NAME` prints how many seconds of CPU one plan takes.
  *
  * To add a view, such as the command lines of the children: one function and one line in `views`. */
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "vmctl/base/error.h"
 #include "vmctl/base/escape.h"
@@ -28,6 +32,15 @@ static gboolean update;
 
 static char *
 render_plan (const VmPlan *plan)
+{
+  g_autoptr (json_object) object = vm_plan_to_shown_json (plan);
+
+  return vm_json_pretty (object);
+}
+
+/* With the secrets. */
+static char *
+render_whole (const VmPlan *plan)
 {
   g_autoptr (json_object) object = vm_plan_to_json (plan);
 
@@ -56,7 +69,8 @@ check_words (const VmPlan *plan, const char *const *words)
   for (; *words != NULL; words++) {
     if (strchr (*words, ',') == NULL || **words == '/' || **words == '{')
       continue;
-    if (strspn (*words, "abcdefghijklmnopqrstuvwxyz0123456789-_=,:./") != strlen (*words))
+    if (strspn (*words, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_=,:./") !=
+        strlen (*words))
       g_error ("an odd comma list: %s", *words);
     for (gsize i = 0; i < G_N_ELEMENTS (chosen); i++)
       if (chosen[i] != NULL && strchr (chosen[i], '/') != NULL && strstr (*words, chosen[i]) != NULL)
@@ -92,10 +106,41 @@ render_argv (const VmPlan *plan)
   return g_strdup (out->str);
 }
 
+/* What grants add, and nothing else. */
+static char *
+render_let_in (const VmPlan *plan)
+{
+  g_autoptr (json_object) all = vm_plan_to_shown_json (plan), out = json_object_new_object ();
+  static const char *const keys[] = {"grants", "notes", "command", "environment", "secret-names", "makes"};
+  json_object *mounts = json_object_new_array (), *from = vm_json_array (all, "mounts");
+
+  for (gsize i = 0; i < G_N_ELEMENTS (keys); i++)
+    if (vm_json_array (all, keys[i]) != NULL)
+      vm_json_add (out, keys[i], json_object_get (vm_json_array (all, keys[i])));
+  for (gsize i = 0; i < json_object_array_length (from); i++) {
+    json_object *one = json_object_array_get_idx (from, i);
+
+    if (g_str_has_prefix (vm_json_str (one, "why", ""), "grant:") ||
+        g_str_equal (vm_json_str (one, "why", ""), "profile") ||
+        g_str_equal (vm_json_str (one, "why", ""), "option"))
+      json_object_array_add (mounts, json_object_get (one));
+  }
+  vm_json_add (out, "mounts", mounts);
+  return vm_json_pretty (out);
+}
+
 static const View views[] = {
     {"plan", render_plan},
     {"argv", render_argv},
+    {"let-in", render_let_in},
 };
+
+/* A case has the first two views, or with "let-in": true the last one alone. */
+static gboolean
+has_view (json_object *test, const View *view)
+{
+  return vm_json_bool (test, "let-in", FALSE) == (view->render == render_let_in);
+}
 
 static char *
 golden_path (const char *folder, const char *name, const char *suffix)
@@ -164,9 +209,14 @@ load_spec (json_object *test, VmSpec *spec)
   static const struct {
     const char *key;
     gboolean (*set) (VmSpec *, const char *, const char *, GError **);
-  } setters[] = {{"memory", vm_spec_set_memory}, {"cpus", vm_spec_set_cpus},
-                 {"disk", vm_spec_set_disk},     {"net", vm_spec_set_net},
-                 {"driver", vm_spec_set_driver}, {"boot-timeout", vm_spec_set_timeout}};
+  } setters[] = {{"memory", vm_spec_set_memory},
+                 {"cpus", vm_spec_set_cpus},
+                 {"disk", vm_spec_set_disk},
+                 {"net", vm_spec_set_net},
+                 {"accel", vm_spec_set_accel},
+                 {"driver", vm_spec_set_driver},
+                 {"min-isolation", vm_spec_set_min_isolation},
+                 {"boot-timeout", vm_spec_set_timeout}};
   json_object *object = vm_json_object (test, "spec");
   g_autoptr (GError) error = NULL;
 
@@ -181,7 +231,9 @@ load_spec (json_object *test, VmSpec *spec)
   spec->env = strings (object, "env");
   spec->grants = strings (object, "grants");
   spec->no_grants = strings (object, "no-grants");
+  spec->sockets = strings (object, "sockets");
   spec->no_root = vm_json_bool (object, "no-root", FALSE);
+  spec->cold = vm_json_bool (object, "cold", FALSE);
   spec->serial = vm_json_bool (object, "serial", FALSE);
   spec->memory_limit = (guint64)vm_json_int (object, "memory-limit", 0);
   spec->cpus_limit = (guint)vm_json_int (object, "cpus-limit", 0);
@@ -190,12 +242,19 @@ load_spec (json_object *test, VmSpec *spec)
 static void
 load_profile (json_object *test, VmProfile *profile)
 {
-  static const char *const shell[] = {"locale", "tz", "tls", "dns", "fonts", "git", NULL};
   json_object *object = vm_json_object (test, "profile");
+  const char *name = vm_json_str (object, "name", "shell");
 
-  profile->name = g_strdup (vm_json_str (object, "name", "shell"));
+  if (vm_json_bool (object, "builtin", object == NULL)) {
+    g_assert_true (vm_profile_builtin (name, profile));
+    return;
+  }
+  profile->name = g_strdup (name);
   profile->entrypoint = strings (object, "entrypoint");
-  profile->grants = object != NULL ? strings (object, "grants") : g_strdupv ((char **)shell);
+  profile->grants = strings (object, "grants");
+  profile->path = strings (object, "path");
+  profile->appends = vm_json_bool (object, "arguments", FALSE);
+  profile->prompt = g_strdup (vm_json_str (object, "prompt-option", NULL));
 }
 
 static void
@@ -222,13 +281,13 @@ compare (const char *name, const char *suffix, const char *text)
 static void
 check_round_trip (const VmPlan *plan)
 {
-  g_autofree char *before = render_plan (plan), *after = NULL;
+  g_autofree char *before = render_whole (plan), *after = NULL;
   g_autoptr (json_object) object = vm_json_parse (before, strlen (before), NULL);
   g_autoptr (GError) error = NULL;
   g_autoptr (VmPlan) read = vm_plan_from_json (object, &error);
 
   g_assert_no_error (error);
-  after = render_plan (read);
+  after = render_whole (read);
   g_assert_cmpstr (before, ==, after);
 }
 
@@ -257,9 +316,10 @@ check_invariants (const VmPlan *plan)
 static char *
 describe (const GError *error)
 {
-  const char *class = error->code == VM_ERROR_USAGE  ? "USAGE"
-                      : error->code == VM_ERROR_HOST ? "HOST"
-                                                     : "OTHER";
+  const char *class = error->code == VM_ERROR_USAGE        ? "USAGE"
+                      : error->code == VM_ERROR_HOST       ? "HOST"
+                      : error->code == VM_ERROR_NO_PROGRAM ? "NO_PROGRAM"
+                                                           : "OTHER";
 
   g_assert_true (error->domain == VM_ERROR);
   return g_strdup_printf ("%s: %s\n", class, error->message);
@@ -285,7 +345,7 @@ test_case (gconstpointer data)
   message = error != NULL ? describe (error) : NULL;
   compare (name, "error", message);
   for (gsize i = 0; i < G_N_ELEMENTS (views); i++) {
-    g_autofree char *text = plan != NULL ? views[i].render (plan) : NULL;
+    g_autofree char *text = plan != NULL && has_view (test, &views[i]) ? views[i].render (plan) : NULL;
 
     compare (name, views[i].suffix, text);
   }
@@ -296,6 +356,35 @@ test_case (gconstpointer data)
   vm_host_clear (&host);
   vm_spec_clear (&spec);
   vm_profile_clear (&profile);
+}
+
+enum { COST_RUNS = 1000 };
+
+/* For tests/bench: CPU time of the pure function alone, a plan at a time. */
+static int
+print_cost (const char *name)
+{
+  g_autoptr (json_object) test = load_json ("plan", name);
+  VmHost host = {0};
+  VmSpec spec = {0};
+  VmProfile profile = {0};
+  clock_t began;
+
+  load_host (test, &host);
+  load_spec (test, &spec);
+  load_profile (test, &profile);
+  began = clock ();
+  for (int i = 0; i < COST_RUNS; i++) {
+    g_autoptr (GError) error = NULL;
+    g_autoptr (VmPlan) plan = vm_plan_make (&spec, &profile, &host, "ab12cd34", "hello", &error);
+
+    g_assert_no_error (error);
+  }
+  g_print ("%.6f\n", (double)(clock () - began) / CLOCKS_PER_SEC / COST_RUNS);
+  vm_host_clear (&host);
+  vm_spec_clear (&spec);
+  vm_profile_clear (&profile);
+  return 0;
 }
 
 static void
@@ -325,6 +414,8 @@ main (int argc, char **argv)
     argv++;
     argc--;
   }
+  if (argc == 3 && g_str_equal (argv[1], "--cost"))
+    return print_cost (argv[2]);
   g_test_init (&argc, &argv, NULL);
   add_cases ();
   return g_test_run ();

@@ -15,12 +15,15 @@ only vmctl/base '^vmctl/base/'
 for folder in qmp images virtfs; do only "$folder" "$(echo "$lower" | sed "s/%/$folder/")"; done
 only meta '^(meta|vmctl/base)/' '^meta/agent/'
 # The agent is libc only; what it shares with the host is the format.
-only meta/agent '^meta/(agent/|format[.]h$|frame[.]h$)'
+only meta/agent '^meta/(agent/|format[.]h$|frame[.]h$|netif[.]h$|relay[.]h$)'
 # Verbs know drivers through vmctl/driver.h alone, and nothing below knows a verb.
 only vmctl/verbs '^(vmctl/[a-z0-9-]+[.](h|def)|vmctl/base/[a-z0-9-]+[.]h|(qmp|images|meta)/[a-z0-9-]+[.]h)$'
 only vmctl '^(vmctl|qmp|images|virtfs|meta)/' '^vmctl/(base|verbs)/'
 only vmctl '^(vmctl/[^v]|vmctl/v[^e]|vmctl/verb[.]h|qmp|images|virtfs|meta)' \
   '^vmctl/(base|verbs)/|^vmctl/(verb[.]c|verbs[.]h)$'
+
+# vmctl-net parses what a sandbox sends: it knows nothing of the rest.
+only vmctl/net '^(vmctl/net|meta)/'
 
 # never WHAT REGEX FILES...: no line but a comment matches.
 never () {
@@ -30,8 +33,9 @@ never () {
   [ -z "$lines" ] || complain "$what:
 $lines"
 }
-never 'libc only here' '#include <(glib|json-c|archive|lzo)' $(sources meta/agent) vmctl/keeper.c
+never 'libc only here' '#include <(glib|json-c|archive|lzo)' $(sources meta/agent vmctl/net) vmctl/keeper*.c meta/netif.c
 never 'only vmctl-image links these' '#include <(archive|lzo)' $(sources vmctl qmp meta)
+never 'only vmctl-net links it' '#include <slirp' $(sources vmctl qmp meta images | grep -v '^vmctl/net/main[.]c$')
 never 'only vmctl/main.c writes errors' '"vmctl: error' $(sources vmctl qmp images meta | grep -v '^vmctl/main\.c$')
 never 'library code does not print' '\b(v?f?printf|fputs|puts|putchar|perror|g_print(err)?|g_warning|g_message) \(' \
   $(sources vmctl/base vmctl/drivers qmp images meta | grep -Ev '^meta/agent/|vmctl-image\.c$')

@@ -27,6 +27,12 @@ for page in docs/man/vmctl-*.1.scd; do
   grep -qx "${verb#vmctl-}" "$work/shown" || complain "$page: there is no such verb"
 done
 
+# The manual's list of them, in the same order.
+sed -n '/^# VERBS/,/^# [^V]/s/^\*\([a-z]*\)\*$/\1/p' docs/man/vmctl.1.scd > "$work/listed"
+diff "$work/shown" "$work/listed" > "$work/diff" ||
+  complain "docs/man/vmctl.1.scd: the verbs of 'vmctl help' (<) and of its section VERBS (>) differ:
+$(grep '^[<>]' "$work/diff")"
+
 # Every verb is run by a test of the command line.
 while read -r verb; do
   grep -qE "(\"\\\$V\"|'\\\$V') $verb( |\$)" tests/cli/*.sh || complain "tests/cli: nothing runs 'vmctl $verb'"

@@ -75,14 +75,24 @@ remove_meta (char *dir)
   g_free (dir);
 }
 
+void
+host_write_mounts (Host *host, const char *const *words)
+{
+  g_autoptr (GByteArray) bytes = g_byte_array_new ();
+
+  for (; *words; words++)
+    g_byte_array_append (bytes, (const guint8 *)*words, (guint)strlen (*words) + 1);
+  write_meta_file (host->meta, "mounts", (const char *)bytes->data, bytes->len);
+}
+
 /* The agent's process */
 
 static void
-start_agent (Host *host, const char *option, int fd)
+start_agent (Host *host, const char *option, int fd, const char *more)
 {
   const char *agent = g_getenv ("VMCTL_AGENT");
   char number[16];
-  const char *argv[] = {agent, option, "3", "--meta", host->meta, NULL};
+  const char *argv[] = {agent, option, "3", "--meta", host->meta, more, NULL};
   g_autoptr (GError) error = NULL;
   int source[1] = {fd}, target[1] = {3};
 
@@ -138,11 +148,10 @@ host_disconnect (Host *host)
   forget_connection (host);
 }
 
-Host *
-host_new (gboolean listen, const char *const *files)
+static Host *
+make_host (const char *const *files)
 {
   Host *host = g_new0 (Host, 1);
-  int pair[2];
 
   host->fd = -1;
   host->meta = make_meta (files);
@@ -151,14 +160,38 @@ host_new (gboolean listen, const char *const *files)
   host->log = g_string_new (NULL);
   host->pong = g_byte_array_new ();
   forget_connection (host);
-  if (listen) {
-    start_agent (host, "--listen", listen_at (host));
-    host_connect (host);
-    return host;
-  }
+  return host;
+}
+
+static void
+start_on_socket (Host *host, const char *more)
+{
+  int pair[2];
+
   g_assert_cmpint (socketpair (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), ==, 0);
   host->fd = pair[0];
-  start_agent (host, "--socket", pair[1]);
+  start_agent (host, "--socket", pair[1], more);
+}
+
+Host *
+host_new (gboolean listen, const char *const *files)
+{
+  Host *host = make_host (files);
+
+  if (listen) {
+    start_agent (host, "--listen", listen_at (host), NULL);
+    host_connect (host);
+  } else
+    start_on_socket (host, NULL);
+  return host;
+}
+
+Host *
+host_new_template (void)
+{
+  Host *host = make_host (NULL);
+
+  start_on_socket (host, "--template");
   return host;
 }
 
@@ -268,9 +301,11 @@ take_session (Host *host, const FrameHeader *header, const guint8 *payload)
 {
   HostSession *session = host_session (host, header->channel);
 
-  g_assert_false (session->exited);
+  g_assert_false (session->exited || session->closed);
   if (header->type == FRAME_DATA)
     take_data (host, header, payload);
+  else if (header->type == FRAME_CLOSE && session->relay)
+    session->closed = TRUE;
   else if (header->type == FRAME_STARTED) {
     g_assert_cmpuint (session->out[1]->len, ==, 0);
     session->started = TRUE;
@@ -287,6 +322,19 @@ take_session (Host *host, const FrameHeader *header, const guint8 *payload)
     session->kind = payload[0];
     session->value = frame_get_u32 (payload + 4);
   }
+}
+
+static void
+take_relay_open (Host *host, const FrameHeader *header, const guint8 *payload)
+{
+  HostSession *session;
+
+  g_hash_table_remove (host->sessions, GUINT_TO_POINTER (header->channel));
+  session = host_session (host, header->channel);
+  g_assert_cmpuint (header->channel - FRAME_CHANNEL_RELAY, <, FRAME_RELAYS_MAX);
+  g_assert_cmpuint (header->length, ==, 4);
+  session->relay = TRUE;
+  session->value = frame_get_u32 (payload);
 }
 
 static void
@@ -331,6 +379,8 @@ take (Host *host, gsize n)
       break;
     if (header.channel == FRAME_CHANNEL_CONTROL)
       take_control (host, &header, payload);
+    else if (header.type == FRAME_RELAY_OPEN)
+      take_relay_open (host, &header, payload);
     else
       take_session (host, &header, payload);
   }

@@ -11,9 +11,10 @@ typedef struct {
   GByteArray *out[3]; /* 1: stdout, 2: stderr */
   gboolean eof[3], started, exited;
   guint kind, value, pid;
-  guint in_flight[3];   /* DATA that was not given credit for */
-  guint64 credit;       /* for stdin */
-  gboolean keep_credit; /* gives none back */
+  guint in_flight[3];     /* DATA that was not given credit for */
+  guint64 credit;         /* for stdin */
+  gboolean keep_credit;   /* gives none back */
+  gboolean relay, closed; /* a relay's channel: `value` is its index, `closed` that CLOSE came */
 } HostSession;
 
 typedef struct {
@@ -35,8 +36,14 @@ typedef struct {
 
 typedef gboolean (*HostCondition) (Host *host, gpointer data);
 
+/* Relays have the numbers of their channels; a RELAY_OPEN begins a HostSession anew. */
+
 /* `files`: NAME, CONTENT pairs that replace or (CONTENT NULL) remove files of a good meta dir; NULL: none. */
 Host *host_new (gboolean listen, const char *const *files);
+/* --socket --template */
+Host *host_new_template (void);
+/* Before host_set_up: the file `mounts`, from its words. */
+void host_write_mounts (Host *host, const char *const *words);
 void host_free (Host *host);    /* the agent has to end by itself */
 void host_connect (Host *host); /* --listen: a new connection, the old one is forgotten */
 void host_disconnect (Host *host);

@@ -217,9 +217,9 @@ test_open (Fixture *f, gconstpointer unused)
   if (!have_tools ())
     return;
   base = build (f, 32 * MIB);
-  (void)image_scratch_open (base, dir, &overlay_fd, &base_fd, &error);
+  (void)image_scratch_open (base, -1, dir, &overlay_fd, &base_fd, &error);
   g_assert_no_error (error);
-  (void)image_scratch_open (base, dir, &second_fd, &second_base_fd, &error);
+  (void)image_scratch_open (base, -1, dir, &second_fd, &second_base_fd, &error);
   g_assert_no_error (error);
   g_assert_cmpuint (fixture_count (dir, ""), ==, 0);
   g_assert_cmpint (fcntl (base_fd, F_GETFL) & O_ACCMODE, ==, O_RDONLY);
@@ -245,12 +245,12 @@ test_open_fails (Fixture *f, gconstpointer unused)
   int overlay_fd = -7, base_fd = -7;
 
   g_assert_false (image_scratch_ready (missing));
-  g_assert_false (image_scratch_open (missing, f->dir, &overlay_fd, &base_fd, &error));
+  g_assert_false (image_scratch_open (missing, -1, f->dir, &overlay_fd, &base_fd, &error));
   fixture_assert_error (&error, missing, "No such file", NULL);
   if (!have_tools ())
     return;
   base = build (f, 32 * MIB);
-  g_assert_false (image_scratch_open (base, no_dir, &overlay_fd, &base_fd, &error));
+  g_assert_false (image_scratch_open (base, -1, no_dir, &overlay_fd, &base_fd, &error));
   fixture_assert_error (&error, no_dir, "No such file", NULL);
   g_assert_cmpint (overlay_fd, ==, -7);
   g_assert_cmpint (base_fd, ==, -7);

@@ -124,11 +124,11 @@ test_clean_start (Fixture *f, gconstpointer data)
 }
 
 static void
-expect_refusal (Host *host, const GByteArray *fields, int error)
+expect_refusal (Host *host, const GByteArray *fields, FrameExitKind kind, int error)
 {
   host_open_fields (host, 9, fields);
   host_until_exit (host, 9);
-  g_assert_cmpuint (host_session (host, 9)->kind, ==, FRAME_EXIT_ERRNO);
+  g_assert_cmpuint (host_session (host, 9)->kind, ==, kind);
   g_assert_cmpint (host_session (host, 9)->value, ==, error);
 }
 
@@ -140,12 +140,13 @@ test_refused_fields (Fixture *f, gconstpointer data)
     const char *value;
     gsize n;
     int error;
+    FrameExitKind kind;
   } table[] = {
       {FRAME_TAG_CWD, "relative", 8, EINVAL},
-      {FRAME_TAG_CWD, "/no/such/dir", 12, ENOENT},
+      {FRAME_TAG_CWD, "/no/such/dir", 12, ENOENT, FRAME_EXIT_CWD},
       {FRAME_TAG_CWD, "/a\0b", 4, EINVAL},
       {FRAME_TAG_CWD, "", 0, EINVAL},
-      {FRAME_TAG_CWD, "/etc/passwd", 11, ENOTDIR},
+      {FRAME_TAG_CWD, "/etc/passwd", 11, ENOTDIR, FRAME_EXIT_CWD},
       {FRAME_TAG_ENV, "=x", 2, EINVAL},
       {FRAME_TAG_ENV, "", 0, EINVAL},
       {FRAME_TAG_ARG, "a\0b", 3, EINVAL},
@@ -157,7 +158,7 @@ test_refused_fields (Fixture *f, gconstpointer data)
     g_autoptr (GByteArray) fields = g_byte_array_new ();
     host_field_text (fields, FRAME_TAG_ARG, "true");
     host_field (fields, table[i].tag, table[i].value, table[i].n);
-    expect_refusal (f->host, fields, table[i].error);
+    expect_refusal (f->host, fields, table[i].kind != 0 ? table[i].kind : FRAME_EXIT_ERRNO, table[i].error);
   }
   g_assert_cmpint (host_run (f->host, "exit 5"), ==, 5);
 }
@@ -384,6 +385,37 @@ test_unread_output (Fixture *f, gconstpointer data)
   g_assert_cmpuint (host_session (f->host, 9)->value, ==, SIGPIPE);
 }
 
+static gboolean
+has_answered (Host *host, gpointer data)
+{
+  return host->up || host->failed != NULL;
+}
+
+/* What a machine from a template is told before SETUP: bit 0: a seed, bit 1: the clock. It goes on only with
+ * both. */
+static void
+test_template (gconstpointer data)
+{
+  guint told = GPOINTER_TO_UINT (data);
+  guint8 hello[8] = {0}, seed[64] = {1}, clock[16] = {0};
+  Host *host = host_new_template ();
+
+  frame_put_u32 (hello, FRAME_VERSION);
+  frame_put_u64 (clock, 1700000000);
+  host_send (host, FRAME_HELLO, FRAME_CHANNEL_CONTROL, 0, hello, sizeof hello);
+  if (told & 1)
+    host_send (host, FRAME_SEED, FRAME_CHANNEL_CONTROL, 0, seed, sizeof seed);
+  if (told & 2)
+    host_send (host, FRAME_CLOCK, FRAME_CHANNEL_CONTROL, 0, clock, sizeof clock);
+  host_send (host, FRAME_SETUP, FRAME_CHANNEL_CONTROL, 0, NULL, 0);
+  host_until (host, has_answered, NULL);
+  g_assert_cmpint (host->hello, ==, FRAME_HELLO_TEMPLATE);
+  g_assert_cmpint (host->up, ==, told == 3);
+  if (told != 3)
+    g_assert_nonnull (strstr (host->failed, "comes from a template"));
+  host_free (host);
+}
+
 #define ADD(name, function) g_test_add ("/meta/agent/" name, Fixture, NULL, set_up, function, tear_down)
 
 int
@@ -411,5 +443,9 @@ main (int argc, char **argv)
   ADD ("close", test_close);
   ADD ("close-tty", test_close_tty);
   ADD ("unread-output", test_unread_output);
+  g_test_add_data_func ("/meta/agent/template-told-nothing", GUINT_TO_POINTER (0), test_template);
+  g_test_add_data_func ("/meta/agent/template-without-clock", GUINT_TO_POINTER (1), test_template);
+  g_test_add_data_func ("/meta/agent/template-without-seed", GUINT_TO_POINTER (2), test_template);
+  g_test_add_data_func ("/meta/agent/template", GUINT_TO_POINTER (3), test_template);
   return g_test_run ();
 }

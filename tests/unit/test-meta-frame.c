@@ -275,6 +275,7 @@ test_exit_code (void)
   g_assert_cmpint (frame_exit_code (FRAME_EXIT_ERRNO, ENOENT), ==, 127);
   g_assert_cmpint (frame_exit_code (FRAME_EXIT_ERRNO, EACCES), ==, 126);
   g_assert_cmpint (frame_exit_code (FRAME_EXIT_ERRNO, 0), ==, 126);
+  g_assert_cmpint (frame_exit_code (FRAME_EXIT_CWD, ENOENT), ==, 126);
   g_assert_cmpint (frame_exit_code (200, 0), ==, 126);
 }
 

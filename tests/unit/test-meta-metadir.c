@@ -79,6 +79,28 @@ assert_private (Fixture *f, const char *name, guint entries)
   g_assert_cmpuint (fixture_count (path, ""), ==, entries);
 }
 
+/* NAME, SIZE, bytes, one after the other: the very files. */
+static void
+assert_bundle (Fixture *f)
+{
+  g_autofree char *path = fixture_path (f, "meta/bundle");
+  g_autoptr (GByteArray) got = fixture_read (path);
+  gsize at = 0;
+  guint n = 0;
+
+  while (at < got->len) {
+    const char *name = (const char *)got->data + at, *size = name + strlen (name) + 1;
+    gsize length = (gsize)g_ascii_strtoull (size, NULL, 10);
+
+    at = (gsize)(size - (const char *)got->data) + strlen (size) + 1;
+    assert_file (f, name, got->data + at, length);
+    at += length;
+    n++;
+  }
+  g_assert_cmpuint (at, ==, got->len);
+  g_assert_cmpuint (n, ==, 10);
+}
+
 static void
 test_bytes (Fixture *f, gconstpointer unused)
 {
@@ -87,8 +109,9 @@ test_bytes (Fixture *f, gconstpointer unused)
   MetaDir meta = good ();
 
   meta.files = files;
+  meta.mac = "52:54:00:12:34:56";
   write_well (f, &meta);
-  assert_private (f, "meta", 11);
+  assert_private (f, "meta", 12);
   assert_private (f, "meta/files", 2);
   assert_text (f, "version", "1\n");
   assert_text (f, "identity",
@@ -99,11 +122,12 @@ test_bytes (Fixture *f, gconstpointer unused)
   assert_text (f, "cwd", "/home/me/a\nb, c/sub");
   assert_text (f, "entrypoint", "sh\0-c\0echo 'a b'\n\0\0\xff\x01\0");
   assert_text (f, "environment", "HOME=/home/me\0EMPTY=\0MULTI=a\nb=c\0");
-  assert_text (f, "network", "address 10.0.2.15/24\ngateway 10.0.2.2\n");
+  assert_text (f, "network", "mac 52:54:00:12:34:56\naddress 10.0.2.15/24\ngateway 10.0.2.2\n");
   assert_text (f, "disk", "blk");
   assert_text (f, "mounts",
                "dir\0/work dir\0"
                "0755\0user\0link\0text\0/target\0-\0");
+  assert_bundle (f);
   assert_text (f, "files/0", "\0\xff\n");
   assert_text (f, "files/1", "");
 }
@@ -146,7 +170,7 @@ test_umask (Fixture *f, gconstpointer unused)
     old = umask (masks[i]);
     write_well (&own, &meta);
     (void)umask (old);
-    assert_private (&own, "meta", 11);
+    assert_private (&own, "meta", 12);
     assert_private (&own, "meta/files", 1);
     assert_text (&own, "files/0", "secret");
     assert_text (&own, "version", "1\n");

@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
@@ -31,17 +32,22 @@ typedef struct {
   char *before;
   struct sock_fprog program;
   char *bytes; /* owned; the program's */
+  VmFilter which;
 } Fixture;
+
+static const VmFilter vmm = VM_FILTER_VMM, inside = VM_FILTER_INSIDE, userns = VM_FILTER_INSIDE_USERNS;
+enum { ANY = -1 }; /* not this filter's business */
 
 static void
 set_up (Fixture *f, gconstpointer data)
 {
   g_autoptr (GError) error = NULL;
-  vm_autofd fd = vm_filter_make (&error);
+  vm_autofd fd = vm_filter_make (*(const VmFilter *)data, geteuid (), getegid (), &error);
   gsize length;
   int file;
 
   g_assert_no_error (error);
+  f->which = *(const VmFilter *)data;
   f->bytes = vm_fd_read_all (fd, 1 << 20, &length, NULL);
   g_assert_cmpuint (length % sizeof (struct sock_filter), ==, 0);
   g_assert_cmpuint (length / sizeof (struct sock_filter), <=, BPF_MAXINSNS);
@@ -119,9 +125,19 @@ CALL (mknod_fifo, SYS_mknod, "n5", S_IFIFO | 0600, 0, 0, 0)
 CALL (mknodat_fifo, SYS_mknodat, AT_FDCWD, "n6", S_IFIFO | 0600, 0, 0, 0)
 CALL (mknodat_socket, SYS_mknodat, AT_FDCWD, "n7", S_IFSOCK | 0600, 0, 0, 0)
 CALL (mknod_file_suid, SYS_mknod, "n8", S_IFREG | 04600, 0, 0, 0)
-CALL (chown, SYS_chown, "file", 0, 0)
-CALL (lchown, SYS_lchown, "file", 0, 0)
-CALL (fchownat, SYS_fchownat, AT_FDCWD, "file", 0, 0, 0)
+CALL (chown, SYS_chown, "file", geteuid () + 1, -1L)
+CALL (chown_group, SYS_chown, "file", -1L, getegid () + 1)
+CALL (chown_32, SYS_chown, "file", geteuid () ^ (1U << 30), -1L)
+CALL (chown_own, SYS_chown, "file", geteuid (), getegid ())
+CALL (chown_leave, SYS_chown, "file", -1L, -1L)
+CALL (lchown, SYS_lchown, "file", geteuid () + 1, -1L)
+CALL (fchownat, SYS_fchownat, AT_FDCWD, "file", geteuid () + 1, -1L, 0)
+CALL (tiocsti, SYS_ioctl, -1, TIOCSTI, "x")
+CALL (tiocsti_high, SYS_ioctl, -1, 0xdead00000000UL | TIOCSTI, "x")
+CALL (tioclinux, SYS_ioctl, -1, TIOCLINUX, "x")
+CALL (winsize, SYS_ioctl, -1, TIOCGWINSZ, NULL)
+CALL (unshare_user, SYS_unshare, CLONE_NEWUSER)
+CALL (chroot, SYS_chroot, ".", 0, 0)
 CALL (io_uring, SYS_io_uring_setup, 1, NULL)
 CALL (mount, SYS_mount, "x", "dir", "tmpfs", 0, NULL)
 CALL (umount, SYS_umount2, "dir", 0)
@@ -151,7 +167,7 @@ call_fchmod_suid (void)
 static long
 call_fchown (void)
 {
-  return syscall (SYS_fchown, open ("file", O_RDONLY), 0, 0);
+  return syscall (SYS_fchown, open ("file", O_RDONLY), geteuid () + 1, -1L);
 }
 
 static gpointer
@@ -181,59 +197,69 @@ call_ordinary (void)
 static const struct {
   const char *name;
   long (*call) (void);
-  int err;
+  int vmm, inside; /* errno under each filter */
 } checks[] = {
-    {"chmod-suid", call_chmod_suid, EPERM},
-    {"chmod-sgid", call_chmod_sgid, EPERM},
-    {"chmod-both", call_chmod_both, EPERM},
-    {"chmod-plain", call_chmod_plain, 0},
-    {"chmod-sticky", call_chmod_sticky, 0},
-    {"fchmod-suid", call_fchmod_suid, EPERM},
-    {"fchmodat-suid", call_fchmodat_suid, EPERM},
-    {"fchmodat-plain", call_fchmodat_plain, 0},
-    {"fchmodat2-suid", call_fchmodat2_suid, ENOSYS},
-    {"mkdir-suid", call_mkdir_suid, EPERM},
-    {"mkdir-sgid", call_mkdir_sgid, EPERM},
-    {"mkdirat-sgid", call_mkdirat_sgid, EPERM},
-    {"mkdir-plain", call_mkdir_plain, 0},
-    {"open-suid", call_open_suid, EPERM},
-    {"openat-suid", call_openat_suid, EPERM},
-    {"openat-sgid", call_openat_sgid, EPERM},
-    {"openat-plain", call_openat_plain, 0},
-    {"creat-suid", call_creat_suid, EPERM},
-    {"openat2", call_openat2, ENOSYS},
-    {"mknod-char", call_mknod_char, EPERM},
-    {"mknod-block", call_mknod_block, EPERM},
-    {"mknodat-char", call_mknodat_char, EPERM},
-    {"mknodat-block", call_mknodat_block, EPERM},
-    {"mknod-fifo", call_mknod_fifo, 0},
-    {"mknodat-fifo", call_mknodat_fifo, 0},
-    {"mknodat-socket", call_mknodat_socket, 0},
-    {"mknod-file-suid", call_mknod_file_suid, EPERM},
-    {"chown", call_chown, EPERM},
-    {"lchown", call_lchown, EPERM},
-    {"fchown", call_fchown, EPERM},
-    {"fchownat", call_fchownat, EPERM},
-    {"io-uring", call_io_uring, ENOSYS},
-    {"mount", call_mount, EPERM},
-    {"umount", call_umount, EPERM},
-    {"unshare", call_unshare, EPERM},
-    {"setns", call_setns, EPERM},
-    {"clone-newuser", call_clone_newuser, EPERM},
-    {"clone3", call_clone3, ENOSYS},
-    {"ptrace", call_ptrace, EPERM},
-    {"bpf", call_bpf, EPERM},
-    {"keyctl", call_keyctl, EPERM},
-    {"userfaultfd", call_userfaultfd, EPERM},
-    {"pidfd-getfd", call_pidfd_getfd, EPERM},
-    {"process-vm-readv", call_process_vm_readv, EPERM},
-    {"perf", call_perf, EPERM},
-    {"kexec", call_kexec, EPERM},
-    {"open-tree", call_open_tree, ENOSYS},
-    {"move-mount", call_move_mount, ENOSYS},
-    {"fsopen", call_fsopen, ENOSYS},
-    {"mount-setattr", call_mount_setattr, ENOSYS},
-    {"ordinary", call_ordinary, 0},
+    {"chmod-suid", call_chmod_suid, EPERM, EPERM},
+    {"chmod-sgid", call_chmod_sgid, EPERM, EPERM},
+    {"chmod-both", call_chmod_both, EPERM, EPERM},
+    {"chmod-plain", call_chmod_plain, 0, 0},
+    {"chmod-sticky", call_chmod_sticky, 0, 0},
+    {"fchmod-suid", call_fchmod_suid, EPERM, EPERM},
+    {"fchmodat-suid", call_fchmodat_suid, EPERM, EPERM},
+    {"fchmodat-plain", call_fchmodat_plain, 0, 0},
+    {"fchmodat2-suid", call_fchmodat2_suid, ENOSYS, ENOSYS},
+    {"mkdir-suid", call_mkdir_suid, EPERM, EPERM},
+    {"mkdir-sgid", call_mkdir_sgid, EPERM, EPERM},
+    {"mkdirat-sgid", call_mkdirat_sgid, EPERM, EPERM},
+    {"mkdir-plain", call_mkdir_plain, 0, 0},
+    {"open-suid", call_open_suid, EPERM, EPERM},
+    {"openat-suid", call_openat_suid, EPERM, EPERM},
+    {"openat-sgid", call_openat_sgid, EPERM, EPERM},
+    {"openat-plain", call_openat_plain, 0, 0},
+    {"creat-suid", call_creat_suid, EPERM, EPERM},
+    {"openat2", call_openat2, ENOSYS, ENOSYS},
+    {"mknod-char", call_mknod_char, EPERM, EPERM},
+    {"mknod-block", call_mknod_block, EPERM, EPERM},
+    {"mknodat-char", call_mknodat_char, EPERM, EPERM},
+    {"mknodat-block", call_mknodat_block, EPERM, EPERM},
+    {"mknod-fifo", call_mknod_fifo, 0, 0},
+    {"mknodat-fifo", call_mknodat_fifo, 0, 0},
+    {"mknodat-socket", call_mknodat_socket, 0, 0},
+    {"mknod-file-suid", call_mknod_file_suid, EPERM, EPERM},
+    {"chown", call_chown, EPERM, EPERM},
+    {"chown-group", call_chown_group, EPERM, EPERM},
+    {"chown-32", call_chown_32, EPERM, EPERM},
+    {"chown-own", call_chown_own, EPERM, 0},
+    {"chown-leave", call_chown_leave, EPERM, 0},
+    {"tiocsti", call_tiocsti, EBADF, EPERM},
+    {"tiocsti-high", call_tiocsti_high, EBADF, EPERM},
+    {"tioclinux", call_tioclinux, EBADF, EPERM},
+    {"winsize", call_winsize, EBADF, EBADF},
+    {"unshare-user", call_unshare_user, EPERM, EPERM},
+    {"chroot", call_chroot, ANY, EPERM},
+    {"lchown", call_lchown, EPERM, EPERM},
+    {"fchown", call_fchown, EPERM, EPERM},
+    {"fchownat", call_fchownat, EPERM, EPERM},
+    {"io-uring", call_io_uring, ENOSYS, ENOSYS},
+    {"mount", call_mount, EPERM, EPERM},
+    {"umount", call_umount, EPERM, EPERM},
+    {"unshare", call_unshare, EPERM, 0},
+    {"setns", call_setns, EPERM, EPERM},
+    {"clone-newuser", call_clone_newuser, EPERM, EPERM},
+    {"clone3", call_clone3, ENOSYS, ENOSYS},
+    {"ptrace", call_ptrace, EPERM, 0},
+    {"bpf", call_bpf, EPERM, EPERM},
+    {"keyctl", call_keyctl, EPERM, EPERM},
+    {"userfaultfd", call_userfaultfd, EPERM, EPERM},
+    {"pidfd-getfd", call_pidfd_getfd, EPERM, EBADF},
+    {"process-vm-readv", call_process_vm_readv, EPERM, 0},
+    {"perf", call_perf, EPERM, EPERM},
+    {"kexec", call_kexec, EPERM, EPERM},
+    {"open-tree", call_open_tree, ENOSYS, ENOSYS},
+    {"move-mount", call_move_mount, ENOSYS, ENOSYS},
+    {"fsopen", call_fsopen, ENOSYS, ENOSYS},
+    {"mount-setattr", call_mount_setattr, ENOSYS, ENOSYS},
+    {"ordinary", call_ordinary, 0, 0},
 };
 
 static void
@@ -241,9 +267,10 @@ test_calls (Fixture *f, gconstpointer data)
 {
   for (gsize i = 0; i < G_N_ELEMENTS (checks); i++) {
     int err = under_filter (f, checks[i].call);
+    int wanted = f->which == VM_FILTER_VMM ? checks[i].vmm : checks[i].inside;
 
-    if (err != checks[i].err)
-      g_error ("%s: %s, wanted %s", checks[i].name, g_strerror (err), g_strerror (checks[i].err));
+    if (wanted != ANY && err != wanted)
+      g_error ("%s: %s, wanted %s", checks[i].name, g_strerror (err), g_strerror (wanted));
   }
 }
 
@@ -273,11 +300,22 @@ test_x32 (Fixture *f, gconstpointer data)
   g_assert_cmpuint (st.st_mode & S_ISUID, ==, 0);
 }
 
+/* What was granted works; the rest is as it was. */
+static void
+test_userns (Fixture *f, gconstpointer data)
+{
+  g_assert_cmpint (under_filter (f, call_unshare_user), ==, 0);
+  g_assert_cmpint (under_filter (f, call_tiocsti), ==, EPERM);
+  g_assert_cmpint (under_filter (f, call_chmod_suid), ==, EPERM);
+  g_assert_cmpint (under_filter (f, call_bpf), ==, EPERM);
+  g_assert_cmpint (under_filter (f, call_fsopen), ==, ENOSYS);
+}
+
 /* The descriptor that is handed out is at its start and not inherited by accident. */
 static void
 test_descriptor (void)
 {
-  vm_autofd fd = vm_filter_make (NULL);
+  vm_autofd fd = vm_filter_make (VM_FILTER_VMM, 0, 0, NULL);
 
   g_assert_cmpint (lseek (fd, 0, SEEK_CUR), ==, 0);
   g_assert_true ((fcntl (fd, F_GETFD) & FD_CLOEXEC) != 0);
@@ -287,8 +325,11 @@ int
 main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
-  g_test_add ("/vmctl/filter/calls", Fixture, NULL, set_up, test_calls, tear_down);
-  g_test_add ("/vmctl/filter/x32", Fixture, NULL, set_up, test_x32, tear_down);
+  g_test_add ("/vmctl/filter/vmm/calls", Fixture, &vmm, set_up, test_calls, tear_down);
+  g_test_add ("/vmctl/filter/vmm/x32", Fixture, &vmm, set_up, test_x32, tear_down);
+  g_test_add ("/vmctl/filter/inside/calls", Fixture, &inside, set_up, test_calls, tear_down);
+  g_test_add ("/vmctl/filter/inside/x32", Fixture, &inside, set_up, test_x32, tear_down);
+  g_test_add ("/vmctl/filter/inside/userns", Fixture, &userns, set_up, test_userns, tear_down);
   g_test_add_func ("/vmctl/filter/descriptor", test_descriptor);
   return g_test_run ();
 }

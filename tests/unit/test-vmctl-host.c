@@ -485,6 +485,39 @@ test_become_nobody_else (Fixture *f, gconstpointer data)
 
 #define ADD(name, test) g_test_add ("/vmctl/host/" name, Fixture, NULL, set_up, test, tear_down)
 
+static void
+assert_module (const Fixture *f, const char *name, gboolean there)
+{
+  g_autofree char *path = at (f, name);
+
+  g_assert_cmpint (g_strv_contains ((const char *const *)f->host.project.modules, path), ==, there);
+}
+
+static void
+test_modules (Fixture *f, gconstpointer data)
+{
+  g_autofree char *link = at (f, "p/.git/modules/link"), *elsewhere = at (f, "elsewhere");
+  g_autofree char *config = at (f, "p/.git/modules/a/config");
+  g_auto (GStrv) paths = NULL;
+
+  put (f, "elsewhere/HEAD", "");
+  put (f, "p/.git/modules/a/HEAD", "");
+  put (f, "p/.git/modules/a/config", "");
+  put (f, "p/.git/modules/libs/b/HEAD", "");
+  put (f, "p/.git/modules/libs/b/modules/c/HEAD", "");
+  put (f, "p/.git/modules/1/2/3/4/5/6/7/HEAD", "");
+  g_assert_cmpint (symlink (elsewhere, link), ==, 0);
+  g_assert_true (gather (f, "p"));
+  assert_module (f, "p/.git/modules/a", TRUE);
+  assert_module (f, "p/.git/modules/libs/b", TRUE);
+  assert_module (f, "p/.git/modules/libs/b/modules/c", TRUE);
+  assert_module (f, "p/.git/modules/link", FALSE);
+  assert_module (f, "p/.git/modules/1/2/3/4/5/6/7", FALSE);
+  paths = vm_host_protected_paths (&f->host.project);
+  g_assert_true (g_strv_contains ((const char *const *)paths, config));
+  g_assert_nonnull (vm_host_entry (f->host.project.present, config));
+}
+
 int
 main (int argc, char **argv)
 {
@@ -494,6 +527,7 @@ main (int argc, char **argv)
   ADD ("project-odd-names", test_odd_names);
   ADD ("project-one-path", test_one_path);
   ADD ("project-protected", test_protected);
+  ADD ("project-modules", test_modules);
   ADD ("worktree-both-ways", test_worktree);
   ADD ("worktree-needs-the-way-back", test_worktree_no_return);
   ADD ("worktree-commondir-elsewhere", test_worktree_common);

@@ -36,6 +36,13 @@ full_record (void)
   r->memory = G_GUINT64_CONSTANT (5) << 30;
   r->disk = G_GUINT64_CONSTANT (16) << 30;
   r->cpus = 3;
+  r->processes = 77;
+  g_strfreev (r->groups);
+  r->groups = g_strdupv ((char *[]){(char *)"/sys/fs/cgroup/vmctl-ab12cd34", NULL});
+  g_strfreev (r->unkept);
+  r->unkept = g_strdupv ((char *[]){(char *)"nobody keeps it", NULL});
+  g_strfreev (r->passed_over);
+  r->passed_over = g_strdupv ((char *[]){(char *)"qemu: no; do", NULL});
   r->net = g_strdup ("public");
   g_strfreev (r->warnings);
   r->warnings = g_strdupv ((char *[]){(char *)"one", (char *)"two", NULL});
@@ -108,7 +115,7 @@ test_states (void)
 static void
 test_reasons (void)
 {
-  for (int i = VM_REASON_NONE; i <= VM_REASON_START_FAILED; i++) {
+  for (int i = VM_REASON_NONE; i <= VM_REASON_OUT_OF_MEMORY; i++) {
     g_autoptr (VmRecord) record = full_record (), read = NULL;
     g_autofree char *with = NULL, *without = NULL;
 

@@ -325,7 +325,7 @@ static void
 test_agent_breaks_exit_kind (Fixture *f, gconstpointer data)
 {
   run_main (f, FALSE, FALSE);
-  peer_exit (&f->agent, MAIN, FRAME_EXIT_ERRNO + 1, 0);
+  peer_exit (&f->agent, MAIN, FRAME_EXIT_KIND_MAX + 1, 0);
   assert_events (f, "broken malformed EXIT;");
 }
 

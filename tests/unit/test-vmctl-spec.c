@@ -54,6 +54,20 @@ test_cpus (void)
 }
 
 static void
+test_accel (void)
+{
+  VmSpec spec = {0};
+
+  assert_good (vm_spec_set_accel (&spec, "tcg", "--accel", error));
+  assert_good (vm_spec_set_accel (&spec, "kvm", "--accel", error));
+  for (const char *const *bad = (const char *const[]){"", "KVM", "hvf", "kvm,x=y", " tcg", NULL};
+       *bad != NULL; bad++)
+    assert_usage (vm_spec_set_accel (&spec, *bad, "--accel", error), "--accel");
+  g_assert_cmpstr (spec.accel, ==, "kvm");
+  vm_spec_clear (&spec);
+}
+
+static void
 test_disk (void)
 {
   VmSpec spec = {0};
@@ -120,15 +134,38 @@ test_env (void)
     assert_usage (vm_spec_check_env (*bad, "--env", error), "--env");
 }
 
+static void
+test_socket (void)
+{
+  VmSpec spec = {0};
+  g_autofree char *here = g_get_current_dir (), *relative = g_build_filename (here, "x y", NULL);
+  const char *const wanted[] = {"/run/a", "/run/a", "/run/a", "/tmp/b", relative, "/in", "/c:d", "/e"};
+
+  assert_good (vm_spec_add_socket (&spec, "/run/./a", "--socket", error));
+  assert_good (vm_spec_add_socket (&spec, "/run/a:/tmp/../tmp/b/", "--socket", error));
+  assert_good (vm_spec_add_socket (&spec, "x y:/in", "--socket", error));
+  assert_good (vm_spec_add_socket (&spec, "/c:d:/e", "--socket", error));
+  for (guint i = 0; i < G_N_ELEMENTS (wanted); i++)
+    g_assert_cmpstr (spec.sockets[i], ==, wanted[i]);
+  g_assert_cmpuint (g_strv_length (spec.sockets), ==, G_N_ELEMENTS (wanted));
+  for (const char *const *bad = (const char *const[]){"", ":", ":/x", "/x:", "/x:y", "/x:./y", "/\xff", NULL};
+       *bad != NULL; bad++)
+    assert_usage (vm_spec_add_socket (&spec, *bad, "--socket", error), "--socket");
+  g_assert_cmpuint (g_strv_length (spec.sockets), ==, G_N_ELEMENTS (wanted));
+  vm_spec_clear (&spec);
+}
+
 int
 main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/vmctl/spec/memory", test_memory);
   g_test_add_func ("/vmctl/spec/cpus", test_cpus);
+  g_test_add_func ("/vmctl/spec/accel", test_accel);
   g_test_add_func ("/vmctl/spec/disk", test_disk);
   g_test_add_func ("/vmctl/spec/words", test_words);
   g_test_add_func ("/vmctl/spec/name", test_name);
   g_test_add_func ("/vmctl/spec/env", test_env);
+  g_test_add_func ("/vmctl/spec/socket", test_socket);
   return g_test_run ();
 }

@@ -185,10 +185,12 @@ test_statuses (void)
     guint8 kind;
     guint32 value;
     int status, err;
+    gboolean bad_cwd;
   } cases[] = {{FRAME_EXIT_STATUS, 0, 0, 0},
                {FRAME_EXIT_SIGNAL, 9, 137, 0},
                {FRAME_EXIT_ERRNO, ENOENT, 127, ENOENT},
-               {FRAME_EXIT_ERRNO, EACCES, 126, EACCES}};
+               {FRAME_EXIT_ERRNO, EACCES, 126, EACCES},
+               {FRAME_EXIT_CWD, ENOENT, 126, ENOENT, TRUE}};
 
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
     Fixture f = {0};
@@ -199,6 +201,7 @@ test_statuses (void)
     result = assert_end (&f, VM_TERMINAL_EXITED);
     g_assert_cmpint (result.status, ==, cases[i].status);
     g_assert_cmpint (result.exec_errno, ==, cases[i].err);
+    g_assert_cmpint (result.bad_cwd, ==, cases[i].bad_cwd);
     tear_down (&f, NULL);
   }
 }

@@ -123,6 +123,53 @@ nothing_left "supervisor killed while it stops: the next vmctl goes on with that
 is "$(kind "$ID")" stopped "and the reason stays"
 exec 9>&-
 
+# A take-over that fails harms nothing: what is in its way can be mended.
+start later "$P" -- cat
+vmm=$(pid_of "$ID" vmm)
+supervisor=$(pid_of "$ID" supervisor)
+chmod 0777 "$XDG_STATE_HOME/vmctl"
+kill -9 "$supervisor"
+until_true 10 dead "$supervisor"
+list
+is "$STATUS|$(listed id)" "0|$ID" "a take-over fails for the state directory's mode: the sandbox is still listed"
+like "$ERR" "$XDG_STATE_HOME/vmctl" "and what is in the way is named"
+check_not "its processes live" dead "$vmm"
+check "its runtime directory is whole" test -S "$XDG_RUNTIME_DIR/vmctl/$ID/agent.sock" -a \
+  -e "$XDG_RUNTIME_DIR/vmctl/$ID/record.json" -a -d "$XDG_RUNTIME_DIR/vmctl/$ID/meta"
+chmod 0700 "$XDG_STATE_HOME/vmctl"
+# Also one that fails with the log open: no control socket can be made where a directory is.
+rm "$XDG_RUNTIME_DIR/vmctl/$ID/control.sock"
+mkdir "$XDG_RUNTIME_DIR/vmctl/$ID/control.sock"
+list
+is "$STATUS|$(listed id)" "0|$ID" "a take-over fails for the control socket: the sandbox is still listed"
+check_not "and lives" dead "$vmm"
+rmdir "$XDG_RUNTIME_DIR/vmctl/$ID/control.sock"
+list
+is "$STATUS|$(listed id)|$(listed state)|$ERR" "0|$ID|running|" "with that mended the next vmctl takes it over"
+is "$(pid_of "$ID" vmm)" "$vmm" "with the same processes"
+run "$VMCTL" exec later -- sh -c 'echo works; exit 4'
+is "$STATUS|$OUT" "4|works" "and exec works in it"
+run "$VMCTL" stop later
+is "$STATUS" 0 "and it can be stopped"
+
+# QEMU pauses and goes on while nobody supervises it: whoever takes over asks.
+if [ "$VM_DRIVER" = qemu ]; then
+  start asleep "$P" -- cat
+  for word in stop cont; do
+    supervisor=$(pid_of "$ID" supervisor)
+    kill -9 "$supervisor"
+    until_true 10 dead "$supervisor"
+    python3 "$vm_here/control.py" "$XDG_RUNTIME_DIR/vmctl/$ID/qmp.sock" do "$word" >/dev/null
+    list
+    [ "$word" = stop ] && state=paused || state=running
+    check "QMP's $word while there is no supervisor: the next one knows it is $state" \
+      timeout 30 python3 "$vm_here/control.py" "$XDG_RUNTIME_DIR/vmctl/$ID/control.sock" wait $state
+  done
+  run "$VMCTL" exec asleep -- sh -c 'echo works; exit 4'
+  is "$STATUS|$OUT" "4|works" "and exec works"
+  "$VMCTL" stop asleep >/dev/null 2>&1
+fi
+
 # Supervisor and keeper together.
 start three "$P" -- cat
 vmm=$(pid_of "$ID" vmm)

@@ -30,7 +30,7 @@ check_path () { # DIRECTORY
   shown=${shown:0:40}
   shown=${shown//$'\n'/\\n}
   echo "marker of $1" >"$1/marker"
-  run_up "$1" -- sh -c 'pwd; cat marker; ls -A; echo x >made'
+  run_up "$1" -- sh -c 'pwd; cat marker; ls; echo x >made'
   is "$STATUS" 0 "'$shown': it runs"
   is "$OUT" "$1"$'\n'"marker of $1"$'\n'marker "'$shown': exactly that directory"
   check "'$shown': what is made inside is in it" test -s "$1/made"

@@ -80,12 +80,15 @@ is "$(cat "$P/.vscode/tasks.json")" "{}" "protected: .vscode"
 inside 'git -C . init -q other && echo ok'
 is "$OUT" ok "another repository inside the project is the project's own business"
 
-# What was not there and appears is reported.
-inside 'echo "export A=1" >.envrc'
+# What was not there cannot be made, not by root either, or it is reported.
+as_root 'echo "export A=1" >.envrc; rmdir .envrc; mv .envrc e; umount .envrc; echo "export A=1" >.envrc/x'
+is "$(stat -c %F "$P/.envrc"; ls -A "$P/.envrc")" directory "protected: .envrc, which does not exist"
+as_root 'echo "net=none" >.vmctl.conf'
 run "$VMCTL" stop root
 id=$(newest_id)
-like "$(record "$id" warnings)" ".envrc" "a protected file that appeared is on record"
-rm -f "$P/.envrc"
+like "$(record "$id" warnings)" ".vmctl.conf" "a protected file that appeared is on record"
+check "nothing is left in its place" test ! -e "$P/.envrc"
+rm -f "$P/.vmctl.conf"
 
 # Nobody becomes root with --no-root.
 start noroot --no-root "$P" -- sleep infinity

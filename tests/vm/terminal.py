@@ -9,8 +9,9 @@ terminal controls it) and follows the script on standard input, one step a line:
   size ROWS COLS   changes the terminal's size (SIGWINCH)
   signal NAME      sends a signal to COMMAND
   hangup           closes the terminal, as a dropped line does
-  mode raw|cooked  the terminal's mode now
+  mode raw|cooked  waits until the terminal is in it
   status N         waits for COMMAND's end and compares its exit status
+  end              waits for COMMAND's end, whatever its status
   pause            1.5 s of nothing typed (for keys whose meaning is a pause)
 
 Ends with 0 if every step was so; else says which was not."""
@@ -102,24 +103,33 @@ class Terminal:
         self.master = self.slave = -1
 
     def do_mode(self, text):
-        now = termios.tcgetattr(self.slave)
-        if text == "cooked" and now != self.before:
-            raise Failed(f"is not as it was before: {now} {self.before}")
-        if text == "raw" and now[3] & (termios.ICANON | termios.ECHO | termios.ISIG):
-            raise Failed("is not raw")
+        end = time.monotonic() + WAIT / 6  # nothing tells when it changes
+        while True:
+            now = termios.tcgetattr(self.slave)
+            wrong = (now != self.before if text == "cooked"
+                     else now[3] & (termios.ICANON | termios.ECHO | termios.ISIG))
+            if not wrong:
+                return
+            if time.monotonic() > end:
+                raise Failed(f"is not {text}: {now}, at first {self.before}")
+            time.sleep(0.01)
 
     def do_pause(self, _):
         end = time.monotonic() + 1.5
         while time.monotonic() < end:
             self.read(end)
 
-    def do_status(self, text):
+    def do_end(self, _):
         end = time.monotonic() + WAIT
         while self.read(end):
             pass
         pid, status = os.waitpid(self.pid, os.WNOHANG)
         if pid == 0:
             raise Failed("did not end")
+        return status
+
+    def do_status(self, text):
+        status = self.do_end("")
         if os.waitstatus_to_exitcode(status) != int(text):
             raise Failed(f"was {os.waitstatus_to_exitcode(status)}")
 

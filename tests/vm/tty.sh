@@ -12,7 +12,7 @@ send stty size; tty; id -un\r
 expect ^24 80
 expect ^/dev/pts/
 send python3 -c 'import signal, os; signal.pthread_sigmask (0, [28]); print ("rea" + "dy"); [(signal.sigwait ([28]), print (*os.get_terminal_size ())) for i in range (2)]'\r
-expect ^ready
+expect ready
 size 50 132
 expect ^132 50
 size 30 100
@@ -21,7 +21,7 @@ expect [$#] $
 send stty size\r
 expect ^30 100
 send sh -c 'echo run""ning; exec sleep 1000'\r
-expect ^running
+expect running
 send \x03
 expect \^C
 expect [$#] $

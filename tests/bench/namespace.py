@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The bwrap and nspawn drivers against their programs run by hand; exec against nsenter; memory of many at rest."""
+import json, os, shutil, subprocess, tempfile
+
+import lib
+
+
+class Direct:
+    """bwrap itself, with the words of `vmctl plan` but for the filter (which only vmctl can make) and the agent."""
+
+    def __init__(self, bench):
+        out = subprocess.run([lib.VMCTL, "plan", "--json", "--driver", "bwrap", "--net", "none", bench.project, "--", "true"],
+                             env=bench.env, check=True, stdout=subprocess.PIPE).stdout
+        j = json.loads(out)
+        self.dir = tempfile.mkdtemp(dir=bench.dir)
+        self.contents = {m["target"]: m["content"] for m in j["plan"]["mounts"] if m["kind"] == "file"}
+        self.slots = {number: slot for slot, number in j["launch"]["descriptors"].items()}
+        self.words = self.usable(j["launch"]["inner"], j["plan"]["runtime-dir"])
+        self.bwrap = j["plan"]["bwrap"]
+        for m in j["plan"]["mounts"]:
+            if m["kind"] in ("pin", "absent"):
+                os.makedirs(m["source"], exist_ok=True)
+            elif m["kind"] == "rw" and m["why"] == "home":
+                os.makedirs(m["source"], mode=0o700, exist_ok=True)
+
+    def usable(self, words, runtime):
+        out = []
+        for word in words:
+            if out and out[-1] == "--seccomp":
+                out.pop()
+            else:
+                out.append(self.dir if word.startswith(runtime + "/") else word)
+        return out
+
+    def run(self):
+        fds, words = [], list(self.words)
+        for i, word in enumerate(words):
+            if word == "--file":
+                r, w = os.pipe()
+                os.write(w, self.contents[self.slots[int(words[i + 1])][len("file:"):]].encode())
+                os.close(w)
+                fds.append(r)
+                words[i + 1] = str(r)
+        try:
+            subprocess.run([self.bwrap, *words, "--", "/usr/bin/true"], pass_fds=fds, check=True)
+        finally:
+            for fd in fds:
+                os.close(fd)
+
+
+class DirectNspawn:
+    """systemd-nspawn itself, with the options of `vmctl plan`, on a tree that has nothing but /usr."""
+
+    def __init__(self, bench):
+        out = subprocess.run([lib.VMCTL, "plan", "--json", "--driver", "nspawn", "--net", "none", bench.project, "--", "true"],
+                             env=bench.env, check=True, stdout=subprocess.PIPE).stdout
+        words = json.loads(out)["launch"]["argv"]
+        words = words[words.index(json.loads(out)["plan"]["nspawn"]):]
+        words = [word for word in words[:words.index("--")] if not word.startswith(("--directory=", "--register="))]
+        shift = next(int(w.split("=")[1].split(":")[0]) for w in words if w.startswith("--private-users="))
+        self.dir = tempfile.mkdtemp(dir=bench.dir)
+        for name in ("usr", "etc", "proc", "sys", "dev", "run", "tmp", "var"):
+            os.mkdir(os.path.join(self.dir, name))
+        for name in ("bin", "lib", "lib64", "sbin"):
+            os.symlink("usr/" + name, os.path.join(self.dir, name))
+        for path in (self.dir, *(entry.path for entry in os.scandir(self.dir))):
+            if not os.path.islink(path):
+                os.chmod(path, 0o755)
+            os.chown(path, shift, shift, follow_symlinks=False)
+        self.words = [*words, "--register=no", "--directory=" + self.dir, "--bind-ro=/usr", "--", "/usr/bin/true"]
+        self.env = dict(os.environ, SYSTEMD_NSPAWN_CHECK_OS_RELEASE="0")
+
+    def run(self):
+        subprocess.run(self.words, check=True, env=self.env, stdin=subprocess.DEVNULL,
+                       stderr=subprocess.DEVNULL)  # it complains of its own directory in /run
+
+
+DIRECT = {"bwrap": Direct, "nspawn": DirectNspawn}
+
+
+def drivers():
+    """nspawn needs root: as anybody else there are no rows of it."""
+    return ["bwrap"] + (["nspawn"] if os.geteuid() == 0 and shutil.which("systemd-nspawn") else [])
+
+
+def options(bench, driver="bwrap", net=("--net", "none")):
+    return ["-q", "--driver", driver, *net, bench.project]
+
+
+def start(bench, n=3):
+    for driver in drivers():
+        direct = DIRECT[driver](bench)
+        t = lib.interleaved(max(n * bench.n, 10), {
+            driver: direct.run,
+            "up": lambda driver=driver: bench.vmctl("up", *options(bench, driver), "--", "true"),
+            "net": lambda driver=driver: bench.vmctl("up", *options(bench, driver, ()), "--", "true")})
+        words = "the same bwrap words by hand" if driver == "bwrap" else "systemd-nspawn with the same options by hand"
+        bench.row(f"`vmctl up --driver {driver} --net none P -- true`", lib.median(t["up"]) * 1000, "ms", words,
+                  lib.median(t[driver]) * 1000, "<= 10 ms more")
+        bench.row(f"`vmctl up --driver {driver} P -- true`", lib.median(t["net"]) * 1000, "ms", "the same with --net none",
+                  lib.median(t["up"]) * 1000)
+
+
+def record(bench, sandbox):
+    return json.load(open(os.path.join(bench.runtime, "vmctl", sandbox, "record.json")))
+
+
+def children(pid):
+    return [int(p) for p in open(f"/proc/{pid}/task/{pid}/children").read().split()]
+
+
+def agent_of(bench, sandbox):
+    """keeper -> bwrap -> the first process of the pid namespace"""
+    pids = [record(bench, sandbox)["keeper"]["pid"]]
+    while pids:
+        pid = pids.pop()
+        if open(f"/proc/{pid}/cmdline").read().startswith("/run/vmctl/agent"):
+            return pid
+        pids += children(pid)
+    raise RuntimeError("no agent")
+
+
+def detached(bench, driver, *extra):
+    out = bench.vmctl("up", "-d", *extra, *options(bench, driver), "--", "sleep", "1000000", stdout=subprocess.PIPE).stdout
+    sandbox = out.decode().strip()
+    bench.vmctl("exec", sandbox, "--", "true")
+    return sandbox
+
+
+def execute(bench):
+    for driver in drivers():
+        sandbox = detached(bench, driver)
+        agent = agent_of(bench, sandbox)
+        keep = ["--preserve-credentials"] if driver == "bwrap" else []
+        nsenter = ["nsenter", "-t", str(agent), "-U", "-m", "-p", "-i", "-u", "-n", *keep, "/usr/bin/true"]
+        t = lib.interleaved(3 * bench.n, {"nsenter": lambda nsenter=nsenter: subprocess.run(nsenter, check=True),
+                                          "exec": lambda sandbox=sandbox: bench.vmctl("exec", sandbox, "--", "true")})
+        bench.vmctl("stop", sandbox, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        bench.row(f"`vmctl exec S -- true`, {driver}", lib.median(t["exec"]) * 1000, "ms", "nsenter",
+                  lib.median(t["nsenter"]) * 1000, "<= 8 ms more")
+
+
+def many(bench, n=50):
+    for driver in drivers():
+        sandboxes = []
+        for i in range(n):
+            lib.progress(f"sandbox {i + 1}/{n}")
+            sandboxes.append(detached(bench, driver, "--new"))
+        lib.progress("")
+        pss = [lib.pss_kib(record(bench, s)["supervisor"]["pid"]) + lib.pss_kib(agent_of(bench, s)) for s in sandboxes]
+        bench.vmctl("stop", *sandboxes, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        bench.row(f"{n} {driver} sandboxes: supervisor and agent of each", lib.median(pss) / 1024, "MiB PSS", target="<= 6")
