@@ -266,6 +266,20 @@ is_still_there (const VmDirs *dirs, const char *name, int dir_fd)
          now.st_dev == ours.st_dev;
 }
 
+/* One that was killed closes its sockets before its lock: whoever saw that it is gone, and looks, may be here
+ * in between. */
+static gboolean
+take_lock (int lock_fd, int dir_fd)
+{
+  g_autoptr (VmRecord) record = NULL;
+
+  if (flock (lock_fd, LOCK_EX | LOCK_NB) == 0)
+    return TRUE;
+  record = vm_record_read (dir_fd, NULL);
+  return record != NULL && vm_process_wait_exiting (&record->supervisor, KILL_WAIT_MS) &&
+         flock (lock_fd, LOCK_EX | LOCK_NB) == 0;
+}
+
 static void
 sweep_name (const VmDirs *dirs, const char *name, GPtrArray *problems)
 {
@@ -276,7 +290,7 @@ sweep_name (const VmDirs *dirs, const char *name, GPtrArray *problems)
   if (dir_fd < 0)
     return; /* gone meanwhile, or not ours */
   lock_fd = openat (dir_fd, "lock", O_RDWR | O_NOFOLLOW | O_CLOEXEC);
-  if (lock_fd >= 0 && flock (lock_fd, LOCK_EX | LOCK_NB) < 0)
+  if (lock_fd >= 0 && !take_lock (lock_fd, dir_fd))
     return; /* it lives */
   /* Without a lock somebody is just making it: left alone until that cannot be any more. One that was being
    * taken away may be taken away by several. */

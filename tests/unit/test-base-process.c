@@ -138,6 +138,22 @@ test_wait_timeout (void)
 }
 
 static void
+test_wait_exiting (void)
+{
+  pid_t pid = start_child ("x");
+  VmProcess process;
+
+  g_assert_true (vm_process_identify (pid, &process, NULL));
+  g_assert_false (vm_process_wait_exiting (&process, 10000)); /* at once: it does not end */
+  kill (pid, SIGKILL);
+  while (!vm_process_wait_exiting (&process, 10000))
+    ; /* the signal has yet to come to it */
+  g_assert_false (vm_process_alive (&process));
+  g_assert_cmpint (waitpid (pid, NULL, 0), ==, pid);
+  g_assert_true (vm_process_wait_exiting (&process, 0));
+}
+
+static void
 test_none (void)
 {
   VmProcess none = {0}, negative = {.pid = -1}, init_group = {.pid = 0, .start = 1};
@@ -182,6 +198,7 @@ main (int argc, char **argv)
   g_test_add_func ("/base/process/reused", test_reused);
   g_test_add_func ("/base/process/zombie", test_zombie);
   g_test_add_func ("/base/process/wait-timeout", test_wait_timeout);
+  g_test_add_func ("/base/process/wait-exiting", test_wait_exiting);
   g_test_add_func ("/base/process/none", test_none);
   g_test_add_func ("/base/process/json", test_json);
   return g_test_run ();

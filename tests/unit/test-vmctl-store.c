@@ -464,6 +464,66 @@ test_sweep_held (Fixture *f, gconstpointer data)
   assert_list (f, FALSE, "abcd0001 abcd0002 ");
 }
 
+/* A supervisor with so much memory that its end takes a while, in which it still holds its lock. */
+static pid_t
+start_supervisor (Fixture *f, const char *id)
+{
+  enum { MEMORY = 256 << 20 };
+  g_autoptr (VmRecord) record = new_record (id, "app", "/p", VM_STATE_RUNNING);
+  int ends[2];
+  char byte;
+  pid_t pid;
+
+  write_record (f->dirs.runtime, record);
+  g_assert_cmpint (pipe (ends), ==, 0);
+  pid = fork ();
+  if (pid == 0) {
+    char *memory = g_malloc (MEMORY);
+
+    prctl (PR_SET_PDEATHSIG, SIGKILL);
+    (void)make_lock (f, id, TRUE);
+    for (gsize i = 0; i < MEMORY; i += 4096)
+      memory[i] = 1;
+    (void)!write (ends[1], "x", 1);
+    for (;;)
+      pause ();
+  }
+  close (ends[1]);
+  g_assert_cmpint (read (ends[0], &byte, 1), ==, 1);
+  close (ends[0]);
+  g_assert_true (vm_process_identify (pid, &record->supervisor, NULL));
+  write_record (f->dirs.runtime, record);
+  return pid;
+}
+
+static gboolean
+is_exiting (pid_t pid)
+{
+  g_autofree char *path = g_strdup_printf ("/proc/%d/stat", (int)pid);
+  g_autofree char *text = NULL;
+  unsigned long flags = 0;
+
+  g_assert_true (g_file_get_contents (path, &text, NULL, NULL));
+  g_assert_cmpint (sscanf (strrchr (text, ')'), ") %*c %*d %*d %*d %*d %*d %lu", &flags), ==, 1);
+  return (flags & 4) != 0; /* PF_EXITING */
+}
+
+static void
+test_sweep_exiting (Fixture *f, gconstpointer data)
+{
+  pid_t pid = start_supervisor (f, "abcd0001");
+
+  vm_store_sweep (&f->dirs, f->problems);
+  assert_list (f, FALSE, "abcd0001 ");
+  kill (pid, SIGKILL);
+  while (!is_exiting (pid))
+    ;
+  vm_store_sweep (&f->dirs, f->problems);
+  assert_problems (f, 0);
+  g_assert_false (exists (f->dirs.runtime, "abcd0001"));
+  waitpid (pid, NULL, 0);
+}
+
 /* The supervisor was killed between its last record and the removal of its directory. */
 static void
 test_sweep_buried (Fixture *f, gconstpointer data)
@@ -684,6 +744,7 @@ main (int argc, char **argv)
   ADD ("sweep-starting", test_sweep_starting);
   ADD ("sweep-reused-pid", test_sweep_reused_pid);
   ADD ("sweep-held", test_sweep_held);
+  ADD ("sweep-exiting", test_sweep_exiting);
   ADD ("sweep-buried", test_sweep_buried);
   ADD ("sweep-half-removed", test_sweep_half_removed);
   ADD ("sweep-lock-cleaned", test_sweep_lock_cleaned);

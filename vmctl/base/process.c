@@ -21,10 +21,18 @@ read_boot_id (char out[40])
   g_strlcpy (out, g_strstrip (text), 40);
 }
 
-/* proc(5): pid (comm) state ppid ... starttime; comm may hold spaces and brackets, so count from the last
- * one. */
+enum { IS_EXITING = 0x4 }; /* PF_EXITING, linux/sched.h: its memory and then its descriptors go */
+
+typedef struct {
+  char state;
+  guint64 flags; /* PF_* */
+  guint64 start; /* clock ticks */
+} Stat;
+
+/* proc(5): pid (comm) state ppid ... flags ... starttime; comm may hold spaces and brackets, so count from
+ * the last one. */
 static gboolean
-read_stat (pid_t pid, char *ret_state, guint64 *ret_start)
+read_stat (pid_t pid, Stat *ret)
 {
   g_autofree char *path = g_strdup_printf ("/proc/%d/stat", (int)pid);
   g_autofree char *text = NULL;
@@ -37,8 +45,9 @@ read_stat (pid_t pid, char *ret_state, guint64 *ret_start)
   fields = g_strsplit (after + 2, " ", -1);
   if (g_strv_length (fields) < 20)
     return FALSE;
-  *ret_state = fields[0][0];
-  *ret_start = g_ascii_strtoull (fields[19], NULL, 10);
+  *ret = (Stat){.state = fields[0][0],
+                .flags = g_ascii_strtoull (fields[6], NULL, 10),
+                .start = g_ascii_strtoull (fields[19], NULL, 10)};
   return TRUE;
 }
 
@@ -46,10 +55,11 @@ gboolean
 vm_process_identify (pid_t pid, VmProcess *ret, GError **error)
 {
   VmProcess process = {.pid = pid};
-  char state;
+  Stat stat;
 
-  if (!read_stat (pid, &state, &process.start))
+  if (!read_stat (pid, &stat))
     return vm_error (error, VM_ERROR_NOT_FOUND, "there is no process %d", (int)pid);
+  process.start = stat.start;
   read_boot_id (process.boot_id);
   *ret = process;
   return TRUE;
@@ -62,23 +72,28 @@ vm_process_self (VmProcess *ret)
     memset (ret, 0, sizeof *ret);
 }
 
-int
-vm_process_open (const VmProcess *process)
+static int
+open_with_stat (const VmProcess *process, Stat *ret)
 {
   vm_autofd fd = -1;
-  VmProcess now = {0};
-  char state = 'X';
+  VmProcess now;
 
   if (process->pid <= 0)
     return -1;
   /* The pidfd first: what is read after it is about the process that it holds. */
   fd = (int)syscall (SYS_pidfd_open, process->pid, 0);
-  if (fd < 0 || !read_stat (process->pid, &state, &now.start) || now.start != process->start)
+  if (fd < 0 || !read_stat (process->pid, ret) || ret->start != process->start)
     return -1;
   read_boot_id (now.boot_id);
-  if (state == 'Z' || state == 'X' || strcmp (now.boot_id, process->boot_id) != 0)
+  if (ret->state == 'Z' || ret->state == 'X' || strcmp (now.boot_id, process->boot_id) != 0)
     return -1;
   return vm_fd_steal (&fd);
+}
+
+int
+vm_process_open (const VmProcess *process)
+{
+  return open_with_stat (process, &(Stat){0});
 }
 
 gboolean
@@ -114,6 +129,15 @@ vm_process_wait (int pidfd, int timeout_ms)
     r = poll (&p, 1, left);
   } while (r < 0 && errno == EINTR);
   return r > 0;
+}
+
+gboolean
+vm_process_wait_exiting (const VmProcess *process, int timeout_ms)
+{
+  Stat stat = {0};
+  vm_autofd fd = open_with_stat (process, &stat);
+
+  return fd < 0 || ((stat.flags & IS_EXITING) != 0 && vm_process_wait (fd, timeout_ms));
 }
 
 json_object *
