@@ -14,8 +14,8 @@ gboolean vm_absent_is_ours (const struct stat *st);
 
 /* Makes what the plan names, and the directories above it (01755 as long as they are ours). No symbolic link
  * is followed: the project is not to be trusted. What exists by now stays as it is. What may be made is
- * written down before, in `state`/absent/ID, on the disk: a power cut takes the runtime directory with it,
- * but nothing from the project. */
+ * written down before, in `state`/absent/ID, and is on its way to the disk: a power cut takes the runtime
+ * directory with it, but nothing from the project. */
 gboolean vm_absent_make (const char *state, const VmPlan *plan, GError **error);
 
 /* Takes away what is still empty and ours, for a sandbox that has ended; unless another one is on its
