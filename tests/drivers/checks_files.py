@@ -243,19 +243,12 @@ def _(s):
 @check("read-only", "grants that are read-only cannot be written, and the host's file stays")
 def _(s):
     config = s.home + "/.gitconfig"
-    own = bool(os.environ.get("VM_OWN_HOME")) and not os.path.exists(config)
-    if own:
-        s.write(config, "[user]\n\tname = suite\n")
     if not os.path.exists(config):
         raise Skipped(f"there is no {config}, and it is not the suite's to make")
-    try:
-        with open(config, "rb") as f:
-            before = f.read()
-        done = s.up("--new", "--", "sh", "-c", "cat ~/.gitconfig; echo evil >>~/.gitconfig; rm -f ~/.gitconfig; "
-                    "git config --global user.name evil; true")
-        s.equal(done.out, before)
-        with open(config, "rb") as f:
-            s.equal(f.read(), before)
-    finally:
-        if own:
-            os.unlink(config)
+    with open(config, "rb") as f:
+        before = f.read()
+    done = s.up("--new", "--", "sh", "-c", "cat ~/.gitconfig; echo evil >>~/.gitconfig; rm -f ~/.gitconfig; "
+                "git config --global user.name evil; true")
+    s.equal(done.out, before)
+    with open(config, "rb") as f:
+        s.equal(f.read(), before)

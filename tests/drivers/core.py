@@ -347,6 +347,8 @@ class Suite:
         if unknown:
             print(f"Bail out! docs/differences.tsv names checks that do not exist: {unknown}")
             return 1
+        if os.environ.get("VM_OWN_HOME") and not os.path.exists(self.home + "/.gitconfig"):
+            self.write(self.home + "/.gitconfig", "[user]\n\tname = suite\n")  # before the first sandbox, for all of them
         self.all([name for name, (_, _, null) in CHECKS.items()
                   if (null or self.isolated) and (not wanted or any(name.startswith(w) for w in wanted))])
         if self.box is not None:
