@@ -56,6 +56,7 @@
 #define META_DISK_SERIAL "vmctl-scratch"    /* serial number of the scratch disk */
 #define META_RW_DIR "/run/vmctl/rw" /* 0700 root: hides META_RW_SHARE, whose root has the host's mode */
 #define META_RW_SHARE META_RW_DIR "/share" /* where the agent mounts META_TAG_RW */
+#define META_TTY_GID "5"                   /* of the group `tty` inside */
 #define META_BIN_DIR "/run/vmctl/bin"      /* the agent's own programs inside: sudo */
 #define META_AGENT "/run/vmctl/agent"      /* the agent, in containers and namespaces; a VM has none there */
 #define META_9P_OPTIONS_RO "trans=virtio,version=9p2000.L,msize=512000,cache=loose"

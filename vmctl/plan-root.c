@@ -2,6 +2,7 @@
 /* The tree of the host that every sandbox has, and the /etc that is made up for it. */
 #include <string.h>
 
+#include "meta/format.h"
 #include "vmctl/base/error.h"
 #include "vmctl/etc.h"
 #include "vmctl/path.h"
@@ -96,7 +97,7 @@ add_accounts (VmPlan *plan)
   if (plan->gid != 0)
     g_string_append (group, "root:x:0:\n");
   if (plan->gid != 5)
-    g_string_append (group, "tty:x:5:\n");
+    g_string_append (group, "tty:x:" META_TTY_GID ":\n");
   if (plan->gid != 65534)
     g_string_append (group, "nogroup:x:65534:\n");
   g_string_append_printf (group, "%s:x:%u:\n", plan->group, plan->gid);

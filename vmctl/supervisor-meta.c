@@ -74,15 +74,16 @@ add_copy (VmSupervisor *sup, const VmMount *m, Operations *out)
 }
 
 static void
-add_for_vm (const VmMount *m, Operations *out)
+add_for_vm (const VmPlan *plan, const VmMount *m, Operations *out)
 {
+  gboolean is_root = plan->uid == 0 && plan->gid == 0; /* then what the jail makes is root's already */
   g_autofree char *mode = g_strdup_printf ("%04o", m->mode);
 
   if (m->kind == VM_MOUNT_RW)
     add (out, "bind", m->share, m->target, "rw");
   else if (m->kind == VM_MOUNT_DIR && !m->owner_root)
     add (out, "dir", m->target, mode, "user");
-  else if ((m->kind == VM_MOUNT_DIR || m->kind == VM_MOUNT_FILE) && m->owner_root)
+  else if ((m->kind == VM_MOUNT_DIR || m->kind == VM_MOUNT_FILE) && m->owner_root && !is_root)
     add (out, "own", m->target, mode, "-");
   else if (m->kind == VM_MOUNT_TMPFS)
     add (out, "tmpfs", m->target, mode, "0");
@@ -101,7 +102,7 @@ make_operations (VmSupervisor *sup, Operations *out, GError **error)
     else if (m->kind == VM_MOUNT_COPY)
       add_copy (sup, m, out);
     else if (sup->driver->isolation == VM_ISOLATION_VM)
-      add_for_vm (m, out);
+      add_for_vm (sup->plan, m, out);
   }
   return out->relays <= FRAME_RELAYS_MAX ||
          vm_error (error, VM_ERROR_USAGE,

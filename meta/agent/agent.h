@@ -13,7 +13,7 @@
  *   session.c  one command: its life from OPEN to EXIT   (launch.c: what to run, spawn.c: running it,
  *              stream.c: its stdin, stdout, stderr with credit, pty.c: terminals, console.c: the serial one)
  *   relays.c   sockets of the host inside (meta/relay.c: one connection)
- *   stop.c     POWEROFF
+ *   stop.c     POWEROFF (power.c: the last step)
  *   sudo.c     the `sudo` of a sandbox whose user may become root
  *
  * Every function that can fail returns 0 (or a count) or -errno. */

@@ -32,6 +32,8 @@ agent_init (Agent *agent, LinkKind kind, int fd, bool vm)
 {
   sigset_t signals;
 
+  for (int i = 1; i < NSIG; i++) /* whoever started us may ignore some; what we start begins with none */
+    (void)signal (i, SIG_DFL);
   for (unsigned i = 0; i < AGENT_SESSIONS; i++)
     session_init (&agent->sessions[i]);
   relays_init (&agent->relays);

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "meta/agent/mounts.h"
+#include "meta/format.h"
 
 /* Boot leaves less than that behind. */
 enum { SCRUB_MAX = 96 << 20 };
@@ -27,6 +28,8 @@ static const struct {
     [PREMADE_DEV] = {"devtmpfs", "", MOUNT_ATTR_NOSUID},
     [PREMADE_SHM] = {"tmpfs", "mode=1777", MOUNT_PLAIN},
     [PREMADE_MQUEUE] = {"mqueue", "", MOUNT_PLAIN | MOUNT_ATTR_NOEXEC},
+    [PREMADE_PTS] = {"devpts", "mode=0620,ptmxmode=0666,gid=" META_TTY_GID,
+                     MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC},
     [PREMADE_RUN] = {"tmpfs", "mode=0755", MOUNT_PLAIN},
     [PREMADE_TMP] = {"tmpfs", "mode=1777", MOUNT_PLAIN},
     [PREMADE_SUDO] = {"tmpfs", "mode=0755,size=16m", MOUNT_ATTR_NODEV},

@@ -15,6 +15,7 @@ typedef enum {
   PREMADE_DEV,
   PREMADE_SHM,
   PREMADE_MQUEUE,
+  PREMADE_PTS,
   PREMADE_RUN,
   PREMADE_TMP,
   PREMADE_SUDO, /* the agent under the name of sudo, set-user-ID; needs /proc */

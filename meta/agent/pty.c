@@ -10,7 +10,7 @@
 #include "meta/agent/launch.h"
 #include "meta/agent/util.h"
 
-enum { TTY_GID = 5, SIZE_MAX_CELLS = 4096 };
+enum { SIZE_MAX_CELLS = 4096 };
 
 static unsigned short
 clamp (unsigned n)

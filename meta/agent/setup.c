@@ -193,26 +193,6 @@ mount_overlay (Setup *setup)
   return setup->tree.root < 0 ? why_set (setup->why, errno, "cannot open the overlay") : 0;
 }
 
-static gid_t
-group_id (const Setup *setup, const char *name, gid_t otherwise)
-{
-  int fd = openat (setup->tree.root, "etc/group", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-  size_t size, n = strlen (name);
-  char *text = fd < 0 ? NULL : read_open_file (fd, 1 << 20, &size), *line = text;
-
-  close_fd (&fd);
-  while (line && *line) {
-    if (strncmp (line, name, n) == 0 && line[n] == ':' && strchr (line + n + 1, ':')) {
-      otherwise = (gid_t)strtoul (strchr (line + n + 1, ':') + 1, NULL, 10);
-      break;
-    }
-    line = strchr (line, '\n');
-    line += line != NULL;
-  }
-  free (text);
-  return otherwise;
-}
-
 static int
 mount_premade (Setup *setup, PremadeWhich which, const char *path)
 {
@@ -237,8 +217,8 @@ mount_kernel_fs (Setup *setup)
       {"/dev", PREMADE_DEV, true},
       {"/dev/shm", PREMADE_SHM, true},
       {"/dev/mqueue", PREMADE_MQUEUE, false},
+      {"/dev/pts", PREMADE_PTS, true},
   };
-  char options[64];
   int r;
 
   for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
@@ -246,10 +226,7 @@ mount_kernel_fs (Setup *setup)
     if (r < 0 && table[i].needed)
       return why_set (setup->why, -r, "cannot mount '%s'", table[i].path);
   }
-  snprintf (options, sizeof options, "mode=0620,ptmxmode=0666,gid=%u", group_id (setup, "tty", 5));
-  r = mount_new (&setup->tree, "devpts", "devpts", options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC,
-                 "/dev/pts");
-  return r < 0 ? why_set (setup->why, -r, "cannot mount devpts on '/dev/pts'") : 0;
+  return 0;
 }
 
 /* What the tree has directly in a directory that a tmpfs is about to cover (NixOS keeps its system in /run)
@@ -282,10 +259,12 @@ carry_over_one (int from, int to, const char *name)
   close_fd (&source);
 }
 
+/* Listed where it comes from: the overlay's own listing is slow, and its upper layer is empty yet. */
 static int
 cover (Setup *setup, const char *path, PremadeWhich which, const char *except)
 {
-  int under = tree_make_dirs (&setup->tree, path), list, over, r;
+  int under = tree_make_dirs (&setup->tree, path), over, r;
+  char lower[64];
   struct dirent *entry;
   DIR *dir;
 
@@ -293,8 +272,8 @@ cover (Setup *setup, const char *path, PremadeWhich which, const char *except)
     return why_set (setup->why, -under, "cannot make '%s'", path);
   r = premade_attach (&setup->agent->premade, which, under);
   over = r < 0 ? r : tree_open (&setup->tree, path, O_DIRECTORY);
-  list = over < 0 ? -1 : openat (under, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  dir = list < 0 ? NULL : fdopendir (list);
+  snprintf (lower, sizeof lower, LOWER "%s", path);
+  dir = over < 0 ? NULL : opendir (lower);
   while (dir && (entry = readdir (dir)))
     if (strcmp (entry->d_name, ".") != 0 && strcmp (entry->d_name, "..") != 0 &&
         strcmp (entry->d_name, except) != 0)

@@ -85,7 +85,8 @@ static void
 drop_bounding_set (void)
 {
   for (int i = 0; i < CAPABILITIES_MAX; i++)
-    (void)prctl (PR_CAPBSET_DROP, i, 0, 0, 0);
+    if (prctl (PR_CAPBSET_DROP, i, 0, 0, 0) < 0 && errno == EINVAL)
+      return; /* the kernel's last one was before */
 }
 
 /* With no_new_privs what is dropped here stays so over exec, for root too. */
@@ -128,14 +129,13 @@ become (const Launch *launch)
   return r == 0 ? use_filter (launch) : r;
 }
 
-/* Ignored signals stay ignored over exec, and so does the mask. */
+/* Ignored signals stay ignored over exec, and so does the mask. The agent itself ignores this one only. */
 static void
 reset_signals (void)
 {
   sigset_t none;
 
-  for (int i = 1; i < NSIG; i++)
-    (void)signal (i, SIG_DFL);
+  (void)signal (SIGPIPE, SIG_DFL);
   sigemptyset (&none);
   sigprocmask (SIG_SETMASK, &none, NULL);
 }

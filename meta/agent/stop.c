@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "meta/agent/agent.h"
+#include "meta/agent/power.h"
 #include "meta/format.h"
 
 enum { KILL_WAIT_MS = 1000, STEP_MS = 20, FLUSH_MS = 200, GRACE_MAX_MS = 600000 };
@@ -218,6 +219,7 @@ stop_power_off (Agent *agent)
 {
   flush_link (agent);
   settle_mounts ();
+  power_off_now ();
   (void)reboot ((int)LINUX_REBOOT_CMD_POWER_OFF);
   say ("cannot power off: %s", strerror (errno));
 }
