@@ -59,5 +59,5 @@
 #define META_TTY_GID "5"                   /* of the group `tty` inside */
 #define META_BIN_DIR "/run/vmctl/bin"      /* the agent's own programs inside: sudo */
 #define META_AGENT "/run/vmctl/agent"      /* the agent, in containers and namespaces; a VM has none there */
-#define META_9P_OPTIONS_RO "trans=virtio,version=9p2000.L,msize=131072,cache=loose"
+#define META_9P_OPTIONS_RO "trans=virtio,version=9p2000.L,msize=65536,cache=loose"
 #define META_9P_OPTIONS_RW "trans=virtio,version=9p2000.L,msize=131072,cache=mmap"

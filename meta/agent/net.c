@@ -35,7 +35,7 @@ is_ethernet (int fd, const char *name)
 
 /* The one with the lowest index is the one that was there first. */
 static int
-find_ethernet (int fd, char name[IF_NAMESIZE])
+find_ethernet (int fd, char name[NET_CARD_MAX])
 {
   DIR *dir = opendir ("/sys/class/net");
   struct dirent *entry;
@@ -86,60 +86,57 @@ parse_address (const char *text, struct in_addr *ret_address, struct in_addr *re
 }
 
 int
-net_set_mac (const char *mac)
-{
-  int fd = socket (AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), r;
-  struct ifreq request = {0};
-  char name[IF_NAMESIZE];
-
-  if (fd < 0)
-    return -errno;
-  r = find_ethernet (fd, name);
-  if (r == 0) {
-    snprintf (request.ifr_name, sizeof request.ifr_name, "%.*s", IFNAMSIZ - 1, name);
-    request.ifr_hwaddr.sa_family = ARPHRD_ETHER;
-    if (parse_mac (mac, (uint8_t *)request.ifr_hwaddr.sa_data) < 0)
-      r = -EINVAL;
-    else if (ioctl (fd, SIOCSIFHWADDR, &request) < 0)
-      r = -errno;
-  }
-  close_fd (&fd);
-  return r;
-}
-
-static int
-find_name (char name[IF_NAMESIZE])
+net_find_card (char ret[NET_CARD_MAX])
 {
   int fd = socket (AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), r;
 
   if (fd < 0)
     return -errno;
-  r = find_ethernet (fd, name);
+  r = find_ethernet (fd, ret);
   close_fd (&fd);
   return r;
 }
 
 int
-net_down (void)
+net_set_mac (const char *card, const char *mac)
 {
-  char name[IF_NAMESIZE];
-  int r = find_name (name);
+  struct ifreq request = {0};
+  int fd, r = 0;
 
-  return r < 0 ? r : netif_down (name);
+  snprintf (request.ifr_name, sizeof request.ifr_name, "%.*s", IFNAMSIZ - 1, card);
+  request.ifr_hwaddr.sa_family = ARPHRD_ETHER;
+  if (parse_mac (mac, (uint8_t *)request.ifr_hwaddr.sa_data) < 0)
+    return -EINVAL;
+  fd = socket (AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (fd < 0 || ioctl (fd, SIOCSIFHWADDR, &request) < 0)
+    r = -errno;
+  close_fd (&fd);
+  return r;
+}
+
+void
+net_without_ipv6 (const char *card)
+{
+  char path[64 + IF_NAMESIZE];
+  int fd;
+
+  snprintf (path, sizeof path, "/proc/sys/net/ipv6/conf/%s/disable_ipv6", card);
+  fd = open (path, O_WRONLY | O_CLOEXEC); /* a kernel without IPv6 has none */
+  if (fd >= 0)
+    (void)!write (fd, "1", 1);
+  close_fd (&fd);
 }
 
 /* "/sys/class/net/eth0/device" is a link to ".../virtio3". */
 int
-net_remove (void)
+net_remove (const char *card)
 {
-  char name[IF_NAMESIZE], path[PATH_MAX], device[PATH_MAX];
-  int r = find_name (name), fd;
+  char path[PATH_MAX], device[PATH_MAX];
   const char *last;
   ssize_t n;
+  int r, fd;
 
-  if (r < 0)
-    return r;
-  snprintf (path, sizeof path, "/sys/class/net/%s/device", name);
+  snprintf (path, sizeof path, "/sys/class/net/%s/device", card);
   n = readlink (path, device, sizeof device - 1);
   if (n < 0)
     return -errno;
@@ -156,19 +153,12 @@ net_remove (void)
 }
 
 int
-net_configure (const char *address, const char *gateway)
+net_configure (const char *card, const char *address, const char *gateway)
 {
-  int fd = socket (AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), r;
   struct in_addr host, mask, via;
-  char name[IF_NAMESIZE];
+  int r = parse_address (address, &host, &mask);
 
-  if (fd < 0)
-    return -errno;
-  r = find_ethernet (fd, name);
-  close_fd (&fd);
-  if (r == 0)
-    r = parse_address (address, &host, &mask);
   if (r == 0 && gateway && inet_pton (AF_INET, gateway, &via) != 1)
     r = -EINVAL;
-  return r < 0 ? r : netif_configure (name, host, mask, gateway ? &via : NULL, 0);
+  return r < 0 ? r : netif_configure (card, host, mask, gateway ? &via : NULL, 0);
 }

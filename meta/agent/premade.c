@@ -41,6 +41,7 @@ premade_init (Premade *premade)
   for (unsigned i = 0; i < PREMADE_N; i++)
     premade->fd[i] = -1;
   premade->disk = false;
+  premade->card[0] = '\0';
 }
 
 void

@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 
+#include "meta/agent/net.h"
 #include "meta/agent/util.h"
 
 typedef enum {
@@ -23,8 +24,9 @@ typedef enum {
 } PremadeWhich;
 
 typedef struct {
-  int fd[PREMADE_N]; /* owned; mounts that are nowhere yet, -1: not made */
-  bool disk;         /* the scratch disk is mounted, with its directories */
+  int fd[PREMADE_N];       /* owned; mounts that are nowhere yet, -1: not made */
+  bool disk;               /* the scratch disk is mounted, with its directories */
+  char card[NET_CARD_MAX]; /* the network card's name, "": not looked for */
 } Premade;
 
 void premade_init (Premade *premade);

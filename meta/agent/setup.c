@@ -25,12 +25,12 @@
 #include "meta/agent/ops.h"
 #include "meta/agent/premade.h"
 #include "meta/format.h"
+#include "meta/netif.h"
 
 #define LOWER "/lower"
 #define SCRATCH "/scratch"
 #define PING_GROUPS "/proc/sys/net/ipv4/ping_group_range"
 #define ALL_GROUPS "0 2147483647"
-#define NO_IPV6 "/proc/sys/net/ipv6/conf/all/disable_ipv6"
 
 enum { DISK_WAIT_MS = 3000 };
 
@@ -363,30 +363,39 @@ is_usual (const Meta *meta)
          strcmp (meta->gateway, META_NET_GATEWAY) == 0;
 }
 
+static int
+set_addresses (const Setup *setup, const char *card)
+{
+  const Meta *meta = setup->meta;
+  bool is_template = setup->agent->is_template, is_ready = is_template && is_usual (meta);
+  int r = is_template && !is_ready ? netif_down (card) : 0;
+
+  if (!is_template)
+    net_without_ipv6 (card);
+  if (r == 0 && meta->mac)
+    r = net_set_mac (card, meta->mac);
+  return r == 0 && !is_ready ? net_configure (card, meta->address, meta->gateway) : r;
+}
+
 /* Every machine has a card. One that is nobody's is taken away; that of a machine from a template has the
  * template's hardware address until it gets its own, and the addresses that every sandbox with a network has.
  */
 static int
 set_network (Setup *setup)
 {
-  const Meta *meta = setup->meta;
-  bool is_template = setup->agent->is_template;
+  char *card = setup->agent->premade.card;
   int r;
 
   boot_wait_modules (setup->agent);
-  if (!meta->address) {
-    r = net_remove ();
+  r = *card != '\0' ? 0 : net_find_card (card);
+  if (!setup->meta->address) {
+    r = r == 0 ? net_remove (card) : r;
     return r < 0 && r != -ENODEV ? why_set (setup->why, -r, "cannot take the network card away") : 0;
   }
-  if (is_template && !is_usual (meta) && (r = net_down ()) < 0)
-    return why_set (setup->why, -r, "cannot take the network down");
-  r = meta->mac ? net_set_mac (meta->mac) : 0;
-  if (r < 0 && is_template)
-    return why_set (setup->why, -r, "cannot set the network card's address");
-  if (is_template)
-    set_kernel_value (NO_IPV6, "0"); /* its link-local address is made of the hardware address */
-  if (r == 0 && !(is_template && is_usual (meta)))
-    r = net_configure (meta->address, meta->gateway);
+  if (r == 0)
+    r = set_addresses (setup, card);
+  if (r < 0 && setup->agent->is_template)
+    return why_set (setup->why, -r, "cannot give the network card its own address");
   if (r < 0)
     agent_log (setup->agent, "cannot configure the network: %s", strerror (-r));
   return 0;
@@ -456,8 +465,10 @@ setup_prepare (Agent *agent, Why *why)
     return r;
   make_layers (true);
   set_kernel_value (PING_GROUPS, ALL_GROUPS);
-  set_kernel_value (NO_IPV6, "1");
-  if ((r = net_configure (META_NET_ADDRESS, META_NET_GATEWAY)) < 0)
+  if ((r = net_find_card (agent->premade.card)) < 0)
+    return why_set (why, -r, "there is no network card");
+  net_without_ipv6 (agent->premade.card);
+  if ((r = net_configure (agent->premade.card, META_NET_ADDRESS, META_NET_GATEWAY)) < 0)
     return why_set (why, -r, "cannot configure the network");
   agent->premade.disk = true;
   premade_scrub_memory ();
