@@ -227,7 +227,9 @@ vm_argv_to_json (VmArgv *argv)
   return object;
 }
 
-/* What the forked child needs, made before the fork: after it only async-signal-safe calls are allowed. */
+/* What the child needs, made before it: it lives in our memory until it runs its program (vfork: to copy the
+ * page tables of a process with many libraries takes longer than all else here), and may only make
+ * async-signal-safe calls. */
 typedef struct {
   const char *program; /* borrowed */
   char **words;        /* borrowed */
@@ -240,7 +242,7 @@ typedef struct {
   VmSpawnFlags flags;
 } Launch;
 
-static void
+static void G_GNUC_NORETURN
 child_fail (const Launch *l)
 {
   int err = errno;
@@ -280,14 +282,25 @@ child_descriptors (Launch *l)
     child_fail (l);
 }
 
+/* All signals are blocked. Our handlers must not run in the child, which has our memory. */
 static void
-child_run (Launch *l, pid_t parent)
+child_signals (void)
 {
+  struct sigaction action;
   sigset_t none;
 
+  (void)signal (SIGPIPE, SIG_DFL);
+  for (int i = 1; i < NSIG; i++)
+    if (sigaction (i, NULL, &action) == 0 && action.sa_handler != SIG_DFL && action.sa_handler != SIG_IGN)
+      (void)signal (i, SIG_DFL);
   sigemptyset (&none);
   (void)sigprocmask (SIG_SETMASK, &none, NULL);
-  (void)signal (SIGPIPE, SIG_DFL);
+}
+
+static void G_GNUC_NORETURN
+child_run (Launch *l, pid_t parent)
+{
+  child_signals ();
   if (l->flags & VM_SPAWN_NEW_SESSION)
     (void)setsid ();
   if (l->flags & VM_SPAWN_DIE_WITH_PARENT) {
@@ -344,6 +357,25 @@ wait_for_exec (int report_fd, const char *program, pid_t pid, GError **error)
   return vm_error_errno (error, err, "cannot run '%s'", program);
 }
 
+/* -1: errno. */
+static pid_t
+start_child (Launch *launch)
+{
+  pid_t pid, self = getpid ();
+  sigset_t all, old;
+  int err;
+
+  sigfillset (&all);
+  (void)pthread_sigmask (SIG_SETMASK, &all, &old);
+  pid = vfork ();
+  if (pid == 0)
+    child_run (launch, self);
+  err = errno;
+  (void)pthread_sigmask (SIG_SETMASK, &old, NULL);
+  errno = err;
+  return pid;
+}
+
 gboolean
 vm_argv_spawn (VmArgv *argv, VmSpawnFlags flags, pid_t *ret_pid, int *ret_pidfd, GError **error)
 {
@@ -353,7 +385,7 @@ vm_argv_spawn (VmArgv *argv, VmSpawnFlags flags, pid_t *ret_pid, int *ret_pidfd,
   vm_autofd null_fd = open ("/dev/null", O_RDWR | O_CLOEXEC);
   vm_autofd report_read = -1, report_write = -1;
   Launch launch;
-  pid_t pid, self = getpid ();
+  pid_t pid;
   int report[2];
 
   if (program == NULL)
@@ -376,11 +408,9 @@ vm_argv_spawn (VmArgv *argv, VmSpawnFlags flags, pid_t *ret_pid, int *ret_pidfd,
                     .flags = flags};
   memcpy (launch.stdio, argv->stdio, sizeof launch.stdio);
 
-  pid = fork ();
+  pid = start_child (&launch);
   if (pid < 0)
     return vm_error_errno (error, errno, "cannot make a process for '%s'", name);
-  if (pid == 0)
-    child_run (&launch, self);
   vm_fd_clear (&report_write);
   if (!wait_for_exec (report_read, name, pid, error))
     return FALSE;
