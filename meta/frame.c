@@ -158,7 +158,7 @@ frame_field_next (const uint8_t *data, size_t n, size_t *at, FrameTag *ret_tag, 
     return -EPROTO;
   tag = frame_get_u32 (data + *at); /* the three zero bytes behind the tag are checked with it */
   length = frame_get_u32 (data + *at + 4);
-  if (tag < FRAME_TAG_ARG || tag > FRAME_TAG_SHELL || length > left - FRAME_FIELD_HEADER)
+  if (tag < FRAME_TAG_ARG || tag > FRAME_TAG_MAX || length > left - FRAME_FIELD_HEADER)
     return -EPROTO;
   *ret_tag = (FrameTag)tag;
   *ret_value = data + *at + FRAME_FIELD_HEADER;

@@ -135,6 +135,8 @@ typedef enum {
   FRAME_TAG_ROOT,    /* empty: run as root inside (refused with EPERM when the sandbox forbids root) */
   FRAME_TAG_CONSOLE, /* empty: run it on the serial console (/dev/ttyS0) instead of the streams */
   FRAME_TAG_SHELL,   /* empty: argv is the user's login shell */
+  FRAME_TAG_META,    /* of SETUP: the meta dir's `bundle`, so that it need not be read there */
+  FRAME_TAG_MAX = FRAME_TAG_META,
 } FrameTag;
 
 typedef struct {

@@ -11,6 +11,7 @@
 
 #include "vmctl/base/escape.h"
 #include "vmctl/base/fd.h"
+#include "vmctl/base/file.h"
 #include "vmctl/base/json.h"
 
 enum {
@@ -20,7 +21,8 @@ enum {
   GREET_WAIT_MS = 1000,
   AWAY_MIN_MS = 100,
   AWAY_MAX_MS = 10000,
-  STATUS_KILLED = 128 + 9
+  STATUS_KILLED = 128 + 9,
+  BUNDLE_MAX = FRAME_PAYLOAD_MAX - FRAME_FIELD_HEADER
 };
 
 static void
@@ -52,6 +54,23 @@ send_clock (VmLink *link)
   frame_put_u64 (payload, (guint64)now.tv_sec);
   frame_put_u32 (payload + 8, (guint32)now.tv_nsec);
   vm_link_send (link, FRAME_CLOCK, FRAME_CHANNEL_CONTROL, FRAME_STDIN, payload, sizeof payload);
+}
+
+/* What of the meta dir is to be read at once goes along, as far as it fits: in a virtual machine a file
+ * costs. */
+static void
+send_setup (VmSupervisor *sup)
+{
+  gsize length = 0;
+  g_autofree char *bundle = vm_file_read (sup->runtime_fd, "meta/bundle", BUNDLE_MAX, &length, NULL);
+  g_autoptr (GByteArray) payload = g_byte_array_new ();
+
+  if (bundle != NULL) {
+    g_byte_array_set_size (payload, FRAME_FIELD_HEADER);
+    frame_field_encode (payload->data, FRAME_TAG_META, (guint32)length);
+    g_byte_array_append (payload, (const guint8 *)bundle, (guint)length);
+  }
+  vm_link_send (sup->agent, FRAME_SETUP, FRAME_CHANNEL_CONTROL, FRAME_STDIN, payload->data, payload->len);
 }
 
 static void
@@ -97,7 +116,7 @@ agent_hello (VmSupervisor *sup, const FrameHeader *header, const guint8 *payload
   send_clock (sup->agent);
   if ((flags & FRAME_HELLO_UP) == 0) {
     vm_supervisor_step (sup, "setup");
-    vm_link_send (sup->agent, FRAME_SETUP, FRAME_CHANNEL_CONTROL, FRAME_STDIN, NULL, 0);
+    send_setup (sup);
   }
   vm_sessions_set_agent (sup->sessions, sup->agent);
   vm_relays_set_agent (sup->relays, sup->agent);

@@ -68,7 +68,9 @@ typedef struct Agent {
   int signal_fd, signal_poll;
   pid_t modules_pid; /* loads kernel modules, or 0 */
   int meta_fd;       /* --meta, else -1 */
-  Meta meta;         /* AGENT_UP */
+  char *bundle;      /* owned; the meta dir's, if it came with SETUP, as long as that takes */
+  size_t bundle_size;
+  Meta meta; /* AGENT_UP */
   Premade premade;
   bool is_template; /* this machine was saved before it was anybody's: it may not go on without a seed, ... */
   bool is_seeded;   /* ... a clock, a name and an address of its own */

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "meta/agent/agent.h"
@@ -91,6 +92,17 @@ do_setup (Agent *agent)
   return agent->vm ? setup_vm (agent, &agent->failure) : setup_here (agent, &agent->failure);
 }
 
+/* Without memory for it, it is read from the meta dir. */
+static void
+take_bundle (Agent *agent, const uint8_t *data, size_t n)
+{
+  free (agent->bundle);
+  agent->bundle = malloc (n);
+  agent->bundle_size = n;
+  if (agent->bundle)
+    memcpy (agent->bundle, data, n);
+}
+
 /* Asked again, it says again how the first time went. */
 static int
 handle_setup (Agent *agent, const uint8_t *data, size_t n)
@@ -102,12 +114,15 @@ handle_setup (Agent *agent, const uint8_t *data, size_t n)
   int r;
 
   while ((r = frame_field_next (data, n, &at, &tag, &value, &length)) > 0)
-    ;
+    if (tag == FRAME_TAG_META && agent->state == AGENT_WAITING && length > 0)
+      take_bundle (agent, value, length);
   if (r < 0)
     return r;
   if (agent->state == AGENT_WAITING) {
     agent->setup_us = now_us ();
     agent->state = do_setup (agent) < 0 ? AGENT_FAILED : AGENT_UP;
+    free (agent->bundle);
+    agent->bundle = NULL;
     agent->up_us = now_us ();
     if (agent->state == AGENT_FAILED)
       say ("setup failed: %s", agent->failure.text);

@@ -108,7 +108,7 @@ add_field (Launch *launch, FrameTag tag, const uint8_t *value, uint32_t length)
 static int
 add_flag (Launch *launch, FrameTag tag, const uint8_t *value, uint32_t length)
 {
-  if (length != (tag == FRAME_TAG_TTY ? 4 : 0))
+  if (tag == FRAME_TAG_META || length != (tag == FRAME_TAG_TTY ? 4 : 0))
     return -EPROTO;
   if (tag == FRAME_TAG_ROOT)
     launch->root = true;

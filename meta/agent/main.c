@@ -80,6 +80,7 @@ agent_free (Agent *agent)
   close_fd (&agent->meta_fd);
   close_fd (&agent->lifeline_fd);
   free (agent->filter);
+  free (agent->bundle);
   free (agent);
 }
 

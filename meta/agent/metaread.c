@@ -237,14 +237,15 @@ load_version (Loader *loader)
 }
 
 int
-meta_load (Meta *meta, int dir_fd, Why *why)
+meta_load (Meta *meta, int dir_fd, const char *bundle, size_t size, Why *why)
 {
-  Loader loader = {.meta = meta, .dir_fd = dir_fd, .why = why};
-  char *bundle = read_file_at (dir_fd, "bundle", FILE_MAX, &loader.bundle_size);
+  Loader loader = {.meta = meta, .bundle = bundle, .bundle_size = size, .dir_fd = dir_fd, .why = why};
+  char *own = bundle ? NULL : read_file_at (dir_fd, "bundle", FILE_MAX, &loader.bundle_size);
   size_t ignored;
   int r;
 
-  loader.bundle = bundle;
+  if (!bundle)
+    loader.bundle = own;
   *meta = (Meta){0};
   if ((r = load_version (&loader)) < 0 || (r = load_identity (&loader)) < 0 ||
       (r = load_path (&loader, "host_home", &meta->home)) < 0 ||
@@ -256,12 +257,12 @@ meta_load (Meta *meta, int dir_fd, Why *why)
       (r = load_network (&loader)) < 0 || (r = load_disk (&loader)) < 0)
     goto fail;
   if (meta->n_mounts % 4 == 0) {
-    free (bundle);
+    free (own);
     return 0;
   }
   r = bad (&loader, "mounts", "not four words each");
 fail:
-  free (bundle);
+  free (own);
   meta_clear (meta);
   return r < 0 ? r : -EIO;
 }

@@ -26,6 +26,7 @@ typedef struct {
   char *files[META_FILES];                    /* owned */
 } Meta;
 
-/* 0, or -errno and a text that names the file. On failure nothing is left in *meta. */
-int meta_load (Meta *meta, int dir_fd, Why *why);
+/* `bundle`: of `size` bytes, NULL: as the directory has it. 0, or -errno and a text that names the file. On
+ * failure nothing is left in *meta. */
+int meta_load (Meta *meta, int dir_fd, const char *bundle, size_t size, Why *why);
 void meta_clear (Meta *meta);

@@ -11,7 +11,7 @@
 static int
 load (Agent *agent, Why *why)
 {
-  int r = meta_load (&agent->meta, agent->meta_fd, why);
+  int r = meta_load (&agent->meta, agent->meta_fd, agent->bundle, agent->bundle_size, why);
 
   if (r == 0 && agent->only_uid != UINT64_MAX && agent->meta.uid != agent->only_uid)
     return why_set (why, EPERM, "the meta dir names another user");

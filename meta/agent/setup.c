@@ -67,7 +67,7 @@ mount_lower (Setup *setup)
   setup->meta_fd = open (LOWER META_DIR, O_PATH | O_DIRECTORY | O_CLOEXEC);
   if (setup->meta_fd < 0)
     return why_set (setup->why, errno, "no meta dir '%s' in the read-only share", META_DIR);
-  return meta_load (setup->meta, setup->meta_fd, setup->why);
+  return meta_load (setup->meta, setup->meta_fd, setup->agent->bundle, setup->agent->bundle_size, setup->why);
 }
 
 /* "/dev/vdX" by its serial number. */

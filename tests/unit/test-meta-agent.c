@@ -416,6 +416,43 @@ test_template (gconstpointer data)
   host_free (host);
 }
 
+static gboolean
+has_come_up (Host *host, gpointer data)
+{
+  return host->up;
+}
+
+static void
+bundle_file (GByteArray *bundle, const char *name, const char *data, gsize n)
+{
+  g_autofree char *size = g_strdup_printf ("%" G_GSIZE_FORMAT, n);
+
+  g_byte_array_append (bundle, (const guint8 *)name, (guint)strlen (name) + 1);
+  g_byte_array_append (bundle, (const guint8 *)size, (guint)strlen (size) + 1);
+  g_byte_array_append (bundle, (const guint8 *)data, (guint)n);
+}
+
+/* What comes with SETUP counts; what it lacks is read from the directory. */
+static void
+test_bundle (void)
+{
+  static const char environment[] = "PATH=/usr/bin:/bin\0FROM=bundle";
+  g_autoptr (GByteArray) bundle = g_byte_array_new (), fields = g_byte_array_new ();
+  Host *host = host_new (FALSE, NULL);
+  guint8 hello[8] = {0};
+
+  bundle_file (bundle, "environment", environment, sizeof environment);
+  bundle_file (bundle, "cwd", "/usr", 4);
+  host_field (fields, FRAME_TAG_META, bundle->data, bundle->len);
+  frame_put_u32 (hello, FRAME_VERSION);
+  host_send (host, FRAME_HELLO, FRAME_CHANNEL_CONTROL, 0, hello, sizeof hello);
+  host_send (host, FRAME_SETUP, FRAME_CHANNEL_CONTROL, 0, fields->data, fields->len);
+  host_until (host, has_come_up, NULL);
+  g_assert_cmpint (host_run (host, "pwd; echo $FROM"), ==, 0);
+  host_assert_output (host, 9, FRAME_STDOUT, "/usr\nbundle\n");
+  host_free (host);
+}
+
 #define ADD(name, function) g_test_add ("/meta/agent/" name, Fixture, NULL, set_up, function, tear_down)
 
 int
@@ -443,6 +480,7 @@ main (int argc, char **argv)
   ADD ("close", test_close);
   ADD ("close-tty", test_close_tty);
   ADD ("unread-output", test_unread_output);
+  g_test_add_func ("/meta/agent/bundle", test_bundle);
   g_test_add_data_func ("/meta/agent/template-told-nothing", GUINT_TO_POINTER (0), test_template);
   g_test_add_data_func ("/meta/agent/template-without-clock", GUINT_TO_POINTER (1), test_template);
   g_test_add_data_func ("/meta/agent/template-without-seed", GUINT_TO_POINTER (2), test_template);

@@ -252,7 +252,7 @@ static void
 test_fields_refusals (void)
 {
   expect_bad_field (0, 4, 0);
-  expect_bad_field (FRAME_TAG_SHELL + 1, 4, 0);
+  expect_bad_field (FRAME_TAG_MAX + 1, 4, 0);
   expect_bad_field (FRAME_TAG_ARG | 0x100, 4, 0); /* the zeroes behind the tag */
   expect_bad_field (FRAME_TAG_ARG | 0x80000000, 4, 0);
   expect_bad_field (FRAME_TAG_ARG, 5, 0); /* longer than what is there */
