@@ -81,8 +81,8 @@ mode cooked
 EOS
 check "Ctrl-] and another key types both; twice types it once" drive "$VMCTL" attach away <<'EOS'
 expect [$#] $
-send cat -v\r
-expect cat -v\n
+send echo be""gin; cat -v\r
+expect ^begin
 send \x1dx\x1d\x1d\r
 expect ^\^\]x\^\]$
 send \x04
