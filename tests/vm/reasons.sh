@@ -54,8 +54,8 @@ wait $client 2>/dev/null
 until_true 30 eval '[ -z "$(ls "$XDG_RUNTIME_DIR/vmctl")" ]'
 ends client-gone "the foreground client was killed"
 
-# The agent never answers: a QEMU that is stopped before it can boot.
-ID=$(vm_up -d -T --boot-timeout 3 "$P" -- true)
+# The agent never answers: a QEMU that is stopped before it can boot. From a template it might be done by then.
+ID=$(vm_up -d -T --cold --boot-timeout 3 "$P" -- true)
 until_true 20 eval '[ -n "$(pid_of "$ID" qemu)" ]'
 kill -STOP "$(pid_of "$ID" qemu)"
 until_true 60 test ! -e "$XDG_RUNTIME_DIR/vmctl/$ID"
