@@ -101,6 +101,16 @@ open_socket (const char *path, GError **error)
   return vm_fd_steal (&fd);
 }
 
+/* Who sends is said with all that is sent, also while the server has not asked for it yet: PulseAudio
+ * accepts, asks, and turns away whose first words came in between. Its own library says it by itself. */
+static void
+say_who_we_are (int fd)
+{
+  const int on = 1;
+
+  (void)setsockopt (fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof on); /* without it most servers are content */
+}
+
 int
 vm_host_socket_connect (const char *path, const char *const *writable, gboolean *ret_busy, GError **error)
 {
@@ -119,5 +129,6 @@ vm_host_socket_connect (const char *path, const char *const *writable, gboolean 
     vm_error_errno (error, errno, "cannot connect to '%s'", path);
     return -1;
   }
+  say_who_we_are (fd);
   return vm_fd_steal (&fd);
 }

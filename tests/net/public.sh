@@ -130,10 +130,10 @@ is "$STATUS" 0 "stop works without it"
 
 # Whoever is killed, the helper goes too.
 for who in keeper supervisor; do
-  start two "$P" -- sleep 300 || no "a sandbox to kill the $who of"
+  start "two-$who" "$P" -- sleep 300 || no "a sandbox to kill the $who of"
   net=$(pid_of "$ID" net)
   kill_all "$(pid_of "$ID" $who)"
-  [ $who = supervisor ] && run "$VMCTL" stop two
+  [ $who = supervisor ] && run "$VMCTL" stop "two-$who"
   check "no helper is left after the $who's end" until_true 10 dead "$net"
 done
 finish
