@@ -12,9 +12,13 @@
 #include "vmctl/base/fd.h"
 #include "vmctl/base/file.h"
 
-/* Without regard to the umask: exactly 0600. */
-enum { BUNDLED_MAX = 8 << 20 };
+/* A meta dir that is being written. What an agent reads at once goes into the bundle too. */
+typedef struct {
+  int fd;             /* borrowed */
+  GByteArray *bundle; /* borrowed */
+} Writer;
 
+/* Without regard to the umask: exactly 0600. */
 static gboolean
 put (int dir_fd, const char *name, const void *data, gsize length, GError **error)
 {
@@ -30,9 +34,20 @@ put (int dir_fd, const char *name, const void *data, gsize length, GError **erro
 }
 
 static gboolean
-put_text (int dir_fd, const char *name, const char *text, GError **error)
+put_bundled (Writer *w, const char *name, const void *data, gsize length, GError **error)
 {
-  return put (dir_fd, name, text, strlen (text), error);
+  g_autofree char *size = g_strdup_printf ("%" G_GSIZE_FORMAT, length);
+
+  g_byte_array_append (w->bundle, (const guint8 *)name, (guint)strlen (name) + 1);
+  g_byte_array_append (w->bundle, (const guint8 *)size, (guint)strlen (size) + 1);
+  g_byte_array_append (w->bundle, data, (guint)length);
+  return put (w->fd, name, data, length, error);
+}
+
+static gboolean
+put_text (Writer *w, const char *name, const char *text, GError **error)
+{
+  return put_bundled (w, name, text, strlen (text), error);
 }
 
 static int
@@ -111,28 +126,28 @@ check (const MetaDir *meta, GError **error)
 }
 
 static gboolean
-put_identity (int fd, const MetaDir *m, GError **error)
+put_identity (Writer *w, const MetaDir *m, GError **error)
 {
   g_autofree char *text = g_strdup_printf (
       "name=%s\nuid=%u\ngid=%u\ngroup=%s\nshell=%s\nhostname=%s\numask=%04o\nroot=%s\n", m->user, m->uid,
       m->gid, m->group, m->shell, m->hostname, m->mask, m->root_allowed ? "yes" : "no");
 
-  return put_text (fd, "identity", text, error);
+  return put_text (w, "identity", text, error);
 }
 
 /* Each word ended by NUL. */
 static gboolean
-put_words (int fd, const char *name, const char *const *words, GError **error)
+put_words (Writer *w, const char *name, const char *const *words, GError **error)
 {
   g_autoptr (GByteArray) bytes = g_byte_array_new ();
 
   for (guint i = 0; words != NULL && words[i] != NULL; i++)
     g_byte_array_append (bytes, (const guint8 *)words[i], (guint)strlen (words[i]) + 1);
-  return put (fd, name, bytes->data, bytes->len, error);
+  return put_bundled (w, name, bytes->data, bytes->len, error);
 }
 
 static gboolean
-put_network (int fd, const MetaDir *m, GError **error)
+put_network (Writer *w, const MetaDir *m, GError **error)
 {
   g_autoptr (GString) text = g_string_new (NULL);
 
@@ -140,16 +155,16 @@ put_network (int fd, const MetaDir *m, GError **error)
     g_string_append_printf (text, "mac %s\n", m->mac);
   if (m->address != NULL)
     g_string_append_printf (text, "address %s\ngateway %s\n", m->address, m->gateway);
-  return put_text (fd, "network", text->str, error);
+  return put_text (w, "network", text->str, error);
 }
 
 static gboolean
-put_disk (int fd, const MetaDir *m, GError **error)
+put_disk (Writer *w, const MetaDir *m, GError **error)
 {
   g_autofree char *text =
       m->tmpfs_mib != 0 ? g_strdup_printf ("tmpfs %" G_GUINT64_FORMAT, m->tmpfs_mib) : g_strdup ("blk");
 
-  return put_text (fd, "disk", text, error);
+  return put_text (w, "disk", text, error);
 }
 
 static gboolean
@@ -173,52 +188,35 @@ put_files (int fd, GBytes *const *files, GError **error)
 }
 
 static gboolean
-fill (int fd, const MetaDir *m, GError **error)
+fill (Writer *w, const MetaDir *m, GError **error)
 {
-  return put_text (fd, "version", META_VERSION, error) && put_identity (fd, m, error) &&
-         put_text (fd, "host_home", m->home, error) && put_text (fd, "host_project", m->project, error) &&
-         put_text (fd, "cwd", m->cwd, error) && put_words (fd, "entrypoint", m->command, error) &&
-         put_words (fd, "environment", m->environment, error) && put_network (fd, m, error) &&
-         put_disk (fd, m, error) && put_words (fd, "mounts", m->mounts, error) &&
-         put_files (fd, m->files, error);
-}
-
-/* What has just been written, in one file. */
-static gboolean
-put_bundle (int fd, GError **error)
-{
-  static const char *const names[] = {"version",    "identity",    "host_home", "host_project", "cwd",
-                                      "entrypoint", "environment", "network",   "disk",         "mounts"};
-  g_autoptr (GByteArray) bytes = g_byte_array_new ();
-
-  for (gsize i = 0; i < G_N_ELEMENTS (names); i++) {
-    gsize length;
-    g_autofree char *data = vm_file_read (fd, names[i], BUNDLED_MAX, &length, error);
-    g_autofree char *size = NULL;
-
-    if (data == NULL)
-      return FALSE;
-    size = g_strdup_printf ("%" G_GSIZE_FORMAT, length);
-    g_byte_array_append (bytes, (const guint8 *)names[i], (guint)strlen (names[i]) + 1);
-    g_byte_array_append (bytes, (const guint8 *)size, (guint)strlen (size) + 1);
-    g_byte_array_append (bytes, (const guint8 *)data, (guint)length);
-  }
-  return put (fd, "bundle", bytes->data, bytes->len, error);
+  return put_text (w, "version", META_VERSION, error) && put_identity (w, m, error) &&
+         put_text (w, "host_home", m->home, error) && put_text (w, "host_project", m->project, error) &&
+         put_text (w, "cwd", m->cwd, error) && put_words (w, "entrypoint", m->command, error) &&
+         put_words (w, "environment", m->environment, error) && put_network (w, m, error) &&
+         put_disk (w, m, error) && put_words (w, "mounts", m->mounts, error) &&
+         put (w->fd, "bundle", w->bundle->data, w->bundle->len, error) && put_files (w->fd, m->files, error);
 }
 
 gboolean
-meta_dir_write (int dir_fd, const char *name, const MetaDir *meta, GError **error)
+meta_dir_write (int dir_fd, const char *name, const MetaDir *meta, GBytes **ret_bundle, GError **error)
 {
   vm_autofd fd = -1;
+  g_autoptr (GByteArray) bundle = g_byte_array_new ();
+  Writer w = {.bundle = bundle};
 
   if (!check (meta, error))
     return FALSE;
   fd = make_dir (dir_fd, name, error);
   if (fd < 0)
     return FALSE;
-  if (fill (fd, meta, error) && put_bundle (fd, error))
-    return TRUE;
-  g_prefix_error (error, "cannot write the meta dir '%s': ", name);
-  (void)vm_file_remove_tree (dir_fd, name, NULL); /* the first error is the one to tell */
-  return FALSE;
+  w.fd = fd;
+  if (!fill (&w, meta, error)) {
+    g_prefix_error (error, "cannot write the meta dir '%s': ", name);
+    (void)vm_file_remove_tree (dir_fd, name, NULL); /* the first error is the one to tell */
+    return FALSE;
+  }
+  if (ret_bundle != NULL)
+    *ret_bundle = g_byte_array_free_to_bytes (g_steal_pointer (&bundle));
+  return TRUE;
 }

@@ -297,6 +297,17 @@ vm_link_send_size (VmLink *link, guint32 channel, guint16 rows, guint16 columns)
 }
 
 void
+vm_link_append_field (GByteArray *payload, FrameTag tag, const void *value, gsize length)
+{
+  guint8 header[FRAME_FIELD_HEADER];
+
+  frame_field_encode (header, tag, (guint32)length);
+  g_byte_array_append (payload, header, sizeof header);
+  if (length > 0)
+    g_byte_array_append (payload, value, (guint)length);
+}
+
+void
 vm_link_finish (VmLink *link)
 {
   link->finishing = TRUE;

@@ -32,6 +32,9 @@ void vm_link_send (VmLink *link, FrameType type, guint32 channel, FrameStream st
 void vm_link_send_u32 (VmLink *link, FrameType type, guint32 channel, FrameStream stream, guint32 value);
 void vm_link_send_size (VmLink *link, guint32 channel, guint16 rows, guint16 columns);
 
+/* A field of OPEN or SETUP; `value` may be NULL when there are no bytes. */
+void vm_link_append_field (GByteArray *payload, FrameTag tag, const void *value, gsize length);
+
 /* Nothing more will be sent: the peer sees the end of the stream once the queue is out. Reading goes on. */
 void vm_link_finish (VmLink *link);
 

@@ -78,17 +78,6 @@ add_session (VmSessions *sessions, guint32 channel, const VmOpen *open)
 
 /* OPEN */
 
-static void
-append_field (GByteArray *out, FrameTag tag, const void *value, gsize length)
-{
-  guint8 header[FRAME_FIELD_HEADER];
-
-  frame_field_encode (header, tag, (guint32)length);
-  g_byte_array_append (out, header, sizeof header);
-  if (length > 0)
-    g_byte_array_append (out, value, (guint)length);
-}
-
 static GByteArray *
 encode_open (const VmOpen *open)
 {
@@ -96,22 +85,22 @@ encode_open (const VmOpen *open)
   guint8 size[4];
 
   for (const char *const *p = open->argv; p != NULL && *p != NULL; p++)
-    append_field (out, FRAME_TAG_ARG, *p, strlen (*p));
+    vm_link_append_field (out, FRAME_TAG_ARG, *p, strlen (*p));
   for (const char *const *p = open->env; p != NULL && *p != NULL; p++)
-    append_field (out, FRAME_TAG_ENV, *p, strlen (*p));
+    vm_link_append_field (out, FRAME_TAG_ENV, *p, strlen (*p));
   if (open->cwd != NULL)
-    append_field (out, FRAME_TAG_CWD, open->cwd, strlen (open->cwd));
+    vm_link_append_field (out, FRAME_TAG_CWD, open->cwd, strlen (open->cwd));
   if (open->tty) {
     frame_put_u16 (size, open->rows);
     frame_put_u16 (size + 2, open->columns);
-    append_field (out, FRAME_TAG_TTY, size, sizeof size);
+    vm_link_append_field (out, FRAME_TAG_TTY, size, sizeof size);
   }
   if (open->shell)
-    append_field (out, FRAME_TAG_SHELL, NULL, 0);
+    vm_link_append_field (out, FRAME_TAG_SHELL, NULL, 0);
   if (open->root)
-    append_field (out, FRAME_TAG_ROOT, NULL, 0);
+    vm_link_append_field (out, FRAME_TAG_ROOT, NULL, 0);
   if (open->console)
-    append_field (out, FRAME_TAG_CONSOLE, NULL, 0);
+    vm_link_append_field (out, FRAME_TAG_CONSOLE, NULL, 0);
   return out;
 }
 

@@ -137,7 +137,7 @@ write_dir (VmSupervisor *sup, const Operations *operations, GError **error)
       .files = (GBytes *const *)operations->files->pdata,
   };
 
-  return meta_dir_write (sup->runtime_fd, "meta", &meta, error);
+  return meta_dir_write (sup->runtime_fd, "meta", &meta, &sup->bundle, error);
 }
 
 gboolean
