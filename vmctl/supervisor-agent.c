@@ -61,15 +61,17 @@ send_clock (VmLink *link)
 static void
 send_setup (VmSupervisor *sup)
 {
-  gsize length = 0;
-  g_autofree char *bundle = vm_file_read (sup->runtime_fd, "meta/bundle", BUNDLE_MAX, &length, NULL);
   g_autoptr (GByteArray) payload = g_byte_array_new ();
+  g_autofree char *read = NULL;
+  const void *bundle = NULL;
+  gsize length = 0;
 
-  if (bundle != NULL) {
-    g_byte_array_set_size (payload, FRAME_FIELD_HEADER);
-    frame_field_encode (payload->data, FRAME_TAG_META, (guint32)length);
-    g_byte_array_append (payload, (const guint8 *)bundle, (guint)length);
-  }
+  if (sup->bundle != NULL)
+    bundle = g_bytes_get_data (sup->bundle, &length);
+  else
+    bundle = read = vm_file_read (sup->runtime_fd, "meta/bundle", BUNDLE_MAX, &length, NULL);
+  if (bundle != NULL && length <= BUNDLE_MAX)
+    vm_link_append_field (payload, FRAME_TAG_META, bundle, length);
   vm_link_send (sup->agent, FRAME_SETUP, FRAME_CHANNEL_CONTROL, FRAME_STDIN, payload->data, payload->len);
 }
 
@@ -175,8 +177,11 @@ agent_frame (VmLink *link, const FrameHeader *header, const guint8 *payload, gpo
 {
   VmSupervisor *sup = data;
 
-  if (header->type == FRAME_STARTED && header->channel == FRAME_CHANNEL_MAIN)
+  if (header->type == FRAME_STARTED && header->channel == FRAME_CHANNEL_MAIN &&
+      sup->record->stamps[VM_STAMP_STARTED] == 0) {
     vm_record_stamp (sup->record, VM_STAMP_STARTED);
+    vm_supervisor_template_started (sup);
+  }
   if (header->channel == FRAME_CHANNEL_CONTROL)
     agent_control (sup, header, payload);
   else if (vm_relays_wants (header))

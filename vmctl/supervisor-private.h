@@ -35,6 +35,7 @@ typedef struct {
   GArray *waiting;      /* owned; commands that wait for the agent; NULL: none */
   QmpClient *qmp;       /* owned; NULL: none, or lost */
   VmLink *agent;        /* owned; NULL: none */
+  GBytes *bundle;       /* owned; of the meta dir; NULL: it was written by another supervisor */
   gboolean agent_hello; /* it has said hello on this connection */
   gboolean agent_up;    /* its fix-up is done */
   VmSessions *sessions; /* owned */
@@ -71,7 +72,10 @@ typedef struct {
 
 /* supervisor.c */
 gboolean vm_supervisor_save (VmSupervisor *sup, GError **error); /* the record */
-void vm_supervisor_step (VmSupervisor *sup, const char *step);   /* record the step, failpoint */
+/* A step of the start: logged, and a failpoint. As long as there is nobody but us the record need not tell:
+ * our lock does. What others see, or what a next supervisor needs, goes on record first. */
+void vm_supervisor_step (VmSupervisor *sup, const char *step);
+void vm_supervisor_step_on_record (VmSupervisor *sup, const char *step);
 void vm_supervisor_set_state (VmSupervisor *sup, VmState state); /* record, and the SANDBOX_STATE event */
 void vm_supervisor_emit (VmSupervisor *sup, const char *name, json_object *take_data);
 /* On the record, and the SANDBOX_WARNING event; once for each text. */
@@ -98,6 +102,8 @@ void vm_supervisor_forget_machine (VmSupervisor *sup);
 void vm_supervisor_boot_instead (VmSupervisor *sup, const char *why, gboolean remove);
 /* The machine has ended, as the keeper says. TRUE: that is the template's fault, and another one boots. */
 gboolean vm_supervisor_template_failed (VmSupervisor *sup, const char *how);
+/* The main command runs: what it took to come here is a list for the next machines. */
+void vm_supervisor_template_started (VmSupervisor *sup);
 /* The agent is up: the template was good, or one is made. */
 void vm_supervisor_template_up (VmSupervisor *sup);
 

@@ -348,7 +348,7 @@ spawn_keeper (VmSupervisor *sup, VmLaunch *launch, int go, GError **error)
       !vm_process_identify (pid, &sup->record->keeper, error))
     return FALSE;
   vm_launch_clear (launch); /* our copies of its descriptors */
-  vm_supervisor_step (sup, "launch");
+  vm_supervisor_step_on_record (sup, "launch");
   if (!watch_keeper (sup, error))
     return FALSE;
   vm_record_stamp (sup->record, VM_STAMP_LAUNCHED);
@@ -449,7 +449,7 @@ vm_supervisor_launch (VmSupervisor *sup, GError **error)
   vm_sessions_open_main (sup->sessions, &open, sup->start.detached);
   if (!start_somehow (sup, error))
     return FALSE;
-  vm_supervisor_step (sup, "boot");
+  vm_supervisor_step_on_record (sup, "boot");
   vm_supervisor_await_boot (sup);
   return TRUE;
 }

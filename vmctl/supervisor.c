@@ -51,8 +51,23 @@ vm_supervisor_save (VmSupervisor *sup, GError **error)
   return vm_record_write (sup->record, sup->runtime_fd, FALSE, error);
 }
 
+static void
+reached (VmSupervisor *sup, const char *step)
+{
+  vm_log_line (sup->log, "step %s", step);
+  vm_failpoint (step);
+}
+
 void
 vm_supervisor_step (VmSupervisor *sup, const char *step)
+{
+  g_free (sup->record->step);
+  sup->record->step = g_strdup (step);
+  reached (sup, step);
+}
+
+void
+vm_supervisor_step_on_record (VmSupervisor *sup, const char *step)
 {
   g_autoptr (GError) error = NULL;
 
@@ -60,8 +75,7 @@ vm_supervisor_step (VmSupervisor *sup, const char *step)
   sup->record->step = g_strdup (step);
   if (!vm_supervisor_save (sup, &error))
     vm_log_line (sup->log, "cannot write the record: %s", error->message);
-  vm_log_line (sup->log, "step %s", step);
-  vm_failpoint (step);
+  reached (sup, step);
 }
 
 void
@@ -455,6 +469,7 @@ clear_supervisor (VmSupervisor *sup)
   g_clear_pointer (&sup->sessions, vm_sessions_free);
   g_clear_pointer (&sup->relays, vm_relays_free);
   g_clear_pointer (&sup->agent, vm_link_free);
+  g_clear_pointer (&sup->bundle, g_bytes_unref);
   g_clear_pointer (&sup->qmp, qmp_client_free);
   g_clear_pointer (&sup->control, qmp_server_free);
   g_clear_pointer (&sup->console, vm_console_free);

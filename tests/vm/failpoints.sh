@@ -13,7 +13,7 @@ sum=$(sha256sum <"$P/file")
 
 # The steps are the ones in the source.
 if [ -d "$vm_here/../../vmctl" ]; then
-  source=$(sed -n 's/.*vm_supervisor_step (sup, "\([a-z]*\)").*/\1/p; s/.*vm_failpoint ("\([a-z]*\)").*/\1/p' \
+  source=$(sed -n 's/.*vm_supervisor_step\(_on_record\)\{0,1\} (sup, "\([a-z]*\)").*/\2/p; s/.*vm_failpoint ("\([a-z]*\)").*/\1/p' \
     "$vm_here"/../../vmctl/*.c | sort -u | tr '\n' ' ')
   # Only where there are control groups: tests/vm/groups.sh kills it there.
   source=${source/group /}
