@@ -204,6 +204,26 @@ image_template_good (const char *path)
     (void)unlinkat (dir_fd, SUSPECT, 0);
 }
 
+gboolean
+image_template_needs_hot (const char *path, struct stat *ret_ram)
+{
+  vm_autofd dir_fd = vm_file_open_private_dir (path, NULL);
+  struct stat st;
+
+  return dir_fd >= 0 && fstatat (dir_fd, IMAGE_TEMPLATE_HOT, &st, AT_SYMLINK_NOFOLLOW) < 0 &&
+         errno == ENOENT && fstatat (dir_fd, "ram", ret_ram, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+gboolean
+image_template_keep_hot (const char *path, GBytes *list, GError **error)
+{
+  vm_autofd dir_fd = vm_file_open_private_dir (path, error);
+  gsize length;
+  const void *bytes = g_bytes_get_data (list, &length);
+
+  return dir_fd >= 0 && vm_file_replace (dir_fd, IMAGE_TEMPLATE_HOT, bytes, length, 0600, FALSE, error);
+}
+
 /* In one step: what is being taken away is no template any more. */
 gboolean
 image_template_remove (const char *path, GError **error)

@@ -7,6 +7,8 @@
  *   KEY/disk       the scratch disk as the saved guest knows it: a qcow2 overlay without a backing file
  *   KEY/info.json  what it is, and the identity of these three files; written last
  *   KEY/uses       a byte for each use; its time of change is the last one
+ *   KEY/hot        what of `ram` a machine touches first (vmctl/hotpages.h); written by the first machine
+ * from it
  *
  * A template appears whole (by rename) and is never changed: unread pages of machines that run would change
  * with it. A `path` below is that of KEY. Whoever changes one changes a file's ctime, which no user can set
@@ -15,6 +17,7 @@
 
 #include <glib.h>
 #include <json-c/json.h>
+#include <sys/stat.h>
 
 #include "images/boot.h"
 
@@ -63,6 +66,11 @@ void image_template_used (const ImageTemplateFiles *files);
  * when it was the second time in a row. image_template_good forgets it. */
 gboolean image_template_suspect (const char *path);
 void image_template_good (const char *path);
+
+/* The list of pages. FALSE: there is one, or no template; else what the memory's file is. */
+#define IMAGE_TEMPLATE_HOT "hot"
+gboolean image_template_needs_hot (const char *path, struct stat *ret_ram);
+gboolean image_template_keep_hot (const char *path, GBytes *list, GError **error);
 
 /* Absent is success. Machines that run go on. */
 gboolean image_template_remove (const char *path, GError **error);

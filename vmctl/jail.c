@@ -10,6 +10,7 @@
 
 #include <string.h>
 
+#include "images/template.h"
 #include "meta/format.h"
 #include "vmctl/bwrap.h"
 #include "vmctl/drivers/qemu-argv.h"
@@ -27,7 +28,7 @@ static void
 add_machine (VmBwrap *b)
 {
   const VmPlan *plan = b->plan;
-  g_autofree char *ram = NULL;
+  g_autofree char *ram = NULL, *hot = NULL;
 
   if (plan->trace)
     vm_bwrap_add (b, "--ro-bind", plan->keeper, VM_JAIL_STAMP, NULL);
@@ -38,6 +39,8 @@ add_machine (VmBwrap *b)
   }
   ram = g_build_filename (plan->template, "ram", NULL);
   vm_bwrap_add (b, "--ro-bind", ram, VM_QEMU_RAM, "--ro-bind", plan->ram_preload, VM_QEMU_PRELOAD, NULL);
+  hot = g_build_filename (plan->template, IMAGE_TEMPLATE_HOT, NULL);
+  vm_bwrap_add (b, "--ro-bind-try", hot, VM_QEMU_HOT, NULL);
   vm_bwrap_add (b, "--setenv", "LD_PRELOAD", VM_QEMU_PRELOAD, NULL);
 }
 

@@ -7,56 +7,97 @@
  * opened for reading only here, and what the jail shows of it is read-only: there is no way to it for
  * writing. A QEMU that opens it some other way fails, and the sandbox boots instead.
  *
+ * It also gets ready what the guest is about to touch. A page that is written for the first time is copied,
+ * and each costs a fault, thousands of them between the guest's going on and its first command. Which they
+ * are is the same every time, and the template has a list (vmctl/hotpages.h). So as soon as the file is
+ * mapped a thread has them copied, beside QEMU's own start.
+ *
  * No libc: it has to fit whichever QEMU has. */
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 
 #include "vmctl/drivers/qemu-argv.h"
+#include "vmctl/hotpages.h"
+
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22 /* Linux 5.14 */
+#define MADV_POPULATE_WRITE 23
+#endif
+
+enum {
+  SIG_BLOCK_ALL = 0,
+  SIG_RESTORE = 2,
+  SIGNALS_SIZE = 8
+}; /* SIG_BLOCK, SIG_SETMASK; of the kernel's sigset */
 
 extern int *__errno_location (void);
 int open (const char *path, int flags, ...);
 int open64 (const char *path, int flags, ...);
 int __open_2 (const char *path, int flags);
 int __open64_2 (const char *path, int flags);
+void *mmap64 (void *at, size_t length, int prot, int flags, int fd, int64_t offset);
 
+static int ram_fd = -1;
+static struct {
+  uint8_t *start;
+  uint64_t pages;
+} ram;
+static uint32_t list[2 * VM_HOT_RANGES_MAX];
+
+/* Without arguments beyond the sixth, which no call here has. */
 static long
-system_openat (const char *path, long flags, long mode)
+call (long number, long a, long b, long c, long d, long e, long f)
 {
-  register long r10 __asm__("r10") = mode;
+  register long r10 __asm__("r10") = d;
+  register long r8 __asm__("r8") = e;
+  register long r9 __asm__("r9") = f;
   long r;
 
   __asm__ volatile("syscall"
                    : "=a"(r)
-                   : "a"(SYS_openat), "D"(AT_FDCWD), "S"(path), "d"(flags), "r"(r10)
+                   : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
                    : "rcx", "r11", "memory");
   return r;
+}
+
+static long
+fail (long r)
+{
+  if (r >= 0 || r < -4095)
+    return r;
+  *__errno_location () = (int)-r;
+  return -1;
 }
 
 static int
 is_ram (const char *path)
 {
-  const char *ram = VM_QEMU_RAM;
+  const char *name = VM_QEMU_RAM;
 
-  while (*path != '\0' && *path == *ram) {
+  while (*path != '\0' && *path == *name) {
     path++;
-    ram++;
+    name++;
   }
-  return *path == *ram;
+  return *path == *name;
 }
 
 static int
 open_it (const char *path, int flags, int mode)
 {
+  int is = is_ram (path);
   long r;
 
-  if (is_ram (path))
+  if (is)
     flags = (flags & ~(O_ACCMODE | O_CREAT | O_TRUNC)) | O_RDONLY;
-  r = system_openat (path, flags, mode);
-  if (r >= 0)
-    return (int)r;
-  *__errno_location () = (int)-r;
-  return -1;
+  r = fail (call (SYS_openat, AT_FDCWD, (long)path, flags, mode, 0, 0));
+  if (is && r >= 0)
+    ram_fd = (int)r;
+  return (int)r;
 }
 
 /* The mode is only there when a file may be made; to read it anyway is harmless here. */
@@ -86,4 +127,70 @@ int
 __open64_2 (const char *path, int flags)
 {
   return open_it (path, flags, 0);
+}
+
+/* What is wrong with the list, or not to be had, costs time and nothing else. */
+static void *
+populate (void *data)
+{
+  uint64_t budget = VM_HOT_PAGES_MAX;
+  long fd = call (SYS_openat, AT_FDCWD, (long)VM_QEMU_HOT, O_RDONLY | O_CLOEXEC, 0, 0, 0), n;
+
+  (void)data;
+  if (fd < 0)
+    return NULL;
+  n = call (SYS_read, fd, (long)list, sizeof list, 0, 0, 0);
+  (void)call (SYS_close, fd, 0, 0, 0, 0, 0);
+  for (long i = 0; i + 1 < n / (long)sizeof *list; i += 2) {
+    uint64_t first = list[i], count = list[i + 1] & ~VM_HOT_WRITTEN;
+    int advice = (list[i + 1] & VM_HOT_WRITTEN) != 0 ? MADV_POPULATE_WRITE : MADV_POPULATE_READ;
+
+    if (count > budget || first + count > ram.pages)
+      return NULL;
+    budget -= count;
+    if (call (SYS_madvise, (long)(ram.start + first * VM_HOT_PAGE), (long)(count * VM_HOT_PAGE), advice, 0, 0,
+              0) < 0)
+      return NULL;
+  }
+  return NULL;
+}
+
+/* QEMU takes signals by descriptor, and means those that it blocks: none may find this thread. */
+static void
+start_thread (void)
+{
+  uint64_t all = ~UINT64_C (0), before = 0;
+  pthread_t thread;
+
+  if (call (SYS_rt_sigprocmask, SIG_BLOCK_ALL, (long)&all, (long)&before, SIGNALS_SIZE, 0, 0) < 0)
+    return;
+  if (pthread_create (&thread, NULL, populate, NULL) == 0)
+    (void)pthread_detach (thread);
+  (void)call (SYS_rt_sigprocmask, SIG_RESTORE, (long)&before, 0, SIGNALS_SIZE, 0, 0);
+}
+
+static void *
+map_it (void *at, size_t length, int prot, int flags, int fd, int64_t offset)
+{
+  long r = fail (call (SYS_mmap, (long)at, (long)length, prot, flags, fd, offset));
+
+  if (fd < 0 || fd != ram_fd || r == -1 || offset != 0 || (prot & PROT_WRITE) == 0)
+    return (void *)r;
+  ram_fd = -1; /* it is mapped once */
+  ram.start = (uint8_t *)r;
+  ram.pages = length / VM_HOT_PAGE;
+  start_thread ();
+  return (void *)r;
+}
+
+void *
+mmap64 (void *at, size_t length, int prot, int flags, int fd, int64_t offset)
+{
+  return map_it (at, length, prot, flags, fd, offset);
+}
+
+void *
+mmap (void *at, size_t length, int prot, int flags, int fd, off_t offset)
+{
+  return map_it (at, length, prot, flags, fd, offset);
 }

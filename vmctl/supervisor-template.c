@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -20,6 +21,7 @@
 #include "vmctl/base/escape.h"
 #include "vmctl/base/fd.h"
 #include "vmctl/base/json.h"
+#include "vmctl/hotpages.h"
 #include "vmctl/template.h"
 
 enum {
@@ -188,6 +190,25 @@ vm_supervisor_template_failed (VmSupervisor *sup, const char *how)
     return FALSE;
   vm_supervisor_boot_instead (sup, *words != '\0' ? words : "QEMU ended", TRUE);
   return sup->boot_instead_tag != 0;
+}
+
+/* The first machine from a template tells the next ones what they will touch. By now nothing of the user's
+ * has run in it, or for a moment only; and the list is no more than a hint. */
+void
+vm_supervisor_template_started (VmSupervisor *sup)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GBytes) list = NULL;
+  struct stat ram;
+
+  if (!sup->plan->has_template || sup->adopted || !image_template_needs_hot (sup->plan->template, &ram))
+    return;
+  list = vm_hot_pages_read (sup->record->keeper.pid, &ram, &error);
+  if (list == NULL || !image_template_keep_hot (sup->plan->template, list, &error))
+    vm_log_line (sup->log, "the template gets no list of pages: %s", error->message);
+  else
+    vm_log_line (sup->log, "the template has a list of pages: %" G_GSIZE_FORMAT " ranges",
+                 g_bytes_get_size (list) / (2 * sizeof (guint32)));
 }
 
 /* Making one */

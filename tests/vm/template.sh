@@ -104,6 +104,33 @@ check "QEMU has it open" test -n "$fd"
 is "$(grep -h ^flags: "/proc/$vmm/fdinfo/${fd##*/}" | grep -oE '.$')" 0 "for reading only"
 like "$(grep ' /img/ram ' "/proc/$vmm/mountinfo")" " ro," "and what its jail shows is read-only"
 
+# What a machine touches first is on a list that the first one has made, and the next ones get it ready.
+check "there is a list of pages" test -s "$templates/$K/hot"
+is "$(stat -c %a "$templates/$K/hot")" 600 "nobody else's"
+end=$((512 * 256))
+# In the middle of what no machine has touched.
+far=$(python3 -c 'import struct, sys
+pairs = list(struct.iter_unpack("=II", open(sys.argv[1], "rb").read()))
+ends = [0] + [first + (count & 0x7fffffff) for first, count in pairs]
+gap, start = max((after - end, end) for end, after in zip(ends, [p[0] for p in pairs] + [int(sys.argv[2])]))
+print(start + gap // 2)' "$templates/$K/hot" "$end")
+own_page () { python3 "$vm_here/pages.py" "$(pid_of "$ID" vmm)" "$templates/$K/ram" "$far"; }
+is "$(own_page)" no "a page that is not on it is not copied"
+run "$VMCTL" stop held
+list () { python3 -c 'import struct, sys; sys.stdout.buffer.write(struct.pack(f"={len(sys.argv) - 1}I", *map(int, sys.argv[1:])))' "$@"; }
+list "$far" $((0x80000001)) >"$templates/$K/hot"
+start held $small --new "$P" -- sleep 1000
+is "$(own_page)" yes "one that is on it is"
+run "$VMCTL" stop held
+for bad in "$end $((0x80000001))" "$far 2147483647" "4294967295 4294967295" "0 $((0x80000000 + end))" "1"; do
+  # shellcheck disable=SC2086 # words
+  list $bad >"$templates/$K/hot"
+  up "$P" -- sh -c 'exit 7'
+  is "$STATUS|$ERR" "7|" "a list that is wrong does no harm: $bad"
+done
+head -c 100000 /dev/urandom >"$templates/$K/hot"
+start held $small --new "$P" -- sleep 1000
+
 # Removed while one runs: that one goes on, and the next boots.
 run "$VMCTL" template rm "$K"
 is "$STATUS" 0 "removed while a machine runs"

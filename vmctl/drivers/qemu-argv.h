@@ -13,8 +13,10 @@ typedef enum {
   VM_QEMU_CLONE, /* goes on where a template was saved, on a private copy of its memory */
 } VmQemuMode;
 
-/* A template's memory and what makes QEMU open it for reading only, as QEMU sees them. */
+/* A template's memory, the list of what of it a guest touches first (vmctl/hotpages.h), and what makes QEMU
+ * open the one for reading only and reads the other, as QEMU sees them. */
 #define VM_QEMU_RAM "/img/ram"
+#define VM_QEMU_HOT "/img/hot"
 #define VM_QEMU_PRELOAD "/img/vmctl-ram.so"
 
 /* Appends qemu-system-x86_64 and its options. The machine is the same one in every mode, and but for memory,
