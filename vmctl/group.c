@@ -349,3 +349,15 @@ vm_group_refused (const VmGroups *groups)
 
   return vm_group_read_refused (fd);
 }
+
+guint64
+vm_group_cpu_us (const VmGroups *groups)
+{
+  gboolean v1 = groups->kind == VM_GROUP_V1;
+  vm_autofd fd = open_file (groups->dirs[VM_GROUP_CPU], v1 ? "cpuacct.usage" : "cpu.stat", O_RDONLY);
+  g_autofree char *text = read_from_start (fd);
+
+  if (text == NULL)
+    return 0;
+  return v1 ? g_ascii_strtoull (text, NULL, 10) / 1000 : field (text, "usage_usec");
+}

@@ -60,6 +60,8 @@ guint64 vm_group_refused (const VmGroups *groups);
  */
 int vm_group_open_refused (const VmGroups *groups);
 guint64 vm_group_read_refused (int fd);
+/* Processor time that the group has used, in microseconds. 0: none, or unknown. */
+guint64 vm_group_cpu_us (const VmGroups *groups);
 
 /* What vmctl may use that runs as `uid`. `systemd_run`: absolute path, NULL: not found. (host-group.c) */
 void vm_groups_gather (guint uid, const char *systemd_run, VmGroups *ret);
