@@ -18,9 +18,9 @@
 #include "vmctl/base/error.h"
 #include "vmctl/base/fd.h"
 
-const char *const image_modules[] = {"virtio_pci",     "9p",         "9pnet_virtio",   "overlay",
-                                     "virtio_console", "virtio_blk", "crc32c_generic", "ext4",
-                                     "virtio_net",     NULL};
+const char *const image_modules[] = {
+    "virtio_pci", "9p",         "9pnet_virtio",   "overlay", "virtio_console", "virtio_blk", "crc32c_generic",
+    "ext4",       "virtio_net", "virtio_balloon", NULL};
 
 typedef struct {
   ImageKernel kernel; /* modules_dir NULL: not found */

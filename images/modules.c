@@ -30,11 +30,12 @@ image_module_name (const char *path)
 }
 
 /* Kernels from 6.15 on have crc32c in their library, and ext4 lists it as an ordinary dependency. In older
- * ones ext4 asks for it at run time by its algorithm, which modules.dep does not show. */
+ * ones ext4 asks for it at run time by its algorithm, which modules.dep does not show. Without a balloon no
+ * memory comes back, and nothing else is amiss. */
 static gboolean
 is_optional (const char *name)
 {
-  return strcmp (name, "crc32c_generic") == 0;
+  return strcmp (name, "crc32c_generic") == 0 || strcmp (name, "virtio_balloon") == 0;
 }
 
 /* Compares a file name in [at, end) with a canonical module name without making a copy: this runs for each of

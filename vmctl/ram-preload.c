@@ -7,6 +7,10 @@
  * opened for reading only here, and what the jail shows of it is read-only: there is no way to it for
  * writing. A QEMU that opens it some other way fails, and the sandbox boots instead.
  *
+ * Memory that the guest reports as free QEMU gives back in two steps: it punches a hole into the file, and
+ * drops its own pages. The file is the template's, so the first is only said to be done; the second does it,
+ * for what the guest has written is in no file.
+ *
  * It also gets ready what the guest is about to touch. A page that is written for the first time is copied,
  * and each costs a fault, thousands of them between the guest's going on and its first command. Which they
  * are is the same every time, and the template has a list (vmctl/hotpages.h). So as soon as the file is
@@ -40,9 +44,11 @@ int open (const char *path, int flags, ...);
 int open64 (const char *path, int flags, ...);
 int __open_2 (const char *path, int flags);
 int __open64_2 (const char *path, int flags);
+int fallocate (int fd, int mode, off_t offset, off_t length);
+int fallocate64 (int fd, int mode, off_t offset, off_t length);
 void *mmap64 (void *at, size_t length, int prot, int flags, int fd, int64_t offset);
 
-static int ram_fd = -1;
+static int ram_fd = -1; /* QEMU's, as long as it lives */
 static struct {
   uint8_t *start;
   uint64_t pages;
@@ -174,9 +180,8 @@ map_it (void *at, size_t length, int prot, int flags, int fd, int64_t offset)
 {
   long r = fail (call (SYS_mmap, (long)at, (long)length, prot, flags, fd, offset));
 
-  if (fd < 0 || fd != ram_fd || r == -1 || offset != 0 || (prot & PROT_WRITE) == 0)
+  if (fd < 0 || fd != ram_fd || r == -1 || offset != 0 || (prot & PROT_WRITE) == 0 || ram.start != NULL)
     return (void *)r;
-  ram_fd = -1; /* it is mapped once */
   ram.start = (uint8_t *)r;
   ram.pages = length / VM_HOT_PAGE;
   start_thread ();
@@ -193,4 +198,25 @@ void *
 mmap (void *at, size_t length, int prot, int flags, int fd, off_t offset)
 {
   return map_it (at, length, prot, flags, fd, offset);
+}
+
+/* Everything else is as it was. */
+static int
+allocate_it (int fd, int mode, off_t offset, off_t length)
+{
+  if (fd >= 0 && fd == ram_fd && (mode & FALLOC_FL_PUNCH_HOLE) != 0)
+    return 0;
+  return (int)fail (call (SYS_fallocate, fd, mode, offset, length, 0, 0));
+}
+
+int
+fallocate (int fd, int mode, off_t offset, off_t length)
+{
+  return allocate_it (fd, mode, offset, length);
+}
+
+int
+fallocate64 (int fd, int mode, off_t offset, off_t length)
+{
+  return allocate_it (fd, mode, offset, length);
 }

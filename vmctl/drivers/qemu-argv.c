@@ -18,6 +18,7 @@ enum {
   SLOT_SHARE_RW,
   SLOT_DISK,
   SLOT_NIC,
+  SLOT_BALLOON,
   SLOT_PORTS = 0x10, /* ROOT_PORTS of them */
 };
 
@@ -234,6 +235,20 @@ add_root_ports (VmArgv *argv)
   }
 }
 
+/* Memory that is free in the guest goes back to the host: the guest reports it (2 MiB at a time, some seconds
+ * later), and QEMU drops it. What the guest finds there afterwards is zero, or, in a machine that went on
+ * from a template, what was there before. A guest that relies on free memory being zero (init_on_free) asks
+ * for page-poison, is not given it, and then reports nothing. */
+static void
+add_balloon (VmArgv *argv)
+{
+  json_object *balloon = pci_device ("virtio-balloon-pci", "balloon", SLOT_BALLOON);
+
+  vm_json_add_bool (balloon, "free-page-reporting", TRUE);
+  vm_json_add_bool (balloon, "page-poison", FALSE);
+  add_device (argv, balloon);
+}
+
 /* A new generation makes the guest's kernel reseed by itself, should the agent ever not. */
 static void
 add_generation (VmArgv *argv)
@@ -258,6 +273,7 @@ vm_qemu_argv (const VmPlan *plan, VmQemuMode mode, VmArgv *argv)
   if (plan->disk_base != NULL)
     add_disk (argv);
   add_nic (plan, mode, argv);
+  add_balloon (argv);
   add_root_ports (argv);
   if (mode != VM_QEMU_COLD)
     add_generation (argv);
