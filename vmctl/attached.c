@@ -99,6 +99,11 @@ explain_loss (VmContext *context, VmClient *client, const VmRecord *record, GErr
   g_autofree char *text = NULL;
 
   (void)vm_client_wait_end (client, LOST_WAIT_MS);
+  if (client->again) {
+    vm_error (error, VM_ERROR_CHILD, "sandbox '%s' (%s) starts again, which ended the command", record->name,
+              record->id);
+    return -1;
+  }
   if (client->ended) {
     print_warnings (client);
     vm_error (error, VM_ERROR_CHILD, "sandbox '%s' (%s) ended: %s", record->name, record->id, client->text);
@@ -203,11 +208,14 @@ tell_of_end (VmClient *client, const VmRecord *record, const VmTerminalResult *r
 
   while (g_main_context_pending (NULL)) /* the event came before the exit, on another socket */
     g_main_context_iteration (NULL, FALSE);
-  if (result->status <= STATUS_SIGNALLED || !client->stopping)
+  if (result->status <= STATUS_SIGNALLED || (!client->stopping && !client->again))
     return;
   (void)vm_client_wait_end (client, LOST_WAIT_MS);
   name = vm_escape_terminal (record->name, -1, 100);
-  text = vm_show_safe (client->ended ? client->text : "it is still being stopped", -1);
+  text = vm_show_safe (client->ended   ? client->text
+                       : client->again ? "it starts again"
+                                       : "it is still being stopped",
+                       -1);
   fprintf (stderr, "vmctl: the command was ended with its sandbox '%s' (%s): %s\n", name, record->id, text);
 }
 
@@ -260,7 +268,7 @@ end_of_main (VmContext *context, VmClient *client, const VmRecord *record, const
     return explain_loss (context, client, record, error);
   /* What the command wrote is on the host's disk, and nothing is left behind, once the supervisor has gone.
    */
-  if (!vm_client_wait_end (client, END_WAIT_MS))
+  if (!vm_client_wait_end (client, END_WAIT_MS) && !client->again)
     fprintf (stderr, "vmctl: warning: the sandbox is still shutting down; see: vmctl status %s\n",
              record->id);
   print_warnings (client);

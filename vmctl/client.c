@@ -23,6 +23,7 @@ got_event (QmpClient *qmp, const char *name, json_object *event_data, json_objec
     client->status = vm_json_int (event_data, "status", -1);
     client->warnings = vm_json_dup_strv (vm_json_array (event_data, "warnings"));
   }
+  client->again |= g_str_equal (name, "SANDBOX_RESTART");
   client->stopping |= g_str_equal (name, "SANDBOX_STOPPING") || g_str_equal (name, "SANDBOX_ENDED");
   if (client->event != NULL)
     client->event (name, event_data, message, client->data);
@@ -115,7 +116,7 @@ vm_client_wait_end (VmClient *client, int timeout_ms)
   gboolean late = FALSE;
   guint timer = timeout_ms >= 0 ? g_timeout_add ((guint)timeout_ms, expired, &late) : 0;
 
-  while (!client->closed && !late)
+  while (!client->closed && !late && !client->again)
     g_main_context_iteration (NULL, TRUE);
   if (timer != 0 && !late)
     g_source_remove (timer);

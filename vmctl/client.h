@@ -12,6 +12,7 @@ typedef struct {
   QmpClient *qmp;      /* owned */
   gboolean ended;      /* SANDBOX_ENDED was seen */
   gboolean stopping;   /* it was seen to begin to end */
+  gboolean again;      /* it was seen to start again: its commands are ended */
   gboolean closed;     /* the connection has gone */
   char *reason, *text; /* owned; of SANDBOX_ENDED */
   char **warnings;     /* owned; of SANDBOX_ENDED; NULL */
@@ -35,5 +36,5 @@ int vm_client_call_stream (VmClient *client, const char *command, json_object *t
                            json_object **ret_reply, GError **error);
 
 /* Runs the main context until the sandbox has ended and its supervisor has gone. FALSE after `timeout_ms`
- * (-1: none). */
+ * (-1: none), and at once when it starts again instead. */
 gboolean vm_client_wait_end (VmClient *client, int timeout_ms);

@@ -59,6 +59,8 @@ SPEC_READER (processes)
 SPEC_READER (disk)
 SPEC_READER (net)
 SPEC_READER (timeout)
+SPEC_READER (restart)
+SPEC_READER (watchdog)
 
 static gboolean
 set_profile (VmSpec *spec, const char *text, const char *what, GError **error)
@@ -300,6 +302,8 @@ static const Key keys[] = {
     {"defaults", "no-root", read_no_root},
     {"defaults", "kernel", read_kernel},
     {"defaults", "boot-timeout", read_timeout},
+    {"defaults", "restart", read_restart},
+    {"defaults", "watchdog", read_watchdog},
     {"templates", "make", read_make},
     {"templates", "max-size", read_templates_max},
     {"terminal", "detach-key", read_detach_key},

@@ -100,6 +100,12 @@ fill (VmSpec *spec, const VmLayer *layer, const char *by, gboolean *no_root_is_s
     spec->net = layer->spec.net;
   if (spec->boot_timeout == 0)
     spec->boot_timeout = layer->spec.boot_timeout;
+  if (!spec->sets_restart && layer->spec.sets_restart) {
+    spec->restart_max = layer->spec.restart_max;
+    spec->sets_restart = TRUE;
+  }
+  if (spec->watchdog == 0)
+    spec->watchdog = layer->spec.watchdog;
   spec->cold = spec->cold || layer->spec.cold;
   spec->makes_no_templates = spec->makes_no_templates || layer->spec.makes_no_templates;
   if (spec->templates_max == 0)

@@ -3,7 +3,7 @@
  *
  * `stop` and `cont` keep QMP's meaning (pause the machine, go on), so that any QMP tool can be used; the
  * sandbox is ended by `sandbox-stop`. */
-#include "vmctl/supervisor-private.h"
+#include "vmctl/control-life.h"
 
 #include <string.h>
 #include <sys/socket.h>
@@ -94,7 +94,7 @@ exec_command (VmSupervisor *sup, json_object *arguments, QmpRequest *take_reques
 {
   Waiting w = {.request = take_request};
 
-  if (sup->agent_up || sup->record->state >= VM_STATE_STOPPING) {
+  if (sup->again != VM_AGAIN_ASKED && (sup->agent_up || sup->record->state >= VM_STATE_STOPPING)) {
     exec_now (sup, arguments, take_request);
     return;
   }
@@ -342,10 +342,13 @@ static const struct {
     {"query-commands", query_commands},
     {"query-log", query_log},
     {"query-sandbox", query_sandbox},
+    {"query-stats", vm_control_stats},
     {"query-version", query_version},
     {"quit", quit},
     {"resize", resize},
     {"sandbox-detach", sandbox_detach},
+    {"sandbox-reset", vm_control_reset},
+    {"sandbox-restart", vm_control_restart},
     {"sandbox-stop", sandbox_stop},
     {"signal", signal_session},
     {"stop", stop},

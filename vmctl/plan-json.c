@@ -173,6 +173,10 @@ to_json (const VmPlan *plan)
     vm_json_add_int (object, "templates-max", (gint64)plan->templates_max);
   }
   vm_json_add_int (object, "boot-timeout", plan->boot_timeout);
+  if (plan->restart_max != 0)
+    vm_json_add_int (object, "restart-max", plan->restart_max);
+  if (plan->watchdog != 0)
+    vm_json_add_int (object, "watchdog", plan->watchdog);
   vm_json_add_strv (object, "grants", (const char *const *)plan->grants);
   if (plan->command != NULL)
     vm_json_add_strv (object, "command", (const char *const *)plan->command);
@@ -359,6 +363,8 @@ read_numbers (json_object *object, VmPlan *plan, GError **error)
   plan->cpus = (guint)cpus;
   plan->boot_timeout = (guint)timeout;
   plan->net = (VmNet)net;
+  plan->restart_max = (guint)CLAMP (vm_json_int (object, "restart-max", 0), 0, G_MAXINT32);
+  plan->watchdog = (guint)CLAMP (vm_json_int (object, "watchdog", 0), 0, 3600);
   plan->mask = (guint)vm_json_int (object, "umask", 022) & 0777;
   plan->root_allowed = vm_json_bool (object, "root-allowed", FALSE);
   plan->userns = vm_json_bool (object, "userns", FALSE);

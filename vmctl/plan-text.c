@@ -65,6 +65,11 @@ add_head (GString *out, const VmPlan *plan)
   for (char **one = plan->unkept; *one != NULL; one++)
     line (out, "", "%s", *one);
   line (out, "network", "%s", plan->net == VM_NET_NONE ? "none" : "public");
+  if (plan->restart_max != 0)
+    line (out, "restart", "after a failure, at most %u time%s", plan->restart_max,
+          plan->restart_max == 1 ? "" : "s");
+  if (plan->watchdog != 0)
+    line (out, "watchdog", "%u s without a sign of life end it", plan->watchdog);
   if (plan->kernel_version != NULL)
     line (out, "kernel", "%s", plan->kernel_version);
 }

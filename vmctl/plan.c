@@ -184,6 +184,8 @@ set_session (VmPlan *plan, const VmSpec *spec, const VmProfile *profile, const V
   plan->mask = host->mask & 0777;
   plan->root_allowed = !spec->no_root;
   plan->boot_timeout = spec->boot_timeout != 0 ? spec->boot_timeout : VM_SPEC_BOOT_TIMEOUT_DEFAULT;
+  plan->restart_max = spec->restart_max;
+  plan->watchdog = spec->watchdog;
   plan->profile = g_strdup (profile->name);
   return TRUE;
 }

@@ -95,6 +95,8 @@ typedef struct {
   gboolean serial;
   gboolean registered; /* nspawn: with machined; only in a unit of its own, which machined may end */
   guint boot_timeout;  /* seconds */
+  guint restart_max;   /* how often it starts again after a failure; 0: never */
+  guint watchdog;      /* seconds without a sign of life after which it ends; 0: it never does */
 
   char *qemu, *firmware, *nspawn, *bwrap, *keeper, *vmlinux, *initramfs,
       *disk_base;         /* owned; NULL where not used */

@@ -32,6 +32,7 @@ static const struct {
     [VM_REASON_VMM_SIGNAL] = {"vmm-signal", "QEMU was killed"},
     [VM_REASON_VMM_FAILED] = {"vmm-failed", "QEMU ended with an error"},
     [VM_REASON_SUPERVISOR_LOST] = {"supervisor-lost", "supervisor and sandbox were both killed"},
+    [VM_REASON_WATCHDOG] = {"watchdog", "nothing inside answered any more"},
     [VM_REASON_OUT_OF_MEMORY] = {"out-of-memory", "killed for want of memory"},
     [VM_REASON_START_FAILED] = {"start-failed", "it could not be started"},
 };
@@ -80,6 +81,8 @@ vm_record_free (VmRecord *record)
   g_strfreev (record->command);
   g_free (record->step);
   g_free (record->text);
+  g_free (record->restart_why);
+  g_free (record->paused_why);
   g_free (record->net);
   g_strfreev (record->warnings);
   g_free (record);
@@ -135,6 +138,12 @@ vm_record_to_json (const VmRecord *record)
   vm_json_add_bool (object, "detached", record->detached);
   vm_json_add_bool (object, "tty", record->tty);
   vm_json_add_bool (object, "serial", record->serial);
+  if (record->restart_max != 0)
+    vm_json_add_int (object, "restart-max", record->restart_max);
+  vm_json_add_int (object, "restarts", record->restarts);
+  vm_json_add_int (object, "failures", record->failures);
+  vm_json_add_str (object, "restart-why", record->restart_why);
+  vm_json_add_str (object, "paused-why", record->paused_why);
   vm_json_add_int (object, "memory", (gint64)record->memory);
   vm_json_add_int (object, "cpus", record->cpus);
   vm_json_add_int (object, "processes", record->processes);
@@ -219,6 +228,11 @@ vm_record_from_json (json_object *object, GError **error)
   record->detached = vm_json_bool (object, "detached", FALSE);
   record->tty = vm_json_bool (object, "tty", FALSE);
   record->serial = vm_json_bool (object, "serial", FALSE);
+  record->restart_max = (guint)CLAMP (vm_json_int (object, "restart-max", 0), 0, G_MAXINT32);
+  record->restarts = (guint)CLAMP (vm_json_int (object, "restarts", 0), 0, G_MAXINT32);
+  record->failures = (guint)CLAMP (vm_json_int (object, "failures", 0), 0, G_MAXINT32);
+  record->restart_why = g_strdup (vm_json_str (object, "restart-why", NULL));
+  record->paused_why = g_strdup (vm_json_str (object, "paused-why", NULL));
   record->memory = (guint64)vm_json_int (object, "memory", 0);
   record->cpus = (guint)vm_json_int (object, "cpus", 0);
   record->processes = (guint)vm_json_int (object, "processes", 0);

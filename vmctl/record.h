@@ -37,6 +37,7 @@ typedef enum {
   VM_REASON_VMM_FAILED,      /* QEMU, bwrap or the keeper ended with an error; text: its last words */
   VM_REASON_SUPERVISOR_LOST, /* supervisor and sandbox both died; seen by a later vmctl */
   VM_REASON_START_FAILED,    /* an error before QEMU ran; text: the error */
+  VM_REASON_WATCHDOG,        /* nothing answered inside for as long as --watchdog says */
   VM_REASON_OUT_OF_MEMORY,   /* the kernel killed the main command, or all of it, at the memory limit; text:
                                 the limit; `status` as with EXITED, or -1 */
 } VmReason;
@@ -62,6 +63,11 @@ typedef struct {
   gboolean tty;                   /* the main command has a terminal */
   gboolean serial;                /* the session is on the serial console */
   guint64 memory, disk;           /* bytes */
+  guint restart_max;              /* how often it starts again after a failure; 0: never */
+  guint restarts;                 /* how often it has started again */
+  guint failures;                 /* ... for that reason */
+  char *restart_why;              /* owned; why the last time; NULL: never */
+  char *paused_why;               /* owned; why it is paused, if nobody asked for that; NULL */
   guint cpus;
   guint processes; /* 0: no limit */
   char **groups;   /* owned, never NULL; directories of the control group, to be removed at the end */

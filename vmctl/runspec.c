@@ -39,7 +39,9 @@ take_options (const VmRunOptions *o, VmSpec *spec, GError **error)
          (o->processes == NULL || vm_spec_set_processes (spec, o->processes, "--processes", error)) &&
          (o->disk == NULL || vm_spec_set_disk (spec, o->disk, "--disk", error)) &&
          (o->net == NULL || vm_spec_set_net (spec, o->net, "--net", error)) &&
-         (o->boot_timeout == NULL || vm_spec_set_timeout (spec, o->boot_timeout, "--boot-timeout", error));
+         (o->boot_timeout == NULL || vm_spec_set_timeout (spec, o->boot_timeout, "--boot-timeout", error)) &&
+         (o->restart == NULL || vm_spec_set_restart (spec, o->restart, "--restart", error)) &&
+         (o->watchdog == NULL || vm_spec_set_watchdog (spec, o->watchdog, "--watchdog", error));
 }
 
 /* To look for a kernel and its modules takes a good part of the time in which a namespace starts. */

@@ -10,7 +10,7 @@
 
 typedef struct {
   char *accel, *driver, *min_isolation, *profile, *name, *memory, *cpus, *processes, *disk, *net, *kernel,
-      *boot_timeout;                            /* owned */
+      *boot_timeout, *restart, *watchdog;       /* owned */
   char **env, **grants, **no_grants, **sockets; /* owned */
   gboolean cold, no_root, serial, tmux, no_config;
 } VmRunOptions;
@@ -106,6 +106,10 @@ typedef struct {
        VM_OPTION_STRING, offsetof (type, run.profile),                                                       \
        "NAME",           "shell, claude, claude-shell or one of your own (default shell)",                   \
        "profile"},                                                                                           \
+      {"restart",        0,                                                                                  \
+       VM_OPTION_STRING, offsetof (type, run.restart),                                                       \
+       "POLICY",         "never, or on-failure[:N]: start again, at most N times (default never)",           \
+       "restart"},                                                                                           \
       {"serial",                                                                                             \
        0,                                                                                                    \
        VM_OPTION_FLAG,                                                                                       \
@@ -117,8 +121,11 @@ typedef struct {
        VM_OPTION_LIST, offsetof (type, run.sockets),                                                         \
        "SRC[:DST]",    "let a UNIX socket of the host in (repeat)",                                          \
        "file"},                                                                                              \
+      {"tmux", 0, VM_OPTION_FLAG, offsetof (type, run.tmux), NULL, "run the command within tmux, inside",    \
+       NULL},                                                                                                \
   {                                                                                                          \
-    "tmux", 0, VM_OPTION_FLAG, offsetof (type, run.tmux), NULL, "run the command within tmux, inside", NULL  \
+    "watchdog", 0, VM_OPTION_STRING, offsetof (type, run.watchdog), "SECONDS",                               \
+        "end it when nothing inside has answered for so long", NULL                                          \
   }
 
 /* Everything a plan is made from. */

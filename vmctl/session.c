@@ -233,6 +233,24 @@ replay (VmSessions *sessions, Session *s)
                   sessions->ring->len);
 }
 
+void
+vm_sessions_detach_main (VmSessions *sessions)
+{
+  Session *s = vm_session_lookup (sessions, FRAME_CHANNEL_MAIN);
+
+  if (s == NULL || s->client == NULL)
+    return;
+  vm_link_send (s->client, FRAME_CLOSE, CLIENT_CHANNEL, FRAME_STDIN, NULL, 0);
+  vm_session_let_go (sessions, s);
+}
+
+void
+vm_sessions_restart_main (VmSessions *sessions, const VmOpen *open)
+{
+  (void)g_hash_table_remove (sessions->table, GUINT_TO_POINTER (FRAME_CHANNEL_MAIN));
+  vm_sessions_open_main (sessions, open, TRUE);
+}
+
 gboolean
 vm_sessions_attach_main (VmSessions *sessions, int take_stream, gboolean steal, GError **error)
 {
@@ -245,10 +263,7 @@ vm_sessions_attach_main (VmSessions *sessions, int take_stream, gboolean steal, 
       return vm_error (error, VM_ERROR_NOT_FOUND, "the sandbox's command has ended");
     return vm_error (error, VM_ERROR_BUSY, "another terminal is attached; add --steal to take it over");
   }
-  if (s->client != NULL) {
-    vm_link_send (s->client, FRAME_CLOSE, CLIENT_CHANNEL, FRAME_STDIN, NULL, 0);
-    vm_session_let_go (sessions, s);
-  }
+  vm_sessions_detach_main (sessions);
   s->client = link;
   vm_session_tell_state (s, TRUE);
   replay (sessions, s);

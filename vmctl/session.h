@@ -56,6 +56,12 @@ void vm_sessions_open_main (VmSessions *sessions, const VmOpen *open, gboolean d
  * is what it wrote last. */
 void vm_sessions_adopt_main (VmSessions *sessions, gboolean tty, GBytes *output);
 
+/* The main command's client is told to go (CLOSE), as one from whom it is stolen. */
+void vm_sessions_detach_main (VmSessions *sessions);
+/* The agent has gone, and so has the main command: it runs again, detached, once there is another. What was
+ * written last is kept. */
+void vm_sessions_restart_main (VmSessions *sessions, const VmOpen *open);
+
 /* Another command. `take_stream`: the client's end (owned), -1: run without stdin and capture the output. 0
  * and an error if there is no agent or no channel left. */
 guint32 vm_sessions_open (VmSessions *sessions, const VmOpen *open, int take_stream, GError **error);

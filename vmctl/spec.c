@@ -7,7 +7,12 @@
 #include "vmctl/base/file.h"
 #include "vmctl/driver.h"
 
-enum { PROCESSES_MIN = 16, PROCESSES_MAX = 1 << 22 }; /* the kernel knows no higher pid */
+enum {
+  PROCESSES_MIN = 16,
+  PROCESSES_MAX = 1 << 22, /* the kernel knows no higher pid */
+  RESTARTS_MAX = 1000,
+  WATCHDOG_MIN = 3
+};
 
 #define DISK_MIN (G_GUINT64_CONSTANT (64) << 20)
 #define DISK_MAX (G_GUINT64_CONSTANT (16) << 40)
@@ -213,6 +218,37 @@ vm_spec_set_timeout (VmSpec *spec, const char *text, const char *what, GError **
     return TRUE;
   return vm_error (error, VM_ERROR_USAGE, "%s: '%s' is not a number of seconds; write one from 1 to 3600",
                    what, text);
+}
+
+gboolean
+vm_spec_set_restart (VmSpec *spec, const char *text, const char *what, GError **error)
+{
+  guint max = VM_SPEC_RESTARTS_DEFAULT;
+
+  if (g_str_equal (text, "never"))
+    max = 0;
+  else if (!g_str_equal (text, "on-failure") &&
+           (!g_str_has_prefix (text, "on-failure:") ||
+            !parse_count (text + strlen ("on-failure:"), RESTARTS_MAX, &max)))
+    return vm_error (error, VM_ERROR_USAGE,
+                     "%s: '%s' is not when to start again; write 'never', 'on-failure', or 'on-failure:N' "
+                     "with N from 1 to %d",
+                     what, text, RESTARTS_MAX);
+  spec->restart_max = max;
+  spec->sets_restart = TRUE;
+  return TRUE;
+}
+
+gboolean
+vm_spec_set_watchdog (VmSpec *spec, const char *text, const char *what, GError **error)
+{
+  guint seconds;
+
+  if (!parse_count (text, 3600, &seconds) || seconds < WATCHDOG_MIN)
+    return vm_error (error, VM_ERROR_USAGE, "%s: '%s' is not a number of seconds; write one from %d to 3600",
+                     what, text, WATCHDOG_MIN);
+  spec->watchdog = seconds;
+  return TRUE;
 }
 
 gboolean

@@ -12,6 +12,7 @@
 #define VM_SPEC_PROCESSES_DEFAULT 4096
 #define VM_SPEC_DISK_DEFAULT (G_GUINT64_CONSTANT (16) << 30)
 #define VM_SPEC_BOOT_TIMEOUT_DEFAULT 120
+#define VM_SPEC_RESTARTS_DEFAULT 5
 #define VM_SPEC_TEMPLATES_MAX_DEFAULT (G_GUINT64_CONSTANT (2) << 30)
 
 typedef enum {
@@ -59,6 +60,9 @@ typedef struct {
   guint64 templates_max;       /* bytes that templates may take on the disk; 0: 2 GiB */
   gboolean serial;             /* the session runs on the serial console */
   guint boot_timeout;          /* seconds; 0: 120 */
+  guint restart_max;           /* how often it starts again after a failure; 0: never */
+  gboolean sets_restart;       /* somebody said so */
+  guint watchdog;              /* seconds without a sign of life after which it ends; 0: it never does */
   char **ignored; /* owned; what a project's .vmctl.conf asked for and did not get, one sentence each; NULL:
                      none */
 } VmSpec;
@@ -86,6 +90,10 @@ gboolean vm_spec_set_name (VmSpec *spec, const char *text, const char *what,
                            GError **error); /* [a-zA-Z0-9][a-zA-Z0-9_.-]{0,62} */
 gboolean
 vm_spec_set_timeout (VmSpec *spec, const char *text, const char *what, GError **error); /* seconds, 1..3600 */
+/* "never", "on-failure" or "on-failure:N", N from 1 to 1000 */
+gboolean vm_spec_set_restart (VmSpec *spec, const char *text, const char *what, GError **error);
+gboolean vm_spec_set_watchdog (VmSpec *spec, const char *text, const char *what,
+                               GError **error); /* seconds, 3..3600 */
 /* "SRC" or "SRC:DST", added to the list. A relative SRC counts from the current directory; DST is absolute.
  */
 gboolean vm_spec_add_socket (VmSpec *spec, const char *text, const char *what, GError **error);

@@ -90,6 +90,7 @@ agent_is_up (VmSupervisor *sup)
     vm_supervisor_set_state (sup, VM_STATE_RUNNING);
     vm_supervisor_template_up (sup);
   }
+  vm_supervisor_watch_agent (sup);
   vm_control_agent_up (sup);
   vm_supervisor_agent_can_stop (sup);
 }
@@ -151,6 +152,7 @@ agent_control (VmSupervisor *sup, const FrameHeader *header, const guint8 *paylo
     vm_log_line (sup->log, "agent: %s", text);
     break;
   case FRAME_PONG:
+    vm_supervisor_agent_answered (sup);
     break;
   case FRAME_SEED:
   case FRAME_CLOCK:

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The supervisor's state, shared by its files: supervisor.c (entry and main loop), supervisor-start.c (steps
  * of a start, taking over), supervisor-meta.c (the meta dir), supervisor-net.c (vmctl-net),
- * supervisor-template.c (templates), supervisor-agent.c (the agent's connection), supervisor-stop.c (ways to
- * end), control.c (commands). */
+ * supervisor-template.c (templates), supervisor-restart.c (starting again), supervisor-agent.c (the agent's
+ * connection), supervisor-stop.c (ways to end), control.c (commands). */
 #pragma once
 
 #include <glib.h>
@@ -20,6 +20,13 @@
 #include "vmctl/supervisor.h"
 
 typedef enum { VM_STOP_NOT, VM_STOP_POWERDOWN, VM_STOP_QUIT, VM_STOP_KILL } VmStopStep;
+
+/* What becomes of the sandbox when its processes have ended. */
+typedef enum {
+  VM_AGAIN_BY_POLICY, /* as the plan says */
+  VM_AGAIN_ASKED,     /* it starts again */
+  VM_AGAIN_NEVER,     /* it was stopped */
+} VmAgain;
 
 typedef struct {
   const VmDirs *dirs;                    /* borrowed */
@@ -60,6 +67,9 @@ typedef struct {
   VmStopStep stop_step;
   guint powerdown_ms; /* deadline of the first step */
   gboolean adopted, finished;
+  VmAgain again;
+  guint again_timer;           /* nothing runs, and it starts again */
+  guint watchdog_timer, pings; /* --watchdog; questions that were not answered */
 
   int stamp_fd; /* owned; says when QEMU is executed; -1 */
   guint stamp_tag;
@@ -80,6 +90,8 @@ void vm_supervisor_set_state (VmSupervisor *sup, VmState state); /* record, and 
 void vm_supervisor_emit (VmSupervisor *sup, const char *name, json_object *take_data);
 /* On the record, and the SANDBOX_WARNING event; once for each text. */
 void vm_supervisor_warn (VmSupervisor *sup, const char *text);
+/* The same, and the event however often. */
+void vm_supervisor_warn_again (VmSupervisor *sup, const char *text);
 
 /* supervisor-start.c */
 gboolean vm_supervisor_launch (VmSupervisor *sup, GError **error);
@@ -88,6 +100,8 @@ gboolean vm_supervisor_take_over (VmSupervisor *sup, GError **error);
 /* Keeper, bwrap and QEMU, and the connections to them. */
 gboolean vm_supervisor_start_machine (VmSupervisor *sup, GError **error);
 void vm_supervisor_await_boot (VmSupervisor *sup); /* boot_timeout begins */
+/* The same; it boots if its template is no good. */
+gboolean vm_supervisor_start_somehow (VmSupervisor *sup, GError **error);
 /* The plan, for a supervisor that takes over. */
 gboolean vm_supervisor_keep_plan (VmSupervisor *sup, GError **error);
 
@@ -156,6 +170,22 @@ void vm_supervisor_agent_can_stop (VmSupervisor *sup);
 /* The sandbox's processes have ended: `how` is the keeper's "status N" or "signal N", NULL: unknown. Writes
  * the last record, cleans up, ends the loop. */
 void vm_supervisor_finish (VmSupervisor *sup, const char *how);
+
+/* supervisor-restart.c */
+/* Ends what runs, beginning with the step `first`, and starts the same plan again. BUSY in the foreground of
+ * a client, and for a sandbox that is being ended. `why` is for people. */
+gboolean vm_supervisor_restart (VmSupervisor *sup, const char *why, VmStopStep first, guint powerdown_ms,
+                                GError **error);
+/* All has ended, and the record says why. TRUE: it starts again, which somebody asked for or the plan wants.
+ */
+gboolean vm_supervisor_again (VmSupervisor *sup);
+gboolean vm_supervisor_is_failure (const VmRecord *record);
+/* Until it starts again after so many failures before this one. */
+guint vm_supervisor_restart_delay (guint failures);
+
+/* supervisor-watchdog.c */
+void vm_supervisor_watch_agent (VmSupervisor *sup); /* it is up */
+void vm_supervisor_agent_answered (VmSupervisor *sup);
 
 /* control.c */
 gboolean vm_control_start (VmSupervisor *sup, GError **error);

@@ -125,11 +125,14 @@ static void
 warn_of_room (VmSupervisor *sup)
 {
   g_autofree char *dir = vm_escape_terminal (sup->plan->state_dir, -1, -1);
-  g_autofree char *text = g_strdup_printf (
-      "the file system of '%s' is full, and the sandbox is paused; free some space there, then: "
-      "vmctl resume %s",
-      dir, sup->plan->id);
-  vm_supervisor_warn (sup, text);
+  g_autofree char *text = NULL;
+
+  if (sup->record->paused_why != NULL)
+    return; /* another request of the same disk */
+  sup->record->paused_why = g_strdup_printf ("the file system of '%s' is full", dir);
+  text = g_strdup_printf ("%s, and the sandbox is paused; free some space there, then: vmctl resume %s",
+                          sup->record->paused_why, sup->plan->id);
+  vm_supervisor_warn_again (sup, text);
 }
 
 static void
@@ -152,12 +155,12 @@ got_status (QmpClient *client, json_object *ret, json_object *reply, const GErro
     vm_log_line (sup->log, "QEMU does not say whether it is paused: %s", error->message);
     return;
   }
+  if (g_str_equal (status, "io-error"))
+    warn_of_room (sup);
   if (state == VM_STATE_RUNNING && (g_str_equal (status, "paused") || g_str_equal (status, "io-error")))
     vm_supervisor_set_state (sup, VM_STATE_PAUSED);
   else if (state == VM_STATE_PAUSED && vm_json_bool (ret, "running", FALSE))
     vm_supervisor_set_state (sup, VM_STATE_RUNNING);
-  if (g_str_equal (status, "io-error"))
-    warn_of_room (sup);
 }
 
 static void
@@ -415,8 +418,8 @@ vm_supervisor_start_machine (VmSupervisor *sup, GError **error)
 }
 
 /* With a template that turns out to be no good before QEMU has even started, it boots. */
-static gboolean
-start_somehow (VmSupervisor *sup, GError **error)
+gboolean
+vm_supervisor_start_somehow (VmSupervisor *sup, GError **error)
 {
   g_autoptr (GError) problem = NULL;
 
@@ -447,7 +450,7 @@ vm_supervisor_launch (VmSupervisor *sup, GError **error)
   vm_record_stamp (sup->record, VM_STAMP_SUPERVISED);
   vm_supervisor_step (sup, "meta");
   vm_sessions_open_main (sup->sessions, &open, sup->start.detached);
-  if (!start_somehow (sup, error))
+  if (!vm_supervisor_start_somehow (sup, error))
     return FALSE;
   vm_supervisor_step_on_record (sup, "boot");
   vm_supervisor_await_boot (sup);

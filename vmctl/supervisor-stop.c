@@ -90,7 +90,10 @@ begin_step (VmSupervisor *sup, VmStopStep step)
   case VM_STOP_NOT:
   default:
     announce (sup, "kill", 0);
-    kill_all (sup);
+    if (sup->again_timer != 0)
+      vm_supervisor_finish (sup, NULL); /* there is nothing to kill, and nothing will start */
+    else
+      kill_all (sup);
     return;
   }
   sup->stop_timer = g_timeout_add (deadline, step_timed_out, sup);
@@ -102,6 +105,8 @@ vm_supervisor_stop (VmSupervisor *sup, VmReason reason, const char *text, VmStop
 {
   if (sup->finished)
     return;
+  if (reason == VM_REASON_STOPPED || reason == VM_REASON_CLIENT_GONE)
+    sup->again = VM_AGAIN_NEVER;
   if (sup->record->reason == VM_REASON_NONE) {
     sup->record->reason = reason;
     sup->record->text = g_strdup (text);
@@ -230,6 +235,8 @@ vm_supervisor_finish (VmSupervisor *sup, const char *how)
   if (sup->agent != NULL)
     vm_link_drain (sup->agent);
   decide_reason (sup, how);
+  if (vm_supervisor_again (sup))
+    return;
   vm_supervisor_remove_groups (sup);
   vm_watched_warn (sup->plan, sup->record, NULL);
   sup->record->state = VM_STATE_ENDED;

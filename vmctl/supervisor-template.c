@@ -95,6 +95,8 @@ vm_supervisor_forget_machine (VmSupervisor *sup)
   if (sup->keeper_pidfd >= 0 && vm_process_signal (&sup->record->keeper, SIGTERM, NULL) &&
       !vm_process_wait (sup->keeper_pidfd, END_WAIT_MS))
     (void)vm_process_signal (&sup->record->keeper, SIGKILL, NULL);
+  if (sup->keeper_pidfd >= 0) /* nobody else reaps it; it may be another supervisor's child */
+    (void)waitid (P_PIDFD, (id_t)sup->keeper_pidfd, &(siginfo_t){0}, WEXITED | WNOHANG);
   for (guint i = 0; i < G_N_ELEMENTS (tags); i++)
     if (*tags[i] != 0) {
       g_source_remove (*tags[i]);
@@ -229,7 +231,7 @@ vm_supervisor_template_up (VmSupervisor *sup)
 {
   g_autoptr (GError) error = NULL;
 
-  if (sup->plan->template == NULL || sup->adopted)
+  if (sup->plan->template == NULL || sup->adopted || sup->maker_tag != 0)
     return;
   if (sup->plan->has_template) {
     image_template_good (sup->plan->template);

@@ -7,6 +7,8 @@
  * record in the state directory -> runtime directory removed -> control socket closed (clients take that as
  * the end)
  *
+ * With vmctl restart, or a policy, it starts again where it would be buried (supervisor-restart.c).
+ *
  * Whatever is killed in between, the record and the lock tell the next vmctl what to do (vmctl/store.c). */
 #include "vmctl/supervisor-private.h"
 
@@ -88,16 +90,21 @@ vm_supervisor_emit (VmSupervisor *sup, const char *name, json_object *take_data)
 }
 
 void
-vm_supervisor_warn (VmSupervisor *sup, const char *text)
+vm_supervisor_warn_again (VmSupervisor *sup, const char *text)
 {
-  json_object *data;
+  json_object *data = json_object_new_object ();
 
-  if (!vm_record_warn (sup->record, text))
-    return;
-  (void)vm_supervisor_save (sup, NULL); /* the next state change writes it again */
-  data = json_object_new_object ();
+  if (vm_record_warn (sup->record, text))
+    (void)vm_supervisor_save (sup, NULL); /* the next state change writes it again */
   vm_json_add_str (data, "text", text);
   vm_supervisor_emit (sup, "SANDBOX_WARNING", data);
+}
+
+void
+vm_supervisor_warn (VmSupervisor *sup, const char *text)
+{
+  if (!g_strv_contains ((const char *const *)sup->record->warnings, text))
+    vm_supervisor_warn_again (sup, text);
 }
 
 void
@@ -107,10 +114,13 @@ vm_supervisor_set_state (VmSupervisor *sup, VmState state)
   g_autoptr (GError) error = NULL;
 
   sup->record->state = state;
+  if (state != VM_STATE_PAUSED)
+    g_clear_pointer (&sup->record->paused_why, g_free);
   if (!vm_supervisor_save (sup, &error))
     vm_log_line (sup->log, "cannot write the record: %s", error->message);
   vm_log_line (sup->log, "state %s", vm_state_name (state));
   vm_json_add_str (data, "state", vm_state_name (state));
+  vm_json_add_str (data, "why", sup->record->paused_why);
   vm_supervisor_emit (sup, "SANDBOX_STATE", data);
 }
 
@@ -276,6 +286,7 @@ record_from_plan (const VmPlan *plan, gboolean detached)
   g_strfreev (record->unkept);
   record->unkept = g_strdupv (plan->unkept);
   record->disk = plan->disk;
+  record->restart_max = plan->restart_max;
   record->net = g_strdup (plan->net == VM_NET_NONE ? "none" : "public");
   vm_process_self (&record->supervisor);
   return record;
@@ -458,7 +469,7 @@ clear_supervisor (VmSupervisor *sup)
   guint *tags[] = {&sup->signal_tag,   &sup->keeper_tag,  &sup->pidfd_tag,      &sup->stderr_tag,
                    &sup->lifeline_tag, &sup->boot_timer,  &sup->stop_timer,     &sup->lost_timer,
                    &sup->greet_timer,  &sup->refused_tag, &sup->template_timer, &sup->boot_instead_tag,
-                   &sup->maker_tag,    &sup->stamp_tag};
+                   &sup->maker_tag,    &sup->stamp_tag,   &sup->again_timer,    &sup->watchdog_timer};
   int *fds[] = {&sup->signal_fd,  &sup->keeper_fd,   &sup->keeper_pidfd, &sup->vmm_stderr,
                 &sup->lifeline,   &sup->runtime_fd,  &sup->state_fd,     &sup->lock_fd,
                 &sup->refused_fd, &sup->maker_pidfd, &sup->stamp_fd};

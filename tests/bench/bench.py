@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Measures vmctl against named baselines, in one run, interleaved, medians. Never a test: it asserts nothing.
 
-    bench.py [--n 10] [--only cold,template,memory,exec,stream,rest,list,plan,bwrap,bwrap-exec,bwrap-many] [--json]
+    bench.py [--n 10] [--only cold,template,memory,exec,stream,rest,pause,list,plan,bwrap,bwrap-exec,bwrap-many] [--json]
 
 Baselines: floor.sh (cold start by hand), clone.py (a clone by hand), ssh into the same guest (exec), a raw virtio-serial port of the same guest (stream)."""
 import argparse, glob, json, os, shutil, socket, subprocess, sys, tempfile, threading, time
@@ -196,6 +196,11 @@ class Bench:
         self.row("supervisor at rest", lib.pss_kib(pid) / 1024, "MiB PSS", target="<= 8")
         self.row("its wake-ups in 10 s", lib.wakeups(pid) - before, "", target="0")
 
+    def pause(self):
+        t = lib.interleaved(self.n, {"pause": lambda: self.vmctl("pause", self.id), "resume": lambda: self.vmctl("resume", self.id)})
+        for verb in t:
+            self.row(f"`vmctl {verb} S`", lib.median(t[verb]) * 1000, "ms", target="<= 50")
+
     def stop(self):
         self.vmctl("stop", self.id, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
@@ -246,7 +251,7 @@ def table(rows):
 def main():
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("--n", type=int, default=10)
-    p.add_argument("--only", default="cold,template,memory,exec,stream,rest,list,plan,bwrap,bwrap-exec,bwrap-many")
+    p.add_argument("--only", default="cold,template,memory,exec,stream,rest,pause,list,plan,bwrap,bwrap-exec,bwrap-many")
     p.add_argument("--json", action="store_true")
     a = p.parse_args()
     only, b = a.only.split(","), Bench(a.n)
@@ -256,10 +261,10 @@ def main():
         for name in ("template", "memory"):
             if name in only:
                 getattr(b, name)()
-        if {"exec", "stream", "rest"} & set(only):
+        if {"exec", "stream", "rest", "pause"} & set(only):
             b.start()
             try:
-                for name in ("rest", "exec", "stream"):
+                for name in ("rest", "pause", "exec", "stream"):
                     if name in only:
                         getattr(b, name)()
             finally:

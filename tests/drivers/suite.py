@@ -12,6 +12,7 @@ import checks_sockets
 import checks_home
 import checks_terminal
 import checks_life
+import checks_lifecycle
 import checks_payloads
 import transcript
 

@@ -37,6 +37,11 @@ full_record (void)
   r->disk = G_GUINT64_CONSTANT (16) << 30;
   r->cpus = 3;
   r->processes = 77;
+  r->restart_max = 5;
+  r->restarts = 4;
+  r->failures = 3;
+  r->restart_why = g_strdup ("a reason");
+  r->paused_why = g_strdup ("no room");
   g_strfreev (r->groups);
   r->groups = g_strdupv ((char *[]){(char *)"/sys/fs/cgroup/vmctl-ab12cd34", NULL});
   g_strfreev (r->unkept);

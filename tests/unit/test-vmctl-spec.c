@@ -54,6 +54,40 @@ test_cpus (void)
 }
 
 static void
+test_restart (void)
+{
+  static const char *const bad[] = {
+      "",  "always", "on-failure:",   "on-failure:0", "on-failure:1001", "on-failure:-1",
+      "5", "Never",  "on-failure: 2", "on-failures"};
+  VmSpec spec = {0};
+
+  assert_good (vm_spec_set_restart (&spec, "on-failure", "--restart", error));
+  g_assert_cmpuint (spec.restart_max, ==, 5);
+  assert_good (vm_spec_set_restart (&spec, "on-failure:1000", "--restart", error));
+  g_assert_cmpuint (spec.restart_max, ==, 1000);
+  for (guint i = 0; i < G_N_ELEMENTS (bad); i++)
+    assert_usage (vm_spec_set_restart (&spec, bad[i], "--restart", error), "--restart");
+  g_assert_cmpuint (spec.restart_max, ==, 1000);
+  spec = (VmSpec){0};
+  assert_good (vm_spec_set_restart (&spec, "never", "--restart", error));
+  g_assert_cmpuint (spec.restart_max, ==, 0);
+  g_assert_true (spec.sets_restart);
+}
+
+static void
+test_watchdog (void)
+{
+  static const char *const bad[] = {"", "0", "2", "3601", "-3", "3.5", "x"};
+  VmSpec spec = {0};
+
+  assert_good (vm_spec_set_watchdog (&spec, "3", "--watchdog", error));
+  g_assert_cmpuint (spec.watchdog, ==, 3);
+  for (guint i = 0; i < G_N_ELEMENTS (bad); i++)
+    assert_usage (vm_spec_set_watchdog (&spec, bad[i], "--watchdog", error), "--watchdog");
+  g_assert_cmpuint (spec.watchdog, ==, 3);
+}
+
+static void
 test_accel (void)
 {
   VmSpec spec = {0};
@@ -161,6 +195,8 @@ main (int argc, char **argv)
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/vmctl/spec/memory", test_memory);
   g_test_add_func ("/vmctl/spec/cpus", test_cpus);
+  g_test_add_func ("/vmctl/spec/restart", test_restart);
+  g_test_add_func ("/vmctl/spec/watchdog", test_watchdog);
   g_test_add_func ("/vmctl/spec/accel", test_accel);
   g_test_add_func ("/vmctl/spec/disk", test_disk);
   g_test_add_func ("/vmctl/spec/words", test_words);

@@ -285,6 +285,65 @@ test_too_many_relays (Fixture *f, gconstpointer data)
   g_assert_error (error, VM_ERROR, VM_ERROR_USAGE);
 }
 
+/* Starting again */
+
+static void
+test_failures (Fixture *f, gconstpointer data)
+{
+  static const VmReason failures[] = {VM_REASON_GUEST_PANIC,  VM_REASON_AGENT_TIMEOUT, VM_REASON_AGENT_FAILED,
+                                      VM_REASON_AGENT_BROKEN, VM_REASON_VMM_SIGNAL,    VM_REASON_VMM_FAILED,
+                                      VM_REASON_WATCHDOG,     VM_REASON_OUT_OF_MEMORY};
+  static const VmReason ends[] = {VM_REASON_NONE,           VM_REASON_STOPPED,     VM_REASON_CLIENT_GONE,
+                                  VM_REASON_GUEST_SHUTDOWN, VM_REASON_GUEST_RESET, VM_REASON_SUPERVISOR_LOST,
+                                  VM_REASON_START_FAILED};
+  VmRecord *record = f->sup.record;
+
+  for (guint i = 0; i < G_N_ELEMENTS (failures); i++) {
+    record->reason = failures[i];
+    g_assert_true (vm_supervisor_is_failure (record));
+  }
+  for (guint i = 0; i < G_N_ELEMENTS (ends); i++) {
+    record->reason = ends[i];
+    g_assert_false (vm_supervisor_is_failure (record));
+  }
+  record->reason = VM_REASON_EXITED;
+  record->status = 0;
+  g_assert_false (vm_supervisor_is_failure (record));
+  record->status = 1;
+  g_assert_true (vm_supervisor_is_failure (record));
+}
+
+static void
+test_delays (Fixture *f, gconstpointer data)
+{
+  static const guint want[] = {1000, 2000, 4000, 8000, 16000, 32000, 60000, 60000};
+
+  for (guint i = 0; i < G_N_ELEMENTS (want); i++)
+    g_assert_cmpuint (vm_supervisor_restart_delay (i), ==, want[i]);
+  g_assert_cmpuint (vm_supervisor_restart_delay (G_MAXUINT), ==, 60000);
+}
+
+/* The plan's number, only without a client's foreground, and never after a stop. */
+static void
+test_again_refused (Fixture *f, gconstpointer data)
+{
+  VmSupervisor *sup = &f->sup;
+
+  sup->record->reason = VM_REASON_GUEST_PANIC;
+  sup->record->detached = TRUE;
+  g_assert_false (vm_supervisor_again (sup));
+  sup->plan->restart_max = 2;
+  sup->record->failures = 2;
+  g_assert_false (vm_supervisor_again (sup));
+  sup->record->failures = 0;
+  sup->record->detached = FALSE;
+  g_assert_false (vm_supervisor_again (sup));
+  sup->record->detached = TRUE;
+  sup->again = VM_AGAIN_NEVER;
+  g_assert_false (vm_supervisor_again (sup));
+  g_assert_cmpuint (sup->record->restarts, ==, 0);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -300,5 +359,8 @@ main (int argc, char **argv)
   ADD ("relays", test_relays);
   ADD ("null-driver", test_null_driver);
   ADD ("too-many-relays", test_too_many_relays);
+  ADD ("failures", test_failures);
+  ADD ("restart-delays", test_delays);
+  ADD ("again-refused", test_again_refused);
   return g_test_run ();
 }

@@ -86,13 +86,14 @@ done
 "$VMCTL" status full
 rm "$XDG_STATE_HOME/fill"
 mount -o remount,size=200m "$XDG_STATE_HOME"
-"$VMCTL" qmp full cont
+"$VMCTL" resume full
 wait $!
 EOS
   small 30m bash "$T/full" "$P"
   is "$STATUS" 0 "a scratch disk that cannot grow pauses the sandbox; with space made it goes on to its end"
   like "$(cat "$T/full.err")" "is full, and the sandbox is paused" "the client is told"
   like "$OUT" "is full, and the sandbox is paused" "and so is status"
+  like "$OUT" "is full; free some space there, then: vmctl resume" "whose state says why"
   is "$(cat "$T/full.out")" written "and nothing was lost"
 fi
 finish

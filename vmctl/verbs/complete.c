@@ -101,6 +101,13 @@ put_net (void)
 }
 
 static void
+put_restart (void)
+{
+  put ("never", "it ends");
+  put ("on-failure", "start again, at most 5 times");
+}
+
+static void
 put_templates (VmContext *context)
 {
   g_auto (GStrv) keys = image_template_keys (context->dirs.cache);
@@ -141,6 +148,8 @@ complete (VmContext *context, gpointer data, char **args, char **command, GError
     put_isolations ();
   else if (g_str_equal (kind, "net"))
     put_net ();
+  else if (g_str_equal (kind, "restart"))
+    put_restart ();
   else if (g_str_equal (kind, "template"))
     put_templates (context);
   else if (g_str_equal (kind, "shell"))

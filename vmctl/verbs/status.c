@@ -60,6 +60,8 @@ print_state (const VmRecord *record)
 
   if (record->state != VM_STATE_ENDED) {
     row ("state", "%s, for %s", state, age);
+    if (record->paused_why != NULL)
+      row ("", "%s; free some space there, then: vmctl resume %s", record->paused_why, record->id);
     return;
   }
   row ("state", "ended %s, after %s", age, lived);
@@ -93,6 +95,11 @@ print_facts (const VmRecord *record)
        processes, disk);
   for (char **p = record->unkept; *p != NULL; p++)
     row ("", "%s", *p);
+  if (record->restart_max != 0)
+    row ("restart", "after a failure, at most %u time%s", record->restart_max,
+         record->restart_max == 1 ? "" : "s");
+  if (record->restarts != 0)
+    row ("restarts", "%u, the last: %s", record->restarts, record->restart_why);
   row ("network", "%s", record->net != NULL ? record->net : "none");
 }
 

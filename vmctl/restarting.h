@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The client's side of vmctl restart and vmctl reset. */
+#pragma once
+
+#include <glib.h>
+
+#include "vmctl/dirs.h"
+
+typedef struct {
+  const char *command; /* of the control socket: "sandbox-restart", "sandbox-reset" */
+  guint powerdown_ms;  /* 0: the supervisor's default */
+  gboolean json;       /* the records are printed, as an array */
+} VmRestarting;
+
+/* One after the other, each until it runs again, which is told on stdout. None of them is touched if one
+ * does not run. NULL-terminated `words`; empty: the sandbox of the current directory. */
+gboolean vm_restarting_run (const VmDirs *dirs, char **words, const VmRestarting *how, GError **error);
