@@ -134,7 +134,7 @@ def _(s):
     project = s.directory("watchdog")
     box = ready(s, project, "touch ready; exec sleep 1000", "--watchdog", "8")
     # The agent where it is a process of this host, else the machine that it is in.
-    hung = [pid for pid in everything(s, box) if name_of(pid) == "vmctl-agent" or name_of(pid).startswith("qemu")]
+    hung = [pid for pid in everything(s, box) if name_of(pid) == "agent" or name_of(pid).startswith("qemu")]
     with events(s, box) as following:
         following("SANDBOX_STATE", state="running")
         try:
@@ -157,7 +157,7 @@ def _(s):
     s.true(one["processes"] >= 3 and one["memory"]["rss"] > 1 << 20, str(one))
     s.true(one["memory"].get("pss", 1) <= one["memory"]["rss"], str(one))
     if s.driver == "qemu":
-        s.true(one["disk"]["allocated"] > 0 and one["disk"]["read"] > 0 and one["net"] is None, str(one))
+        s.true(one["disk"]["allocated"] > 0 and one["disk"]["read"] >= 0 and one["net"] is None, str(one))
     else:
         s.equal(one["disk"], None)
         s.true(one["net"]["sent"] >= 0 and one["net"]["received"] >= 0, str(one))
@@ -167,7 +167,7 @@ def _(s):
 
 @check("core", "core writes the machine's memory, for its user only, and never over a file that is there")
 def _(s):
-    box, path = s.shared(), s.tmp + "/core"
+    box, path = s.start("--new", "--memory", "300M"), s.tmp + "/core"
     done = s.verb("core", "--json", box, path, timeout=300)
     s.equal(done.status, 0, str(done))
     told, st = json.loads(done.text), os.stat(path)
@@ -176,11 +176,12 @@ def _(s):
         magic = f.read(16)
     s.true(magic.startswith((b"makedumpfile\0", b"KDUMP   ") if told["format"] == "kdump-zlib" else b"\x7fELF"),
            f"{told['format']}: {magic}")
-    s.equal(s.shell("echo goes on"), "goes on")
+    s.equal(s.verb("exec", box, "--", "echo", "goes on").text, "goes on")
     done = s.verb("core", box, path)
     s.equal((done.status, os.stat(path).st_mtime), (1, st.st_mtime), str(done))
     s.has(done.said, "add --force to replace it")
     os.unlink(path)
+    s.stop(box)
 
 
 @otherwise("core")

@@ -40,7 +40,8 @@ like "$LINE" "guest kernel panic" "a panic is a failure that starts it again"
 if [ "$took" -le $((2000 * SLOW)) ]; then ok "it is told within 2 s"; else no "it is told within 2 s"; note "$took ms"; fi
 event '"state":"running"'
 is "$(record "$ID" restarts)" 1 "the record counts"
-until_true 60 grep -q . "$P/lives" && until_true 60 test "$(wc -l <"$P/lives")" = 2
+lived_twice () { [ "$(wc -l <"$P/lives")" = 2 ]; }
+until_true 60 lived_twice
 touch "$P/panic"
 event '"event":"SANDBOX_ENDED"'
 like "$LINE" guest-panic "the second one ends it"
