@@ -175,7 +175,7 @@ vm_supervisor_again (VmSupervisor *sup)
   }
   vm_supervisor_forget_machine (sup);
   clear_life (sup);
-  vm_supervisor_step (sup, "restart");
+  vm_supervisor_step_on_record (sup, "restart");
   vm_supervisor_set_state (sup, VM_STATE_STARTING);
   start_in (sup, delay);
   return TRUE;
@@ -212,7 +212,7 @@ start_now (gpointer data)
   look_for_template (sup);
   vm_sessions_restart_main (sup->sessions, &open);
   if (vm_supervisor_start_somehow (sup, &error)) {
-    vm_supervisor_step (sup, "boot");
+    vm_supervisor_step_on_record (sup, "boot");
     vm_supervisor_await_boot (sup);
     return G_SOURCE_REMOVE;
   }

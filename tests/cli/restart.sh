@@ -166,3 +166,14 @@ watched
 is "the reason" "$(get hung 'j["reason"]["kind"]')" watchdog
 run 0 "$V" status hung
 has "$out" "no sign of life for 3 s (--watchdog)"
+
+# The supervisor killed in between, when nothing of the sandbox runs: the next list buries it.
+export VMCTL_FAILPOINT=restart
+run 0 up -d -n lost -- sleep 1000
+unset VMCTL_FAILPOINT
+run 0 "$V" exec lost -- true
+run 1 "$V" restart lost
+has "$err" "its supervisor died"
+run 0 "$V" list --json
+is "nothing runs" "$(json "$out" "len(j)")" 0
+is "how it ended" "$(get lost 'j["state"], j["reason"]["kind"]')" "('ended', 'supervisor-lost')"

@@ -15,8 +15,8 @@ sum=$(sha256sum <"$P/file")
 if [ -d "$vm_here/../../vmctl" ]; then
   source=$(sed -n 's/.*vm_supervisor_step\(_on_record\)\{0,1\} (sup, "\([a-z]*\)").*/\2/p; s/.*vm_failpoint ("\([a-z]*\)").*/\1/p' \
     "$vm_here"/../../vmctl/*.c | sort -u | tr '\n' ' ')
-  # Only where there are control groups: tests/vm/groups.sh kills it there.
-  source=${source/group /}
+  # Only where there are control groups: tests/vm/groups.sh kills it there. When it starts again: tests/cli/restart.sh.
+  source=${source/group /} source=${source/restart /}
   is "$source" "boot control end ended files go launch lock meta setup up " "every step of the source is tested"
 fi
 
