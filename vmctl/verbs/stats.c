@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include "vmctl/base/error.h"
@@ -35,7 +36,8 @@ typedef struct {
   VmContext *context; /* borrowed */
   char **ids;         /* owned; NULL: all that run */
   gboolean json, watch;
-  gboolean live; /* a terminal, on which the table is drawn over the last one */
+  struct termios saved; /* of that terminal */
+  gboolean live;        /* a terminal, on which the table is drawn over the last one */
   guint interval_ms;
   GHashTable *before; /* id -> its last answer, owned */
   gboolean stop, woken;
@@ -140,12 +142,22 @@ show (View *view, GPtrArray *answers)
   view->stop |= fflush (stdout) != 0;
 }
 
-/* An own screen, without a cursor and without lines that wrap. */
+/* An own screen, without a cursor and without lines that wrap. Ctrl-C must neither be shown there nor throw
+ * away what is written when it comes: that puts the screen back. */
 static void
-begin_live (const View *view)
+begin_live (View *view)
 {
-  if (view->live)
-    fputs ("\033[?1049h\033[?25l\033[?7l", stdout);
+  struct termios quiet;
+
+  if (!view->live)
+    return;
+  view->live = tcgetattr (STDOUT_FILENO, &view->saved) == 0;
+  if (!view->live)
+    return; /* it has just gone */
+  quiet = view->saved;
+  quiet.c_lflag = (quiet.c_lflag | NOFLSH) & ~(tcflag_t)ECHO;
+  (void)tcsetattr (STDOUT_FILENO, TCSANOW, &quiet);
+  fputs ("\033[?1049h\033[?25l\033[?7l", stdout);
 }
 
 static void
@@ -155,6 +167,7 @@ end_live (const View *view)
     return;
   fputs ("\033[?7h\033[?25h\033[?1049l", stdout);
   (void)fflush (stdout);
+  (void)tcsetattr (STDOUT_FILENO, TCSADRAIN, &view->saved);
 }
 
 /* Waiting */
