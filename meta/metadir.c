@@ -103,6 +103,12 @@ check (const MetaDir *meta, GError **error)
   if (meta->address != NULL && (!check_line ("network address", meta->address, error) ||
                                 !check_line ("gateway", meta->gateway, error)))
     return FALSE;
+  if (meta->server != NULL && (!check_line ("X server", meta->server, error) ||
+                               !check_path ("X server", meta->server, error)))
+    return FALSE;
+  if (meta->manager != NULL && (!check_line ("window manager", meta->manager, error) ||
+                                !check_path ("window manager", meta->manager, error)))
+    return FALSE;
   if (meta->mac != NULL && !check_line ("network card's address", meta->mac, error))
     return FALSE;
   if (count_words (meta->mounts) % 4 != 0)
@@ -144,6 +150,18 @@ put_network (int fd, const MetaDir *m, GError **error)
 }
 
 static gboolean
+put_display (int fd, const MetaDir *m, GError **error)
+{
+  g_autoptr (GString) text = g_string_new (NULL);
+
+  if (m->server != NULL)
+    g_string_append_printf (text, "server %s\nsize %ux%u\n", m->server, m->width, m->height);
+  if (m->server != NULL && m->manager != NULL)
+    g_string_append_printf (text, "manager %s\n", m->manager);
+  return put_text (fd, "display", text->str, error);
+}
+
+static gboolean
 put_disk (int fd, const MetaDir *m, GError **error)
 {
   g_autofree char *text =
@@ -179,7 +197,7 @@ fill (int fd, const MetaDir *m, GError **error)
          put_text (fd, "host_home", m->home, error) && put_text (fd, "host_project", m->project, error) &&
          put_text (fd, "cwd", m->cwd, error) && put_words (fd, "entrypoint", m->command, error) &&
          put_words (fd, "environment", m->environment, error) && put_network (fd, m, error) &&
-         put_disk (fd, m, error) && put_words (fd, "mounts", m->mounts, error) &&
+         put_display (fd, m, error) && put_disk (fd, m, error) && put_words (fd, "mounts", m->mounts, error) &&
          put_files (fd, m->files, error);
 }
 
@@ -188,7 +206,8 @@ static gboolean
 put_bundle (int fd, GError **error)
 {
   static const char *const names[] = {"version",    "identity",    "host_home", "host_project", "cwd",
-                                      "entrypoint", "environment", "network",   "disk",         "mounts"};
+                                      "entrypoint", "environment", "network",   "display",      "disk",
+                                      "mounts"};
   g_autoptr (GByteArray) bytes = g_byte_array_new ();
 
   for (gsize i = 0; i < G_N_ELEMENTS (names); i++) {

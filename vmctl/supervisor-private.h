@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The supervisor's state, shared by its files: supervisor.c (entry and main loop), supervisor-start.c (steps
  * of a start, taking over), supervisor-meta.c (the meta dir), supervisor-net.c (vmctl-net),
- * supervisor-template.c (templates), supervisor-agent.c (the agent's connection), supervisor-stop.c (ways to
+ * supervisor-template.c (templates), supervisor-screen.c and supervisor-vnc.c (the screen), supervisor-agent.c (the agent's connection), supervisor-stop.c (ways to
  * end), control.c (commands). */
 #pragma once
 
@@ -59,6 +59,10 @@ typedef struct {
   VmStopStep stop_step;
   guint powerdown_ms; /* deadline of the first step */
   gboolean adopted, finished;
+
+  guint pointer_x, pointer_y; /* where the pointer was last put, or seen, on the screen */
+  int vnc_fd;                 /* owned; listens for VNC's clients; -1 */
+  guint vnc_tag;
 
   int stamp_fd; /* owned; says when QEMU is executed; -1 */
   guint stamp_tag;
@@ -150,6 +154,15 @@ void vm_supervisor_agent_can_stop (VmSupervisor *sup);
 /* The sandbox's processes have ended: `how` is the keeper's "status N" or "signal N", NULL: unknown. Writes
  * the last record, cleans up, ends the loop. */
 void vm_supervisor_finish (VmSupervisor *sup, const char *how);
+
+/* supervisor-screen.c: the commands query-screen, screendump and input-send-event. The last two: FALSE, and the
+ * request is still the caller's, for what QEMU alone can answer. */
+void vm_screen_query (VmSupervisor *sup, json_object *arguments, QmpRequest *take_request);
+gboolean vm_screen_dump (VmSupervisor *sup, json_object *arguments, QmpRequest *take_request);
+gboolean vm_screen_input (VmSupervisor *sup, json_object *arguments, QmpRequest *take_request);
+
+/* supervisor-vnc.c: with --display vnc, lets clients in at vnc.sock of the runtime directory. */
+gboolean vm_supervisor_listen_vnc (VmSupervisor *sup, GError **error);
 
 /* control.c */
 gboolean vm_control_start (VmSupervisor *sup, GError **error);

@@ -442,7 +442,7 @@ vm_supervisor_launch (VmSupervisor *sup, GError **error)
 
   if (!vm_make_all (sup->plan, sup->dirs->state, error) ||
       !vm_absent_make (sup->dirs->state, sup->plan, error) || !vm_supervisor_write_meta (sup, error) ||
-      !make_door (sup, error))
+      !make_door (sup, error) || !vm_supervisor_listen_vnc (sup, error))
     return FALSE;
   vm_record_stamp (sup->record, VM_STAMP_SUPERVISED);
   vm_supervisor_step (sup, "meta");
@@ -484,7 +484,7 @@ vm_supervisor_take_over (VmSupervisor *sup, GError **error)
   vm_supervisor_ask_whether_paused (sup);
   vm_supervisor_take_over_limits (sup);
   vm_supervisor_watch_groups (sup);
-  if (!connect_vmm (sup, error))
+  if (!vm_supervisor_listen_vnc (sup, error) || !connect_vmm (sup, error))
     return FALSE;
   vm_supervisor_set_state (sup, sup->record->state); /* running, paused; the record names us now */
   if (sup->record->state == VM_STATE_STOPPING)

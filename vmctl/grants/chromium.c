@@ -8,6 +8,7 @@ add (VmPlan *plan, const VmHost *host, gboolean asked, GError **error)
 {
   g_autofree char *target = vm_grant_in_home (host, ".config/chromium");
 
+  (void)vm_grant_add_etc (plan, host, "chromium");
   vm_plan_add_state (plan, host, "chromium", target, "grant:chromium");
   return TRUE;
 }

@@ -150,6 +150,7 @@ run_checks (VmHost *host, GPtrArray *checks)
   g_ptr_array_add (checks, vm_check_cache (host));
   g_ptr_array_add (checks, vm_check_memory (host));
   g_ptr_array_add (checks, vm_check_limits (host));
+  g_ptr_array_add (checks, vm_check_display (host));
 }
 
 static void
