@@ -4,7 +4,9 @@
  * In a VM it is Xorg on the virtual graphics card, with a configuration that names the devices: there is no
  * udev to find them and no logind to hand them out, so they are given to the user. Elsewhere it is Xvfb. The
  * server is asked to write the number of its display to its stdout when it takes clients (-displayfd): that is
- * how we see that it is ready. It wants a cookie, which is made here and lies where $XAUTHORITY says. */
+ * how we see that it is ready. It wants a cookie, which is made here and lies where $XAUTHORITY says. The window
+ * manager, openbox, is waited for too: it says by a FIFO that it manages windows, since one that was there before
+ * would not get the keyboard. */
 #include "meta/agent/desktop.h"
 
 #include <dirent.h>
@@ -23,11 +25,12 @@
 #include "meta/agent/agent.h"
 #include "meta/agent/launch.h"
 
-enum { READY_WAIT_MS = 60000, COOKIE = 16, WORDS_MAX = 300, LOG_TAIL = 4096, FAMILY_WILD = 0xffff };
+enum { READY_WAIT_MS = 60000, MANAGER_WAIT_MS = 20000, COOKIE = 16, WORDS_MAX = 300, LOG_TAIL = 4096, FAMILY_WILD = 0xffff };
 
 #define CONFIG_NAME "vmctl-xorg.conf"
 #define LOG_NAME "vmctl-xserver.log"
 #define XORG_LOG_NAME "vmctl-xorg.log" /* Xorg renames what is there before it begins */
+#define FIFO_NAME "vmctl-window-manager"
 #define SOCKET_DIR "/tmp/.X11-unix"
 #define COOKIE_NAME "vmctl-xauthority"
 
@@ -242,9 +245,9 @@ run (const Agent *agent, Launch *launch, int out, int log)
 
 /* 0: it takes clients. It closes its end when it dies. Whoever made this container may be gone, too. */
 static int
-wait_ready (const Agent *agent, int ready)
+wait_ready (const Agent *agent, int ready, int wait_ms)
 {
-  int64_t deadline = now_ms () + READY_WAIT_MS, left;
+  int64_t deadline = now_ms () + wait_ms, left;
   struct pollfd fds[2] = {{.fd = ready, .events = POLLIN}, {.fd = agent->lifeline_fd, .events = POLLIN}};
   char byte;
 
@@ -297,7 +300,7 @@ start_server (Agent *agent, int log, Why *why)
     return why_set (why, (int)-pid, "cannot run the X server '%s'", agent->meta.server);
   }
   agent->desktop.server = pid;
-  r = wait_ready (agent, ready[0]);
+  r = wait_ready (agent, ready[0], READY_WAIT_MS);
   close_fd (&ready[0]);
   if (r == 0)
     return 0;
@@ -307,13 +310,30 @@ start_server (Agent *agent, int log, Why *why)
                   r == -ETIMEDOUT ? "does not take clients" : "has ended", words);
 }
 
+static int
+open_fifo (const Agent *agent, char *path, size_t n)
+{
+  int r = be_user (agent, true), fd = -1;
+
+  in_runtime (agent, FIFO_NAME, path, n);
+  (void)unlink (path);
+  if (r == 0 && mkfifo (path, 0600) == 0)
+    fd = open (path, O_RDWR | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
+  return be_user (agent, false) < 0 || fd < 0 ? (close_fd (&fd), -EPERM) : fd;
+}
+
 /* A screen without one is a screen all the same. */
 static void
 start_manager (Agent *agent, int log)
 {
-  const char *const words[] = {agent->meta.manager, NULL};
+  char path[128], command[192];
+  int fifo = open_fifo (agent, path, sizeof path);
+  const char *const words[] = {agent->meta.manager, "--startup", command, NULL};
   Launch launch = {0};
-  pid_t pid = add_words (&launch, words);
+  pid_t pid;
+
+  snprintf (command, sizeof command, "/bin/sh -c 'echo >%s'", path);
+  pid = add_words (&launch, words);
 
   if (pid == 0)
     pid = run (agent, &launch, log, log);
@@ -322,6 +342,10 @@ start_manager (Agent *agent, int log)
     agent_log (agent, "cannot run the window manager '%s': %s", agent->meta.manager, strerror ((int)-pid));
   else
     agent->desktop.manager = pid;
+  if (pid > 0 && fifo >= 0 && wait_ready (agent, fifo, MANAGER_WAIT_MS) < 0)
+    agent_log (agent, "the window manager does not say that it is there");
+  close_fd (&fifo);
+  (void)unlink (path);
 }
 
 static int

@@ -21,7 +21,8 @@ def screen(s):
     with LOCK:
         if not BOX:
             project = s.directory("screen")
-            BOX.append(s.start("-T", "--display", "none", "--size", "640x480", "--", "sh", "-c", EVENTS, project=project, env=bare()))
+            BOX.append(s.start("--display", "none", "--size", "640x480", "--", "sh", "-c", EVENTS, project=project, env=bare()))
+            s.boxes.append(BOX[0])
             BOX.append(project + "/events")
             wait_for(s, "FocusIn event")
     return BOX[0]
@@ -50,7 +51,7 @@ def refused(s, done, *parts, status=1):
 def _(s):
     needs(s)
     box, path = screen(s), s.tmp + "/screen.png"
-    done = s.verb("exec", box, "--", "sh", "-c", f"xsetroot -solid '#{COLOUR}' && xdpyinfo | grep -c 640x480; echo $DISPLAY")
+    done = s.verb("exec", box, "--", "sh", "-c", f"xsetroot -solid '#{COLOUR}' && xdpyinfo | grep -c 'dimensions: *640x480'; echo $DISPLAY")
     s.equal(done.text, "1\n:0", str(done))
     s.equal(s.verb("screenshot", box, path).status, 0)
     s.equal(stat.S_IMODE(os.stat(path).st_mode), 0o600)
