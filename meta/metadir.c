@@ -103,8 +103,8 @@ check (const MetaDir *meta, GError **error)
   if (meta->address != NULL && (!check_line ("network address", meta->address, error) ||
                                 !check_line ("gateway", meta->gateway, error)))
     return FALSE;
-  if (meta->server != NULL && (!check_line ("X server", meta->server, error) ||
-                               !check_path ("X server", meta->server, error)))
+  if (meta->server != NULL &&
+      (!check_line ("X server", meta->server, error) || !check_path ("X server", meta->server, error)))
     return FALSE;
   if (meta->manager != NULL && (!check_line ("window manager", meta->manager, error) ||
                                 !check_path ("window manager", meta->manager, error)))
@@ -197,17 +197,17 @@ fill (int fd, const MetaDir *m, GError **error)
          put_text (fd, "host_home", m->home, error) && put_text (fd, "host_project", m->project, error) &&
          put_text (fd, "cwd", m->cwd, error) && put_words (fd, "entrypoint", m->command, error) &&
          put_words (fd, "environment", m->environment, error) && put_network (fd, m, error) &&
-         put_display (fd, m, error) && put_disk (fd, m, error) && put_words (fd, "mounts", m->mounts, error) &&
-         put_files (fd, m->files, error);
+         put_display (fd, m, error) && put_disk (fd, m, error) &&
+         put_words (fd, "mounts", m->mounts, error) && put_files (fd, m->files, error);
 }
 
 /* What has just been written, in one file. */
 static gboolean
 put_bundle (int fd, GError **error)
 {
-  static const char *const names[] = {"version",    "identity",    "host_home", "host_project", "cwd",
-                                      "entrypoint", "environment", "network",   "display",      "disk",
-                                      "mounts"};
+  static const char *const names[] = {"version", "identity",   "host_home",   "host_project",
+                                      "cwd",     "entrypoint", "environment", "network",
+                                      "display", "disk",       "mounts"};
   g_autoptr (GByteArray) bytes = g_byte_array_new ();
 
   for (gsize i = 0; i < G_N_ELEMENTS (names); i++) {

@@ -13,8 +13,6 @@ const VmEtcRule vm_etc_rules[] = {
     {"bashrc", NULL},
     {"ca-certificates", "tls"},
     {"ca-certificates.conf", "tls"},
-    {"chromium", "chromium"},
-    {"chromium.d", "chromium"}, /* without it Debian's chromium does not start */
     {"crypto-policies", "tls"},
     {"debian_version", NULL},
     {"default/locale", "locale"},

@@ -37,7 +37,8 @@ find_xorg_problem (const char *xorg)
 static char *
 find_gtk_problem (void)
 {
-  static const char dir[] = "/usr/lib/x86_64-linux-gnu/qemu", module[] = "/usr/lib/x86_64-linux-gnu/qemu/ui-gtk.so";
+  static const char dir[] = "/usr/lib/x86_64-linux-gnu/qemu",
+                    module[] = "/usr/lib/x86_64-linux-gnu/qemu/ui-gtk.so";
 
   if (access (dir, F_OK) < 0 || access (module, R_OK) == 0)
     return NULL;

@@ -7,8 +7,8 @@
 
 #include "vmctl/session.h"
 
-/* Once. `output` (borrowed) is its stdout; NULL, and an error, if it could not be started, ended with anything
- * but 0 (then its stderr is the text, escaped), said more than it may, or took too long. */
+/* Once. `output` (borrowed) is its stdout; NULL, and an error, if it could not be started, ended with
+ * anything but 0 (then its stderr is the text, escaped), said more than it may, or took too long. */
 typedef void (*VmInnerDone) (GBytes *output, const GError *error, gpointer data);
 
 /* At most `max` bytes of output are taken, in at most `timeout_ms`. FALSE: `done` is not called. */

@@ -174,12 +174,13 @@ vm_keys_for_combination (const char *text, GError **error)
     const char *name = key_of_name (*word);
 
     if (name == NULL && **word != '\0' && (*word)[1] == '\0')
-      name = key_of_char ((guchar)**word, &shift);
+      name = key_of_char ((guchar) * *word, &shift);
     if (name == NULL) {
-      vm_error (error, VM_ERROR_USAGE,
-                "'%s' is no key; write a character, or a name such as Return, Escape, F5, or several with '-' "
-                "between them, such as ctrl-l",
-                *word);
+      vm_error (
+          error, VM_ERROR_USAGE,
+          "'%s' is no key; write a character, or a name such as Return, Escape, F5, or several with '-' "
+          "between them, such as ctrl-l",
+          *word);
       return NULL;
     }
     if (shift)

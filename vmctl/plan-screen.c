@@ -67,8 +67,7 @@ vm_plan_add_screen (VmPlan *plan, const VmHost *host, GError **error)
   if (kind == VM_DISPLAY_UNSET)
     return TRUE;
   if (plan->isolation == VM_ISOLATION_NONE)
-    return vm_error (error, VM_ERROR_USAGE,
-                     "--display: the null driver has no screen; use another driver");
+    return vm_error (error, VM_ERROR_USAGE, "--display: the null driver has no screen; use another driver");
   if (plan->isolation != VM_ISOLATION_VM && kind != VM_DISPLAY_NONE)
     return vm_error (error, VM_ERROR_USAGE,
                      "--display %s: only a virtual machine has that; with %s use --display none, whose "

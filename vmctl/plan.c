@@ -47,14 +47,37 @@ vm_plan_free (VmPlan *plan)
 {
   if (plan == NULL)
     return;
-  char *strings[] = {plan->id,        plan->name,       plan->driver,      plan->accel,
-                     plan->profile,   plan->user,       plan->group,       plan->home,
-                     plan->shell,     plan->hostname,   plan->project,     plan->cwd,
-                     plan->qemu,      plan->firmware,   plan->nspawn,      plan->bwrap,
-                     plan->keeper,    plan->vmlinux,    plan->initramfs,   plan->kernel_version,
-                     plan->disk_base, plan->state_dir,  plan->runtime_dir, plan->mac,
-                     plan->template,  plan->ram_preload, plan->screen.server, plan->screen.manager,
-                     plan->screen.socket, plan->screen.number, plan->screen.cookies};
+  char *strings[] = {plan->id,
+                     plan->name,
+                     plan->driver,
+                     plan->accel,
+                     plan->profile,
+                     plan->user,
+                     plan->group,
+                     plan->home,
+                     plan->shell,
+                     plan->hostname,
+                     plan->project,
+                     plan->cwd,
+                     plan->qemu,
+                     plan->firmware,
+                     plan->nspawn,
+                     plan->bwrap,
+                     plan->keeper,
+                     plan->vmlinux,
+                     plan->initramfs,
+                     plan->kernel_version,
+                     plan->disk_base,
+                     plan->state_dir,
+                     plan->runtime_dir,
+                     plan->mac,
+                     plan->template,
+                     plan->ram_preload,
+                     plan->screen.server,
+                     plan->screen.manager,
+                     plan->screen.socket,
+                     plan->screen.number,
+                     plan->screen.cookies};
 
   for (gsize i = 0; i < G_N_ELEMENTS (strings); i++)
     g_free (strings[i]);

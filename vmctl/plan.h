@@ -58,12 +58,12 @@ typedef struct {
 
 /* A screen inside: an X server that the agent starts, with a window manager. */
 typedef struct {
-  VmDisplay kind;       /* UNSET: none; all else here is then 0 or NULL */
-  guint width, height;  /* pixels */
-  char *server;         /* owned; the X server's program, inside: Xorg in a virtual machine, else Xvfb */
-  char *manager;        /* owned; the window manager's, NULL: none */
+  VmDisplay kind;        /* UNSET: none; all else here is then 0 or NULL */
+  guint width, height;   /* pixels */
+  char *server;          /* owned; the X server's program, inside: Xorg in a virtual machine, else Xvfb */
+  char *manager;         /* owned; the window manager's, NULL: none */
   char *socket, *number; /* owned; GTK: the socket and number of the user's own display, for QEMU's window */
-  char *cookies;        /* owned; GTK: the file with that display's cookies; NULL: it has none */
+  char *cookies;         /* owned; GTK: the file with that display's cookies; NULL: it has none */
 } VmScreen;
 
 /* "1280x800"; NULL: there is no screen. (transfer full) */

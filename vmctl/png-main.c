@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* vmctl-png WIDTH HEIGHT: pixels on stdin (red, green, blue), a PNG on stdout. A program of its own, so that
- * neither the supervisor nor anything else of vmctl links libpng, or waits for it. The pixels are foreign, their
- * number is not. */
+ * neither the supervisor nor anything else of vmctl links libpng, or waits for it. The pixels are foreign,
+ * their number is not. */
 #include <png.h>
 #include <stdio.h>
 #include <stdlib.h>

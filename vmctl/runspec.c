@@ -221,7 +221,8 @@ build_boot (VmContext *context, VmRun *run, VmProgress *progress, GError **error
   if (image_boot_ready (run->host.vmlinux, run->host.initramfs))
     return TRUE;
   helper = vm_dirs_helper (&context->dirs, "vmctl-image", error);
-  if (helper == NULL || !image_kernel_find_for ("", run->spec.kernel, vm_host_more_modules (&run->spec), &kernel, error))
+  if (helper == NULL ||
+      !image_kernel_find_for ("", run->spec.kernel, vm_host_more_modules (&run->spec), &kernel, error))
     return FALSE;
   ok = image_boot_build (helper, context->dirs.cache, &kernel, run->host.agent, run->host.vmlinux,
                          run->host.initramfs, vm_progress_step, progress, error);

@@ -45,12 +45,9 @@ typedef struct {
        "SIZE|none",                                                                                          \
        "size of the scratch disk (default 16G, grows on demand), or none for memory",                        \
        NULL},                                                                                                \
-      {"display",                                                                                            \
-       0,                                                                                                    \
-       VM_OPTION_STRING,                                                                                     \
-       offsetof (type, run.display),                                                                         \
-       "KIND",                                                                                               \
-       "a screen: none (seen by 'vmctl screenshot'), gtk (a window) or vnc (a socket)",                      \
+      {"display",        0,                                                                                  \
+       VM_OPTION_STRING, offsetof (type, run.display),                                                       \
+       "KIND",           "a screen: none (seen by 'vmctl screenshot'), gtk (a window) or vnc (a socket)",    \
        "display"},                                                                                           \
       {"driver",         0,                                                                                  \
        VM_OPTION_STRING, offsetof (type, run.driver),                                                        \

@@ -27,7 +27,7 @@ gboolean vm_isolation_parse (const char *name, VmIsolation *ret);
 typedef enum { VM_NET_DEFAULT, VM_NET_NONE, VM_NET_PUBLIC } VmNet;
 /* A screen for the inside. NONE is one that nobody sees but `screenshot`. */
 typedef enum { VM_DISPLAY_UNSET, VM_DISPLAY_NONE, VM_DISPLAY_GTK, VM_DISPLAY_VNC } VmDisplay;
-const char *vm_display_name (VmDisplay display); /* "none", "gtk", "vnc"; NULL: UNSET */
+const char *vm_display_name (VmDisplay display);              /* "none", "gtk", "vnc"; NULL: UNSET */
 gboolean vm_display_parse (const char *name, VmDisplay *ret); /* FALSE: no such word */
 
 /* Of a screen: whole 8 pixels wide, as drivers have it. */
@@ -89,8 +89,8 @@ gboolean vm_spec_set_driver (VmSpec *spec, const char *text, const char *what,
                              GError **error); /* auto, or a driver's name */
 gboolean
 vm_spec_set_accel (VmSpec *spec, const char *text, const char *what, GError **error); /* auto | kvm | tcg */
-gboolean vm_spec_set_display (VmSpec *spec, const char *text, const char *what,
-                              GError **error); /* none | gtk | vnc */
+gboolean
+vm_spec_set_display (VmSpec *spec, const char *text, const char *what, GError **error); /* none | gtk | vnc */
 /* WxH, from 320x200 to 4096x2160, the width a multiple of 8. */
 gboolean vm_spec_set_size (VmSpec *spec, const char *text, const char *what, GError **error);
 /* vm | container | namespace. Raises only: the strongest that anybody asks for counts. `by` is static and

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The supervisor's state, shared by its files: supervisor.c (entry and main loop), supervisor-start.c (steps
  * of a start, taking over), supervisor-meta.c (the meta dir), supervisor-net.c (vmctl-net),
- * supervisor-template.c (templates), supervisor-screen.c and supervisor-vnc.c (the screen), supervisor-agent.c (the agent's connection), supervisor-stop.c (ways to
- * end), control.c (commands). */
+ * supervisor-template.c (templates), supervisor-screen.c and supervisor-vnc.c (the screen),
+ * supervisor-agent.c (the agent's connection), supervisor-stop.c (ways to end), control.c (commands). */
 #pragma once
 
 #include <glib.h>
@@ -155,8 +155,8 @@ void vm_supervisor_agent_can_stop (VmSupervisor *sup);
  * the last record, cleans up, ends the loop. */
 void vm_supervisor_finish (VmSupervisor *sup, const char *how);
 
-/* supervisor-screen.c: the commands query-screen, screendump and input-send-event. The last two: FALSE, and the
- * request is still the caller's, for what QEMU alone can answer. */
+/* supervisor-screen.c: the commands query-screen, screendump and input-send-event. The last two: FALSE, and
+ * the request is still the caller's, for what QEMU alone can answer. */
 void vm_screen_query (VmSupervisor *sup, json_object *arguments, QmpRequest *take_request);
 gboolean vm_screen_dump (VmSupervisor *sup, json_object *arguments, QmpRequest *take_request);
 gboolean vm_screen_input (VmSupervisor *sup, json_object *arguments, QmpRequest *take_request);

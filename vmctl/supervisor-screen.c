@@ -352,10 +352,10 @@ vm_screen_dump (VmSupervisor *sup, json_object *arguments, QmpRequest *take_requ
 /* Input */
 
 typedef struct {
-  GPtrArray *words;   /* owned; for the client inside */
+  GPtrArray *words; /* owned; for the client inside */
   guint width, height;
   guint x, y;
-  gboolean moved;     /* and that is not in `words` yet */
+  gboolean moved; /* and that is not in `words` yet */
 } Input;
 
 static void
@@ -373,7 +373,8 @@ take_axis (Input *input, json_object *event, GError **error)
   gint64 value = vm_json_int (event, "value", -1);
 
   if (value < 0 || value > AXIS_MAX || (!g_str_equal (axis, "x") && !g_str_equal (axis, "y")))
-    return vm_error (error, VM_ERROR_USAGE, "'abs' wants an axis, x or y, and a value from 0 to %d", AXIS_MAX);
+    return vm_error (error, VM_ERROR_USAGE, "'abs' wants an axis, x or y, and a value from 0 to %d",
+                     AXIS_MAX);
   if (*axis == 'x')
     input->x = (guint)(value * input->width / (AXIS_MAX + 1));
   else

@@ -160,6 +160,21 @@ got_status (QmpClient *client, json_object *ret, json_object *reply, const GErro
     warn_of_room (sup);
 }
 
+/* What is done at the window reaches us as events: closing it is QEMU's own quit, and in its menu is a power
+ * button, which no guest of ours listens to. */
+static void
+window_event (VmSupervisor *sup, const char *name)
+{
+  if (sup->plan->screen.kind != VM_DISPLAY_GTK || sup->stop_step != VM_STOP_NOT)
+    return;
+  if (g_str_equal (name, "POWERDOWN"))
+    vm_supervisor_stop (sup, VM_REASON_STOPPED, "from the menu of its window", VM_STOP_POWERDOWN,
+                        VM_STOP_POWERDOWN_MS);
+  else if (g_str_equal (name, "SHUTDOWN") && sup->record->reason == VM_REASON_STOPPED &&
+           sup->record->text == NULL)
+    sup->record->text = g_strdup ("its window was closed");
+}
+
 static void
 qmp_event (QmpClient *client, const char *name, json_object *event_data, json_object *message, gpointer data)
 {
@@ -182,6 +197,7 @@ qmp_event (QmpClient *client, const char *name, json_object *event_data, json_ob
                           : g_str_equal (reason, "guest-panic")       ? VM_REASON_GUEST_PANIC
                           : vm_json_bool (event_data, "guest", FALSE) ? VM_REASON_GUEST_SHUTDOWN
                                                                       : VM_REASON_STOPPED;
+  window_event (sup, name);
 }
 
 static void

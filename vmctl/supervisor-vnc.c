@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* --display vnc: QEMU's VNC server listens nowhere. The socket is ours, 0600 in a directory that is 0700; who
- * comes to it is looked at, and handed to QEMU as a descriptor. So nothing of this needs a path in QEMU's jail,
- * or a password. */
+ * comes to it is looked at, and handed to QEMU as a descriptor. So nothing of this needs a path in QEMU's
+ * jail, or a password. */
 #include "vmctl/supervisor-private.h"
 
 #include <glib-unix.h>
@@ -24,7 +24,8 @@ added (QmpClient *client, json_object *ret, json_object *reply, const GError *er
     vm_log_line (sup->log, "QEMU takes no VNC client: %s", error->message);
 }
 
-/* Both at once: QEMU reads one command after the other, so a name is free again when the next client comes. */
+/* Both at once: QEMU reads one command after the other, so a name is free again when the next client comes.
+ */
 static void
 hand_over (VmSupervisor *sup, int fd)
 {

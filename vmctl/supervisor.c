@@ -449,7 +449,7 @@ clear_supervisor (VmSupervisor *sup)
                    &sup->maker_tag,    &sup->stamp_tag,   &sup->vnc_tag};
   int *fds[] = {&sup->signal_fd,  &sup->keeper_fd,   &sup->keeper_pidfd, &sup->vmm_stderr,
                 &sup->lifeline,   &sup->runtime_fd,  &sup->state_fd,     &sup->lock_fd,
-                &sup->refused_fd, &sup->maker_pidfd, &sup->stamp_fd,   &sup->vnc_fd};
+                &sup->refused_fd, &sup->maker_pidfd, &sup->stamp_fd,     &sup->vnc_fd};
 
   for (guint i = 0; i < G_N_ELEMENTS (tags); i++)
     if (*tags[i] != 0)

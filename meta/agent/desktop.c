@@ -3,10 +3,10 @@
  *
  * In a VM it is Xorg on the virtual graphics card, with a configuration that names the devices: there is no
  * udev to find them and no logind to hand them out, so they are given to the user. Elsewhere it is Xvfb. The
- * server is asked to write the number of its display to its stdout when it takes clients (-displayfd): that is
- * how we see that it is ready. It wants a cookie, which is made here and lies where $XAUTHORITY says. The window
- * manager, openbox, is waited for too: it says by a FIFO that it manages windows, since one that was there before
- * would not get the keyboard. */
+ * server is asked to write the number of its display to its stdout when it takes clients (-displayfd): that
+ * is how we see that it is ready. It wants a cookie, which is made here and lies where $XAUTHORITY says. The
+ * window manager, openbox, is waited for too: it says by a FIFO that it manages windows, since one that was
+ * there before would not get the keyboard. */
 #include "meta/agent/desktop.h"
 
 #include <dirent.h>
@@ -25,7 +25,14 @@
 #include "meta/agent/agent.h"
 #include "meta/agent/launch.h"
 
-enum { READY_WAIT_MS = 60000, MANAGER_WAIT_MS = 20000, COOKIE = 16, WORDS_MAX = 300, LOG_TAIL = 4096, FAMILY_WILD = 0xffff };
+enum {
+  READY_WAIT_MS = 60000,
+  MANAGER_WAIT_MS = 20000,
+  COOKIE = 16,
+  WORDS_MAX = 300,
+  LOG_TAIL = 4096,
+  FAMILY_WILD = 0xffff
+};
 
 #define CONFIG_NAME "vmctl-xorg.conf"
 #define LOG_NAME "vmctl-xserver.log"
@@ -128,21 +135,22 @@ write_config (const Agent *agent, const char *keyboard, const char *pointer)
   char *text = NULL;
   int r;
 
-  if (asprintf (&text,
-                "Section \"ServerFlags\"\n"
-                "  Option \"AutoAddDevices\" \"false\"\n  Option \"AutoAddGPU\" \"false\"\n"
-                "  Option \"AutoEnableDevices\" \"true\"\n  Option \"DontVTSwitch\" \"true\"\n"
-                "  Option \"BlankTime\" \"0\"\n  Option \"StandbyTime\" \"0\"\n  Option \"SuspendTime\" \"0\"\n"
-                "  Option \"OffTime\" \"0\"\nEndSection\n"
-                "Section \"Device\"\n  Identifier \"gpu\"\n  Driver \"modesetting\"\n"
-                "  Option \"kmsdev\" \"/dev/dri/card0\"\n  Option \"AccelMethod\" \"none\"\nEndSection\n"
-                "Section \"InputDevice\"\n  Identifier \"keyboard\"\n  Driver \"evdev\"\n"
-                "  Option \"Device\" \"%s\"\n  Option \"XkbLayout\" \"us\"\n  Option \"CoreKeyboard\"\nEndSection\n"
-                "Section \"InputDevice\"\n  Identifier \"pointer\"\n  Driver \"evdev\"\n"
-                "  Option \"Device\" \"%s\"\n  Option \"CorePointer\"\nEndSection\n"
-                "Section \"ServerLayout\"\n  Identifier \"layout\"\n  InputDevice \"keyboard\"\n"
-                "  InputDevice \"pointer\"\nEndSection\n",
-                keyboard, pointer) < 0)
+  if (asprintf (
+          &text,
+          "Section \"ServerFlags\"\n"
+          "  Option \"AutoAddDevices\" \"false\"\n  Option \"AutoAddGPU\" \"false\"\n"
+          "  Option \"AutoEnableDevices\" \"true\"\n  Option \"DontVTSwitch\" \"true\"\n"
+          "  Option \"BlankTime\" \"0\"\n  Option \"StandbyTime\" \"0\"\n  Option \"SuspendTime\" \"0\"\n"
+          "  Option \"OffTime\" \"0\"\nEndSection\n"
+          "Section \"Device\"\n  Identifier \"gpu\"\n  Driver \"modesetting\"\n"
+          "  Option \"kmsdev\" \"/dev/dri/card0\"\n  Option \"AccelMethod\" \"none\"\nEndSection\n"
+          "Section \"InputDevice\"\n  Identifier \"keyboard\"\n  Driver \"evdev\"\n"
+          "  Option \"Device\" \"%s\"\n  Option \"XkbLayout\" \"us\"\n  Option \"CoreKeyboard\"\nEndSection\n"
+          "Section \"InputDevice\"\n  Identifier \"pointer\"\n  Driver \"evdev\"\n"
+          "  Option \"Device\" \"%s\"\n  Option \"CorePointer\"\nEndSection\n"
+          "Section \"ServerLayout\"\n  Identifier \"layout\"\n  InputDevice \"keyboard\"\n"
+          "  InputDevice \"pointer\"\nEndSection\n",
+          keyboard, pointer) < 0)
     return -ENOMEM;
   r = put (agent, CONFIG_NAME, text, strlen (text));
   free (text);
@@ -207,11 +215,13 @@ static int
 server_words (const Agent *agent, Launch *launch)
 {
   char config[128], log[128], cookie[128], screen[32];
-  const char *xorg[] = {agent->meta.server, ":0",    "vt1",         "-keeptty", "-novtswitch", "-sharevts",
-                        "-config",          config,  "-logfile",    log,        "-noreset",    "-nolisten",
-                        "tcp",              "-auth", cookie,        "-displayfd", "1",         NULL};
-  const char *xvfb[] = {agent->meta.server, ":0",    "-screen", "0",          screen, "-noreset",
-                        "-nolisten",        "tcp",   "-auth",   cookie, "-displayfd", "1",        NULL};
+  const char *xorg[] = {agent->meta.server, ":0",        "vt1",  "-keeptty", "-novtswitch",
+                        "-sharevts",        "-config",   config, "-logfile", log,
+                        "-noreset",         "-nolisten", "tcp",  "-auth",    cookie,
+                        "-displayfd",       "1",         NULL};
+  const char *xvfb[] = {agent->meta.server, ":0",        "-screen", "0",     screen,
+                        "-noreset",         "-nolisten", "tcp",     "-auth", cookie,
+                        "-displayfd",       "1",         NULL};
 
   in_runtime (agent, CONFIG_NAME, config, sizeof config);
   in_runtime (agent, XORG_LOG_NAME, log, sizeof log);
@@ -306,8 +316,8 @@ start_server (Agent *agent, int log, Why *why)
     return 0;
   (void)kill (-pid, SIGKILL);
   last_words (log, words, sizeof words);
-  return why_set (why, 0, "the X server %s: %s",
-                  r == -ETIMEDOUT ? "does not take clients" : "has ended", words);
+  return why_set (why, 0, "the X server %s: %s", r == -ETIMEDOUT ? "does not take clients" : "has ended",
+                  words);
 }
 
 static int

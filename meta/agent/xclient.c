@@ -248,7 +248,8 @@ look (X *x)
 static int
 print_size (const X *x)
 {
-  return printf ("screen %u %u %d %d\n", x->width, x->height, x->x, x->y) < 0 || fflush (stdout) != 0 ? -1 : 0;
+  return printf ("screen %u %u %d %d\n", x->width, x->height, x->x, x->y) < 0 || fflush (stdout) != 0 ? -1
+                                                                                                      : 0;
 }
 
 /* Pixels */

@@ -472,9 +472,9 @@ expect_failed (const char *file, const char *content)
 static void
 test_bad_meta (void)
 {
-  static const char *const names[] = {"version",    "identity",    "host_home", "host_project", "cwd",
-                                      "entrypoint", "environment", "mounts",    "network",      "disk",
-                                      "display"};
+  static const char *const names[] = {"version", "identity",   "host_home",   "host_project",
+                                      "cwd",     "entrypoint", "environment", "mounts",
+                                      "network", "disk",       "display"};
 
   for (gsize i = 0; i < G_N_ELEMENTS (names); i++)
     expect_failed (names[i], NULL);

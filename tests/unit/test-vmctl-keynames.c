@@ -11,7 +11,8 @@ show (const VmKeyStroke *strokes)
   GString *out = g_string_new (NULL);
 
   for (; strokes->qcode != NULL; strokes++)
-    g_string_append_printf (out, "%s%c%s", out->len > 0 ? " " : "", strokes->down ? '+' : '-', strokes->qcode);
+    g_string_append_printf (out, "%s%c%s", out->len > 0 ? " " : "", strokes->down ? '+' : '-',
+                            strokes->qcode);
   return g_string_free (out, FALSE);
 }
 
@@ -95,8 +96,8 @@ test_combinations (void)
 static void
 test_bad_combinations (void)
 {
-  const char *const bad[] = {"",       "hyper-l",          "ctrl-", "ctrl--l", "-l", "f13", "\xc3\xa4",
-                             "ctrl l", "a-b-c-d-e-f-g-h-i", NULL};
+  const char *const bad[] = {"",    "hyper-l",  "ctrl-",  "ctrl--l",           "-l",
+                             "f13", "\xc3\xa4", "ctrl l", "a-b-c-d-e-f-g-h-i", NULL};
 
   for (const char *const *text = bad; *text != NULL; text++) {
     g_autoptr (GError) error = NULL;

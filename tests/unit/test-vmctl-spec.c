@@ -66,9 +66,9 @@ test_display (void)
   g_assert_cmpint (spec.display, ==, VM_DISPLAY_VNC);
   assert_good (vm_spec_set_size (&spec, "4096x2160", "--size", error));
   assert_good (vm_spec_set_size (&spec, "320x200", "--size", error));
-  for (const char *const *bad = (const char *const[]){"312x200", "320x199", "4104x2160", "4096x2161", "321x200", "320",
-                                                      "320x", "x200", "320x200x24", "-320x200", " 320x200",
-                                                      "320X200", "", NULL};
+  for (const char *const *bad =
+           (const char *const[]){"312x200", "320x199", "4104x2160", "4096x2161", "321x200", "320", "320x",
+                                 "x200", "320x200x24", "-320x200", " 320x200", "320X200", "", NULL};
        *bad != NULL; bad++)
     assert_usage (vm_spec_set_size (&spec, *bad, "--size", error), "--size");
   g_assert_cmpuint (spec.width, ==, 320);

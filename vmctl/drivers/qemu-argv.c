@@ -73,8 +73,9 @@ add_kernel (const VmPlan *plan, VmQemuMode mode, VmArgv *argv)
     vm_argv_add_many (argv, "-incoming", "defer", NULL);
     return;
   }
-  /* Generation numbers need a firmware that can hand them on. */
-  if (mode == VM_QEMU_COLD && plan->firmware != NULL)
+  /* Generation numbers need a firmware that can hand them on; and under qboot a machine with a window does
+   * not find its kernel. */
+  if (mode == VM_QEMU_COLD && plan->firmware != NULL && plan->screen.kind != VM_DISPLAY_GTK)
     vm_argv_add_many (argv, "-bios", plan->firmware, NULL);
   vm_argv_add_many (argv, "-kernel", VM_JAIL_VMLINUX, "-initrd", VM_JAIL_INITRAMFS, "-append", append, NULL);
 }

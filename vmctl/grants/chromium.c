@@ -3,12 +3,28 @@
  * other, and one sandbox's pages open in the other. */
 #include "vmctl/grant-parts.h"
 
+#define FLAGS_DIR "/etc/chromium.d"
+
+/* Debian's chromium reads its flags from files in a directory, which must be there. The host's own are not
+ * let in: they may be about its screen, or take away the browser's sandbox. A virtual machine has no graphics
+ * processor; to look for one by emulation takes Chromium half a minute. */
+static void
+add_flags (VmPlan *plan)
+{
+  g_autofree char *text = g_strdup_printf (
+      "export CHROMIUM_FLAGS=\"$CHROMIUM_FLAGS --no-first-run --no-default-browser-check%s\"\n",
+      plan->isolation == VM_ISOLATION_VM ? " --disable-gpu" : "");
+
+  vm_plan_add_dir (plan, FLAGS_DIR, 0755, TRUE, "grant:chromium");
+  vm_plan_add_file (plan, FLAGS_DIR "/vmctl", text, "grant:chromium");
+}
+
 static gboolean
 add (VmPlan *plan, const VmHost *host, gboolean asked, GError **error)
 {
   g_autofree char *target = vm_grant_in_home (host, ".config/chromium");
 
-  (void)vm_grant_add_etc (plan, host, "chromium");
+  add_flags (plan);
   vm_plan_add_state (plan, host, "chromium", target, "grant:chromium");
   return TRUE;
 }

@@ -63,8 +63,8 @@ add_display (VmPlan *plan, const VmHost *host, gboolean asked, GError **error)
   gboolean added = FALSE;
 
   if (plan->screen.kind != VM_DISPLAY_UNSET)
-    return vm_grant_absent (asked, "display",
-                            "--display gives the sandbox a screen of its own; leave one of the two out", error);
+    return vm_grant_absent (
+        asked, "display", "--display gives the sandbox a screen of its own; leave one of the two out", error);
   if (!has_x11 && !has_wayland)
     return vm_grant_absent (
         asked, "display", "neither $DISPLAY nor $WAYLAND_DISPLAY is set; start vmctl from a desktop", error);

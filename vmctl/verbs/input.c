@@ -157,7 +157,8 @@ parse_side (const char *text, gint64 size, const char *what, gint64 *ret, GError
   guint64 value;
 
   if (!g_ascii_string_to_unsigned (text, 10, 0, G_MAXINT32, &value, NULL))
-    return vm_error (error, VM_ERROR_USAGE, "'%s' is not a place on the screen; write two numbers: X Y", text);
+    return vm_error (error, VM_ERROR_USAGE, "'%s' is not a place on the screen; write two numbers: X Y",
+                     text);
   if ((gint64)value >= size)
     return vm_error (error, VM_ERROR_USAGE,
                      "%s %s is outside of the screen, which has %s from 0 to %" G_GINT64_FORMAT, what, text,
@@ -170,7 +171,8 @@ parse_side (const char *text, gint64 size, const char *what, gint64 *ret, GError
 static gboolean
 add_place (Typing *t, char **words, GError **error)
 {
-  g_autoptr (json_object) size = qmp_client_call (t->client->qmp, "query-screen", NULL, NULL, 0, WAIT_MS, error);
+  g_autoptr (json_object) size =
+      qmp_client_call (t->client->qmp, "query-screen", NULL, NULL, 0, WAIT_MS, error);
   gint64 width = vm_json_int (size, "width", 0), height = vm_json_int (size, "height", 0), x, y;
 
   if (size == NULL)
@@ -196,7 +198,8 @@ click (Typing *t, char **words, const char *button, GError **error)
   static const char *const buttons[] = {"left", "middle", "right", NULL};
 
   if (!g_strv_contains (buttons, button))
-    return vm_error (error, VM_ERROR_USAGE, "--button: '%s' is no button; write left, middle or right", button);
+    return vm_error (error, VM_ERROR_USAGE, "--button: '%s' is no button; write left, middle or right",
+                     button);
   if (!move (t, words, error))
     return FALSE;
   add_button (t, button, TRUE);
@@ -248,8 +251,8 @@ check_action (char **args, const InputOptions *o, GError **error)
     return o->button == NULL || g_str_equal (args[0], "click") ||
            vm_error (error, VM_ERROR_USAGE, "--button goes with click");
   }
-  return vm_error (error, VM_ERROR_USAGE, "'%s' is nothing that can be done; write click, key, move, scroll or type",
-                   args[0]);
+  return vm_error (error, VM_ERROR_USAGE,
+                   "'%s' is nothing that can be done; write click, key, move, scroll or type", args[0]);
 }
 
 static gboolean
@@ -282,7 +285,8 @@ input (VmContext *context, gpointer data, char **args, char **command, GError **
       (record = vm_store_find (&context->dirs, args[0], FALSE, error)) == NULL)
     return -1;
   if (record->display == NULL) {
-    vm_error (error, VM_ERROR_UNSUPPORTED, "this sandbox has no screen; start one with: vmctl up --display none");
+    vm_error (error, VM_ERROR_UNSUPPORTED,
+              "this sandbox has no screen; start one with: vmctl up --display none");
     return -1;
   }
   client = vm_client_connect (&context->dirs, record->id, error);

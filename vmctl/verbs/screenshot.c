@@ -33,8 +33,7 @@ static const VmOption options[] = {
 static gboolean
 dump (VmClient *client, int fd, GError **error)
 {
-  g_autoptr (json_object) ret =
-      qmp_client_call (client->qmp, "screendump", NULL, &fd, 1, WAIT_MS, error);
+  g_autoptr (json_object) ret = qmp_client_call (client->qmp, "screendump", NULL, &fd, 1, WAIT_MS, error);
 
   return ret != NULL;
 }
