@@ -144,7 +144,7 @@ read_cookie (uint8_t *cookie)
   const char *path = getenv ("XAUTHORITY");
   size_t size = 0, n[4], length = 0;
   char *file = path ? read_file_at (AT_FDCWD, path, AUTHORITY_MAX, &size) : NULL;
-  const uint8_t *at = (const uint8_t *)file, *end = at + size, *field[4];
+  const uint8_t *at = (const uint8_t *)file, *end = file ? at + size : at, *field[4];
   bool whole = file != NULL;
 
   while (whole && length == 0 && end - at >= 2) {

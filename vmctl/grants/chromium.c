@@ -6,17 +6,18 @@
 #define FLAGS_DIR "/etc/chromium.d"
 
 /* Debian's chromium reads its flags from files in a directory, which must be there. The host's own are not
- * let in: they may be about its screen, or take away the browser's sandbox. A virtual machine has no graphics
- * processor; to look for one by emulation takes Chromium half a minute. */
+ * let in: they may take away the browser's sandbox. These are Debian's, and no questions at the first start.
+ * Without a graphics processor, and under emulation, the browser is slow with these and stalls with
+ * --disable-gpu. */
+#define FLAGS                                                                                                \
+  "export CHROMIUM_FLAGS=\"$CHROMIUM_FLAGS --no-first-run --no-default-browser-check --disable-pings "       \
+  "--media-router=0 --enable-gpu-rasterization\"\n"
+
 static void
 add_flags (VmPlan *plan)
 {
-  g_autofree char *text = g_strdup_printf (
-      "export CHROMIUM_FLAGS=\"$CHROMIUM_FLAGS --no-first-run --no-default-browser-check%s\"\n",
-      plan->isolation == VM_ISOLATION_VM ? " --disable-gpu" : "");
-
   vm_plan_add_dir (plan, FLAGS_DIR, 0755, TRUE, "grant:chromium");
-  vm_plan_add_file (plan, FLAGS_DIR "/vmctl", text, "grant:chromium");
+  vm_plan_add_file (plan, FLAGS_DIR "/vmctl", FLAGS, "grant:chromium");
 }
 
 static gboolean
