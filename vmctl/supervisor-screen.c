@@ -23,10 +23,10 @@
 #include "vmctl/base/json.h"
 #include "vmctl/inner.h"
 #include "vmctl/keynames.h"
+#include "vmctl/picture.h"
 
 enum {
   WAIT_MS = 20000,
-  SIDE_MAX = 16384,
   HEADER_MAX = 64,
   PIXELS_MAX = 64 << 20,
   SIZE_MAX_BYTES = 1000,
@@ -118,7 +118,8 @@ read_ppm_size (VmSupervisor *sup, int fd, GError **error)
   char text[HEADER_MAX + 1] = "";
   guint width, height;
 
-  if (pread (fd, text, HEADER_MAX, 0) <= 0 || sscanf (text, "P6 %5u %5u ", &width, &height) != 2) {
+  if (pread (fd, text, HEADER_MAX, 0) <= 0 || sscanf (text, "P6 %5u %5u ", &width, &height) != 2 ||
+      width == 0 || height == 0) {
     vm_error (error, VM_ERROR_INVALID, "QEMU made no picture");
     return NULL;
   }
@@ -182,31 +183,14 @@ ask_qemu (Job *job, int writable)
 
 /* The X server inside */
 
-typedef struct {
-  guint width, height;
-  const guint8 *pixels;
-  gsize n;
-} Picture;
-
-/* "screen WIDTH HEIGHT X Y\n", and then as many pixels as that makes if `wants_pixels`. */
+/* And remembers where the pointer is. */
 static gboolean
-parse_answer (VmSupervisor *sup, GBytes *output, gboolean wants_pixels, Picture *ret, GError **error)
+parse_answer (Job *job, GBytes *output, gboolean wants_pixels, VmPicture *ret)
 {
-  gsize n;
-  const char *data = g_bytes_get_data (output, &n), *end = memchr (data, '\n', MIN (n, HEADER_MAX));
-  g_autofree char *line = end != NULL ? g_strndup (data, (gsize)(end - data)) : NULL;
-  guint width, height;
-  int x, y;
-
-  if (line == NULL || sscanf (line, "screen %5u %5u %6d %6d", &width, &height, &x, &y) != 4 || width == 0 ||
-      height == 0 || width > SIDE_MAX || height > SIDE_MAX)
-    return vm_error (error, VM_ERROR_INVALID, "the screen inside answers nonsense");
-  n -= (gsize)(end + 1 - data);
-  if (wants_pixels && n != (gsize)width * height * 3)
-    return vm_error (error, VM_ERROR_INVALID, "the screen inside sends another number of pixels than it has");
-  *ret = (Picture){.width = width, .height = height, .pixels = (const guint8 *)end + 1, .n = n};
-  sup->pointer_x = (guint)CLAMP (x, 0, (int)width - 1);
-  sup->pointer_y = (guint)CLAMP (y, 0, (int)height - 1);
+  if (!vm_picture_parse (output, wants_pixels, ret, &job->problem))
+    return FALSE;
+  job->sup->pointer_x = ret->x;
+  job->sup->pointer_y = ret->y;
   return TRUE;
 }
 
@@ -214,9 +198,9 @@ static void
 got_size (GBytes *output, const GError *error, gpointer data)
 {
   Job *job = data;
-  Picture picture;
+  VmPicture picture;
 
-  if (error != NULL || !parse_answer (job->sup, output, FALSE, &picture, &job->problem))
+  if (error != NULL || !parse_answer (job, output, FALSE, &picture))
     job_end (job, NULL, error != NULL ? error : job->problem);
   else
     job_end (job, size_to_json (job->sup, picture.width, picture.height), NULL);
@@ -236,7 +220,7 @@ png_ended (int pidfd, GIOCondition condition, gpointer data)
 }
 
 static gboolean
-start_png (Job *job, const Picture *picture, GError **error)
+start_png (Job *job, const VmPicture *picture, GError **error)
 {
   g_autofree char *helper = vm_dirs_helper (job->sup->dirs, "vmctl-png", error);
   g_autoptr (VmArgv) argv = vm_argv_new ();
@@ -257,9 +241,9 @@ static void
 got_pixels (GBytes *output, const GError *error, gpointer data)
 {
   Job *job = data;
-  Picture picture;
+  VmPicture picture;
 
-  if (error != NULL || !parse_answer (job->sup, output, TRUE, &picture, &job->problem) ||
+  if (error != NULL || !parse_answer (job, output, TRUE, &picture) ||
       !start_png (job, &picture, &job->problem))
     job_end (job, NULL, error != NULL ? error : job->problem);
   else
