@@ -32,6 +32,10 @@ extern const char *const image_modules[];
  * found and why each was not usable, with the mend (install linux-image-amd64; chmod 0644 on Ubuntu's 0600
  * kernels). */
 gboolean image_kernel_find (const char *root, const char *override, ImageKernel *ret, GError **error);
+/* The same for a kernel that must have the modules `more` as well (NULL: none); they come after the others.
+ */
+gboolean image_kernel_find_for (const char *root, const char *override, const char *const *more,
+                                ImageKernel *ret, GError **error);
 
 /* Where the built files are or will be. "vmlinux" is what QEMU boots by -kernel: the unpacked vmlinux, or,
  * for a kernel without a PVH entry, a copy of its bzImage. Keyed by the content of kernel, agent and modules;

@@ -220,9 +220,24 @@ check_readable (const char *path, GError **error)
   return TRUE;
 }
 
-static gboolean
-check_usable (Candidate *c, GError **error)
+/* image_modules and `more` in one list of borrowed names. */
+static GPtrArray *
+all_modules (const char *const *more)
 {
+  GPtrArray *names = g_ptr_array_new_null_terminated (16, NULL, TRUE);
+  const char *const *lists[] = {image_modules, more};
+
+  for (guint i = 0; i < G_N_ELEMENTS (lists); i++)
+    for (const char *const *name = lists[i]; name != NULL && *name != NULL; name++)
+      g_ptr_array_add (names, (gpointer)*name);
+  return names;
+}
+
+static gboolean
+check_usable (Candidate *c, const char *const *more, GError **error)
+{
+  g_autoptr (GPtrArray) names = all_modules (more);
+
   if (!check_readable (c->kernel.path, error))
     return FALSE;
   if (c->kernel.modules_dir == NULL && *c->kernel.version == '\0')
@@ -230,19 +245,19 @@ check_usable (Candidate *c, GError **error)
   if (c->kernel.modules_dir == NULL)
     return vm_error (error, VM_ERROR_HOST, "no modules for it (modules.dep of version '%s')",
                      c->kernel.version);
-  c->kernel.modules = image_modules_resolve (c->kernel.modules_dir, image_modules, error);
+  c->kernel.modules = image_modules_resolve (c->kernel.modules_dir, (const char *const *)names->pdata, error);
   return c->kernel.modules != NULL;
 }
 
 /* Takes the first usable candidate; otherwise `reasons` has a line for each. */
 static gboolean
-choose (GPtrArray *all, ImageKernel *ret, GString *reasons)
+choose (GPtrArray *all, const char *const *more, ImageKernel *ret, GString *reasons)
 {
   for (guint i = 0; i < all->len; i++) {
     Candidate *c = g_ptr_array_index (all, i);
     g_autoptr (GError) why = NULL;
 
-    if (check_usable (c, &why)) {
+    if (check_usable (c, more, &why)) {
       *ret = c->kernel;
       c->kernel = (ImageKernel){NULL};
       return TRUE;
@@ -272,7 +287,8 @@ list_all (GPtrArray *all, const char *root, const char *override)
 }
 
 gboolean
-image_kernel_find (const char *root, const char *override, ImageKernel *ret, GError **error)
+image_kernel_find_for (const char *root, const char *override, const char *const *more, ImageKernel *ret,
+                       GError **error)
 {
   g_autoptr (GPtrArray) all = g_ptr_array_new_with_free_func (candidate_free);
   g_autoptr (GString) reasons = g_string_new (NULL);
@@ -281,7 +297,7 @@ image_kernel_find (const char *root, const char *override, ImageKernel *ret, GEr
   for (guint i = 0; i < all->len; i++)
     find_version (root, g_ptr_array_index (all, i));
   g_ptr_array_sort (all, compare_candidates);
-  if (choose (all, ret, reasons))
+  if (choose (all, more, ret, reasons))
     return TRUE;
   if (override != NULL)
     return vm_error (error, VM_ERROR_HOST, "the kernel given cannot be used:%s", reasons->str);
@@ -294,4 +310,10 @@ image_kernel_find (const char *root, const char *override, ImageKernel *ret, GEr
                    "no kernel of this host can be used; install one (Debian: apt install linux-image-amd64) "
                    "or give one with --kernel:%s",
                    reasons->str);
+}
+
+gboolean
+image_kernel_find (const char *root, const char *override, ImageKernel *ret, GError **error)
+{
+  return image_kernel_find_for (root, override, NULL, ret, error);
 }

@@ -14,6 +14,8 @@
  *                  (the agent adds PWD, and META_BIN_DIR in front of PATH when root is allowed)
  *   network        lines: "mac 52:54:00:12:34:56", "address 10.0.2.15/24",
  *                  "gateway 10.0.2.2"; without an address: loopback only
+ *   display        lines: "server PATH" (an X server: Xorg in a VM, else Xvfb), "manager PATH"
+ *                  (a window manager; may be missing), "size 1280x800". Empty: there is no screen
  *   disk           "blk" (the scratch disk is the upper layer) or "tmpfs SIZE-IN-MIB"
  *   mounts         operations, four NUL-ended words each: OP A B C, done in order (below)
  *   bundle         all of the above once more, in one file for those to whom a file costs: for each its name

@@ -118,6 +118,12 @@ check (const MetaDir *meta, GError **error)
   if (meta->address != NULL && (!check_line ("network address", meta->address, error) ||
                                 !check_line ("gateway", meta->gateway, error)))
     return FALSE;
+  if (meta->server != NULL &&
+      (!check_line ("X server", meta->server, error) || !check_path ("X server", meta->server, error)))
+    return FALSE;
+  if (meta->manager != NULL && (!check_line ("window manager", meta->manager, error) ||
+                                !check_path ("window manager", meta->manager, error)))
+    return FALSE;
   if (meta->mac != NULL && !check_line ("network card's address", meta->mac, error))
     return FALSE;
   if (count_words (meta->mounts) % 4 != 0)
@@ -159,6 +165,18 @@ put_network (Writer *w, const MetaDir *m, GError **error)
 }
 
 static gboolean
+put_display (Writer *w, const MetaDir *m, GError **error)
+{
+  g_autoptr (GString) text = g_string_new (NULL);
+
+  if (m->server != NULL)
+    g_string_append_printf (text, "server %s\nsize %ux%u\n", m->server, m->width, m->height);
+  if (m->server != NULL && m->manager != NULL)
+    g_string_append_printf (text, "manager %s\n", m->manager);
+  return put_text (w, "display", text->str, error);
+}
+
+static gboolean
 put_disk (Writer *w, const MetaDir *m, GError **error)
 {
   g_autofree char *text =
@@ -194,7 +212,7 @@ fill (Writer *w, const MetaDir *m, GError **error)
          put_text (w, "host_home", m->home, error) && put_text (w, "host_project", m->project, error) &&
          put_text (w, "cwd", m->cwd, error) && put_words (w, "entrypoint", m->command, error) &&
          put_words (w, "environment", m->environment, error) && put_network (w, m, error) &&
-         put_disk (w, m, error) && put_words (w, "mounts", m->mounts, error) &&
+         put_display (w, m, error) && put_disk (w, m, error) && put_words (w, "mounts", m->mounts, error) &&
          put (w->fd, "bundle", w->bundle->data, w->bundle->len, error) && put_files (w->fd, m->files, error);
 }
 

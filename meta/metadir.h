@@ -14,6 +14,8 @@ typedef struct {
   const char *const *environment;   /* borrowed */
   const char *address, *gateway;    /* borrowed; NULL: loopback only */
   const char *mac;                  /* borrowed; NULL: no machine of its own */
+  const char *server, *manager;     /* borrowed; X server and window manager, NULL: none */
+  guint width, height;              /* of the screen, with `server` */
   guint64 tmpfs_mib;                /* 0: the scratch disk */
   const char *const *mounts;        /* borrowed; groups of four words (OP A B C) */
   GBytes *const *files;             /* borrowed, NULL-terminated or NULL; become files/0, files/1, ... */

@@ -17,6 +17,7 @@
   libarchive,
   lzo,
   libslirp,
+  libpng,
   qemu_kvm,
   bubblewrap,
   e2fsprogs,
@@ -44,6 +45,7 @@ stdenv.mkDerivation {
     libarchive
     lzo
     libslirp
+    libpng
   ];
 
   # Nix would make it a position-independent executable, which a static one need not be.

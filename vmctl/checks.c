@@ -180,6 +180,32 @@ vm_check_limits (const VmHost *host)
       "delegated control group");
 }
 
+/* Only those who ask for a screen need it. */
+VmCheck *
+vm_check_display (const VmHost *host)
+{
+  static const char name[] = "display", what[] = "screens";
+  g_autoptr (GPtrArray) lack = g_ptr_array_new_null_terminated (8, NULL, TRUE);
+  g_autofree char *packages = NULL, *mend = NULL;
+
+  if (host->xorg == NULL)
+    g_ptr_array_add (lack, (gpointer) "xserver-xorg-core");
+  if (host->xorg == NULL || host->xorg_problem != NULL)
+    g_ptr_array_add (lack, (gpointer) "xserver-xorg-input-evdev");
+  if (host->window_manager == NULL)
+    g_ptr_array_add (lack, (gpointer) "openbox");
+  if (host->xvfb == NULL)
+    g_ptr_array_add (lack, (gpointer) "xvfb");
+  if (host->gtk_problem != NULL)
+    g_ptr_array_add (lack, (gpointer) "qemu-system-gui");
+  if (lack->len == 0)
+    return vm_check_new (name, what, VM_CHECK_OK, g_strdup ("all that --display needs is there"), NULL);
+  packages = g_strjoinv (" ", (char **)lack->pdata);
+  mend = g_strdup_printf ("Debian: apt install %s", packages);
+  return vm_check_new (name, what, VM_CHECK_WARNING,
+                       g_strdup_printf ("for --display, or a part of it, is missing: %s", packages), mend);
+}
+
 VmCheck *
 vm_check_tun (const VmHost *host)
 {

@@ -35,7 +35,8 @@ VmCheck *vm_check_helpers (const VmHost *host);
 VmCheck *vm_check_tun (const VmHost *host); /* for the network of drivers other than qemu */
 VmCheck *vm_check_kernel (const VmHost *host);
 
-VmCheck *vm_check_limits (const VmHost *host); /* is there a control group for them? */
+VmCheck *vm_check_display (const VmHost *host); /* what --display needs */
+VmCheck *vm_check_limits (const VmHost *host);  /* is there a control group for them? */
 
 /* These look at the host. (transfer full) */
 VmCheck *vm_check_kvm (const VmHost *host);

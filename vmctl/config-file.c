@@ -58,6 +58,8 @@ SPEC_READER (cpus)
 SPEC_READER (processes)
 SPEC_READER (disk)
 SPEC_READER (net)
+SPEC_READER (display)
+SPEC_READER (size)
 SPEC_READER (timeout)
 SPEC_READER (restart)
 SPEC_READER (watchdog)
@@ -288,6 +290,7 @@ read_profile_grants (VmLayer *layer, GKeyFile *file, const char *group, const ch
 static const Key keys[] = {
     {"defaults", "accel", read_accel},
     {"defaults", "cold", read_cold},
+    {"defaults", "display", read_display},
     {"defaults", "driver", read_driver},
     {"defaults", "min-isolation", read_min_isolation},
     {"defaults", "profile", read_profile},
@@ -296,6 +299,7 @@ static const Key keys[] = {
     {"defaults", "processes", read_processes},
     {"defaults", "disk", read_disk},
     {"defaults", "net", read_net},
+    {"defaults", "size", read_size},
     {"defaults", "env", read_env},
     {"defaults", "grants", read_grants},
     {"defaults", "no-grants", read_no_grants},

@@ -98,6 +98,12 @@ fill (VmSpec *spec, const VmLayer *layer, const char *by, gboolean *no_root_is_s
   }
   if (spec->net == VM_NET_DEFAULT)
     spec->net = layer->spec.net;
+  if (spec->display == VM_DISPLAY_UNSET)
+    spec->display = layer->spec.display;
+  if (spec->width == 0) {
+    spec->width = layer->spec.width;
+    spec->height = layer->spec.height;
+  }
   if (spec->boot_timeout == 0)
     spec->boot_timeout = layer->spec.boot_timeout;
   if (!spec->sets_restart && layer->spec.sets_restart) {

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Configuration files (GKeyFile). Group [defaults]: accel, cold, driver, min-isolation, profile, memory,
- * cpus, processes, disk, net, env (;-list), grants, no-grants, no-root, kernel, boot-timeout, restart,
- * watchdog. Group
- * [templates]: make, max-size. Group [terminal]: detach-key ("ctrl-]" by default). A profile file has
- * [profile]: summary, entrypoint (a ;-list), grants, env, and may set the [defaults] keys. Unknown groups and
- * keys are errors that name the file and the line's key: a typing mistake must not weaken anything. */
+ * cpus, processes, disk, net, display, size, env (;-list), grants, no-grants, no-root, kernel, boot-timeout,
+ * restart, watchdog. Group [templates]: make, max-size. Group [terminal]: detach-key ("ctrl-]" by default). A
+ * profile file has [profile]: summary, entrypoint (a ;-list), grants, env, and may set the [defaults] keys.
+ * Unknown groups and keys are errors that name the file and the line's key: a typing mistake must not weaken
+ * anything. */
 #pragma once
 
 #include <glib.h>

@@ -331,6 +331,22 @@ cont (VmSupervisor *sup, json_object *arguments, QmpRequest *take_request)
   pause_or_resume (sup, FALSE, take_request);
 }
 
+/* QEMU's own commands, which vmctl answers where it can do so for every driver. */
+
+static void
+screendump (VmSupervisor *sup, json_object *arguments, QmpRequest *take_request)
+{
+  if (!vm_screen_dump (sup, arguments, take_request))
+    pass_through (sup, "screendump", arguments, take_request);
+}
+
+static void
+input_send_event (VmSupervisor *sup, json_object *arguments, QmpRequest *take_request)
+{
+  if (!vm_screen_input (sup, arguments, take_request))
+    pass_through (sup, "input-send-event", arguments, take_request);
+}
+
 static const struct {
   const char *name;
   Command run;
@@ -339,9 +355,11 @@ static const struct {
     {"attach-console", attach_console},
     {"cont", cont},
     {"exec", exec_command},
+    {"input-send-event", input_send_event},
     {"query-commands", query_commands},
     {"query-log", query_log},
     {"query-sandbox", query_sandbox},
+    {"query-screen", vm_screen_query},
     {"query-stats", vm_control_stats},
     {"query-version", query_version},
     {"quit", quit},
@@ -350,6 +368,7 @@ static const struct {
     {"sandbox-reset", vm_control_reset},
     {"sandbox-restart", vm_control_restart},
     {"sandbox-stop", sandbox_stop},
+    {"screendump", screendump},
     {"signal", signal_session},
     {"stop", stop},
 };

@@ -90,7 +90,7 @@ vm_host_gather_images (VmHost *host, const VmSpec *spec, GError **error)
   gboolean ok = TRUE;
 
   host->disk_base = image_scratch_base (host->dirs.cache, disk);
-  if (!image_kernel_find ("", spec->kernel, &kernel, &problem)) {
+  if (!image_kernel_find_for ("", spec->kernel, vm_host_more_modules (spec), &kernel, &problem)) {
     host->kernel_problem = g_strdup (problem->message);
     return TRUE;
   }

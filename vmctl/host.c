@@ -208,6 +208,7 @@ gather_programs (VmHost *host)
   vm_groups_gather (host->uid, systemd_run, &host->groups);
   host->userns_mend = g_strdup (vm_check_userns_mend ());
   vm_host_gather_nspawn (host);
+  vm_host_gather_display (host);
   host->tun = access ("/dev/net/tun", R_OK | W_OK) == 0;
   host->keeper = vm_dirs_helper (&host->dirs, "vmctl-keeper", NULL);
   host->ram_preload = vm_dirs_helper (&host->dirs, "vmctl-ram.so", NULL);
@@ -279,14 +280,18 @@ vm_host_project_clear (VmHostProject *project)
 void
 vm_host_clear (VmHost *host)
 {
-  char *strings[] = {
-      host->user,         host->group,          host->home,           host->shell,     host->home_real,
-      host->cwd,          host->hostname,       host->timezone,       host->qemu,      host->qemu_version,
-      host->bwrap,        host->firmware,       host->keeper,         host->agent,     host->kernel,
-      host->vmlinux,      host->kernel_version, host->kernel_problem, host->initramfs, host->disk_base,
-      host->qemu_problem, host->kvm_problem,    host->ram_preload,    host->qemu_id,   host->firmware_id,
-      host->cpu_id,       host->userns_mend,    host->xauthority,     host->nspawn,    host->nspawn_version,
-      host->root_problem};
+  char *strings[] = {host->user,         host->group,          host->home,
+                     host->shell,        host->home_real,      host->cwd,
+                     host->hostname,     host->timezone,       host->qemu,
+                     host->qemu_version, host->bwrap,          host->firmware,
+                     host->keeper,       host->agent,          host->kernel,
+                     host->vmlinux,      host->kernel_version, host->kernel_problem,
+                     host->initramfs,    host->disk_base,      host->qemu_problem,
+                     host->kvm_problem,  host->ram_preload,    host->qemu_id,
+                     host->firmware_id,  host->cpu_id,         host->userns_mend,
+                     host->xauthority,   host->nspawn,         host->nspawn_version,
+                     host->root_problem, host->xorg,           host->xvfb,
+                     host->xorg_problem, host->window_manager, host->gtk_problem};
 
   for (gsize i = 0; i < G_N_ELEMENTS (strings); i++)
     g_free (strings[i]);

@@ -69,6 +69,10 @@ typedef struct {
   VmHostEntry
       *extra; /* owned; what grants ask for elsewhere and exists (/dev/dri, ...); ends with path NULL */
   VmHostSocket *sockets;  /* owned; those that are named or there; ends with name NULL */
+  char *xorg, *xvfb;      /* owned; X servers; NULL: not found */
+  char *xorg_problem;     /* owned; why Xorg would not work in a machine; NULL */
+  char *window_manager;   /* owned; openbox; NULL: not found */
+  char *gtk_problem;      /* owned; why QEMU has no window; NULL: nothing is known against it */
   char *xauthority;       /* owned; the file with the X server's cookies, NULL: none */
   VmHostProgram program;  /* of the profile that was asked for */
   VmHostEntry *path_dirs; /* owned; what of the profile's `path` exists; ends with path NULL */
@@ -121,6 +125,8 @@ gboolean vm_host_env_is_plain (const char *name);
  * error: kernel stays NULL and kernel_problem says why. */
 gboolean vm_host_gather_images (VmHost *host, const VmSpec *spec, GError **error);
 void vm_host_clear (VmHost *host);
+/* The kernel's modules beyond the usual ones, for a screen. (static) NULL: none */
+const char *const *vm_host_more_modules (const VmSpec *spec);
 /* An array that ends with path NULL; NULL is fine. */
 void vm_host_entries_free (VmHostEntry *entries);
 void vm_host_project_clear (VmHostProject *project);

@@ -15,6 +15,8 @@
 #include "vmctl/bwrap.h"
 #include "vmctl/drivers/qemu-argv.h"
 
+#define WINDOW_COOKIES "/tmp/xauthority"
+
 static void
 isolate (VmBwrap *b)
 {
@@ -42,6 +44,26 @@ add_machine (VmBwrap *b)
   hot = g_build_filename (plan->template, IMAGE_TEMPLATE_HOT, NULL);
   vm_bwrap_add (b, "--ro-bind-try", hot, VM_QEMU_HOT, NULL);
   vm_bwrap_add (b, "--setenv", "LD_PRELOAD", VM_QEMU_PRELOAD, NULL);
+}
+
+/* For QEMU's window: the socket of the user's display, its cookies, fonts. They are QEMU's own; nothing of it
+ * lies in what is exported to the guest. */
+static void
+add_window (VmBwrap *b)
+{
+  const VmScreen *screen = &b->plan->screen;
+
+  if (screen->socket == NULL)
+    return;
+  vm_bwrap_add (b, "--ro-bind", screen->socket, NULL);
+  vm_bwrap_addf (b, "/tmp/.X11-unix/X%s", screen->number);
+  vm_bwrap_add (b, "--setenv", "DISPLAY", NULL);
+  vm_bwrap_addf (b, ":%s", screen->number);
+  vm_bwrap_add (b, "--setenv", "GDK_BACKEND", "x11", "--setenv", "NO_AT_BRIDGE", "1", NULL);
+  vm_bwrap_add (b, "--ro-bind-try", "/etc/fonts", "/etc/fonts", NULL);
+  if (screen->cookies != NULL)
+    vm_bwrap_add (b, "--ro-bind", screen->cookies, WINDOW_COOKIES, "--setenv", "XAUTHORITY", WINDOW_COOKIES,
+                  NULL);
 }
 
 /* What the QEMU process needs of the host, at the host's own paths. */
@@ -190,6 +212,7 @@ vm_jail_arguments (const VmPlan *plan, VmArgv *argv)
   vm_bwrap_add (&b, "--perms", "0755", "--tmpfs", "/export", NULL);
   export_rw (&b);
   export_ro (&b);
+  add_window (&b);
   /* The export's own directories are a tmpfs of the jail: without this a guest could fill the host's memory
    * through it. */
   vm_bwrap_add (&b, "--remount-ro", "/export", NULL);

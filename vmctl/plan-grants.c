@@ -25,7 +25,8 @@ is_wanted (const VmPlan *plan, const VmSpec *spec, const VmProfile *profile, con
   if (has (spec->no_grants, grant))
     return FALSE;
   return has (spec->grants, grant) || vm_plan_profile_has (profile, host, grant) ||
-         (profile->is_builtin && g_str_equal (grant, "chromium") && has (plan->grants, "display"));
+         (profile->is_builtin && g_str_equal (grant, "chromium") &&
+          (has (plan->grants, "display") || plan->screen.kind != VM_DISPLAY_UNSET));
 }
 
 /* How much of the host is in so far: a grant that changes nothing is not in force. */

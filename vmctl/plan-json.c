@@ -46,6 +46,11 @@ static const Field fields[] = {
     FIELD ("ram-preload", ram_preload, FALSE),
     FIELD ("disk-base", disk_base, FALSE),
     FIELD ("kernel-version", kernel_version, FALSE),
+    FIELD ("x-server", screen.server, FALSE),
+    FIELD ("window-manager", screen.manager, FALSE),
+    FIELD ("x-socket", screen.socket, FALSE),
+    FIELD ("x-number", screen.number, FALSE),
+    FIELD ("x-cookies", screen.cookies, FALSE),
     FIELD ("runtime-dir", runtime_dir, TRUE),
     FIELD ("state-dir", state_dir, TRUE),
 };
@@ -137,6 +142,16 @@ names_of (char **variables)
   return array;
 }
 
+static void
+add_screen (json_object *object, const VmScreen *screen)
+{
+  if (screen->kind == VM_DISPLAY_UNSET)
+    return;
+  vm_json_add_str (object, "display", vm_display_name (screen->kind));
+  vm_json_add_int (object, "screen-width", screen->width);
+  vm_json_add_int (object, "screen-height", screen->height);
+}
+
 static json_object *
 to_json (const VmPlan *plan)
 {
@@ -148,6 +163,7 @@ to_json (const VmPlan *plan)
   if (*plan->passed_over != NULL)
     vm_json_add_strv (object, "passed-over", (const char *const *)plan->passed_over);
   vm_json_add_str (object, "net", nets[plan->net]);
+  add_screen (object, &plan->screen);
   vm_json_add_int (object, "uid", plan->uid);
   vm_json_add_int (object, "gid", plan->gid);
   vm_json_add_int (object, "umask", plan->mask);
@@ -344,6 +360,24 @@ read_isolation (json_object *object, VmIsolation *ret, GError **error)
 }
 
 static gboolean
+read_screen (json_object *object, VmScreen *screen, GError **error)
+{
+  const char *kind = vm_json_str (object, "display", NULL);
+  guint64 width = 0, height = 0;
+
+  if (kind == NULL)
+    return TRUE;
+  if (!vm_display_parse (kind, &screen->kind))
+    return vm_error (error, VM_ERROR_INVALID, "'display' is '%s', which this version does not know", kind);
+  if (!read_number (object, "screen-width", G_MAXUINT16, &width, error) ||
+      !read_number (object, "screen-height", G_MAXUINT16, &height, error))
+    return FALSE;
+  screen->width = (guint)width;
+  screen->height = (guint)height;
+  return TRUE;
+}
+
+static gboolean
 read_numbers (json_object *object, VmPlan *plan, GError **error)
 {
   guint64 uid = 0, gid = 0, cpus = 0, timeout = 0;
@@ -355,7 +389,7 @@ read_numbers (json_object *object, VmPlan *plan, GError **error)
       !read_number (object, "disk", G_MAXINT64, &plan->disk, error) ||
       !read_number (object, "cpus", 255, &cpus, error) ||
       !read_number (object, "boot-timeout", G_MAXINT32, &timeout, error) ||
-      !read_isolation (object, &plan->isolation, error) ||
+      !read_isolation (object, &plan->isolation, error) || !read_screen (object, &plan->screen, error) ||
       !read_enum (object, "net", nets, G_N_ELEMENTS (nets), &net, error))
     return FALSE;
   plan->uid = (guint)uid;

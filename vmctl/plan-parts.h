@@ -73,6 +73,8 @@ gboolean vm_plan_add_root (VmPlan *plan, const VmHost *host, GError **error);
 void vm_plan_set_limits (VmPlan *plan, const VmSpec *spec, const VmHost *host);
 void vm_plan_add_home (VmPlan *plan, const VmHost *host);
 void vm_plan_add_project (VmPlan *plan, const VmHost *host);
+/* The rest of a screen whose kind and size are set; before the grants. */
+gboolean vm_plan_add_screen (VmPlan *plan, const VmHost *host, GError **error);
 gboolean vm_plan_add_grants (VmPlan *plan, const VmSpec *spec, const VmProfile *profile, const VmHost *host,
                              GError **error);
 /* --socket; after the grants, since nothing that is there may be hidden. */

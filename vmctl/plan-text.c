@@ -42,6 +42,19 @@ accel_note (const VmPlan *plan)
 }
 
 static void
+add_screen (GString *out, const VmPlan *plan)
+{
+  static const char *const shown[] = {
+      [VM_DISPLAY_NONE] = "seen by screenshots", [VM_DISPLAY_GTK] = "a window", [VM_DISPLAY_VNC] = "VNC"};
+  g_autofree char *size = vm_screen_size (&plan->screen);
+
+  if (size != NULL)
+    line (out, "screen", "%s, %s, by %s", size, shown[plan->screen.kind], plan->screen.server);
+  if (plan->screen.socket != NULL)
+    line (out, "", "QEMU, and not what runs inside, is a client of your display :%s", plan->screen.number);
+}
+
+static void
 add_head (GString *out, const VmPlan *plan)
 {
   g_autofree char *memory = vm_size_format (plan->memory), *disk = vm_size_format (plan->disk);
@@ -70,6 +83,7 @@ add_head (GString *out, const VmPlan *plan)
           plan->restart_max == 1 ? "" : "s");
   if (plan->watchdog != 0)
     line (out, "watchdog", "%u s without a sign of life end it", plan->watchdog);
+  add_screen (out, plan);
   if (plan->kernel_version != NULL)
     line (out, "kernel", "%s", plan->kernel_version);
 }

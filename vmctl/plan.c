@@ -47,13 +47,37 @@ vm_plan_free (VmPlan *plan)
 {
   if (plan == NULL)
     return;
-  char *strings[] = {plan->id,        plan->name,       plan->driver,      plan->accel,
-                     plan->profile,   plan->user,       plan->group,       plan->home,
-                     plan->shell,     plan->hostname,   plan->project,     plan->cwd,
-                     plan->qemu,      plan->firmware,   plan->nspawn,      plan->bwrap,
-                     plan->keeper,    plan->vmlinux,    plan->initramfs,   plan->kernel_version,
-                     plan->disk_base, plan->state_dir,  plan->runtime_dir, plan->mac,
-                     plan->template,  plan->ram_preload};
+  char *strings[] = {plan->id,
+                     plan->name,
+                     plan->driver,
+                     plan->accel,
+                     plan->profile,
+                     plan->user,
+                     plan->group,
+                     plan->home,
+                     plan->shell,
+                     plan->hostname,
+                     plan->project,
+                     plan->cwd,
+                     plan->qemu,
+                     plan->firmware,
+                     plan->nspawn,
+                     plan->bwrap,
+                     plan->keeper,
+                     plan->vmlinux,
+                     plan->initramfs,
+                     plan->kernel_version,
+                     plan->disk_base,
+                     plan->state_dir,
+                     plan->runtime_dir,
+                     plan->mac,
+                     plan->template,
+                     plan->ram_preload,
+                     plan->screen.server,
+                     plan->screen.manager,
+                     plan->screen.socket,
+                     plan->screen.number,
+                     plan->screen.cookies};
 
   for (gsize i = 0; i < G_N_ELEMENTS (strings); i++)
     g_free (strings[i]);
@@ -163,6 +187,17 @@ set_driver (VmPlan *plan, const VmSpec *spec, const VmHost *host, GError **error
          vm_driver_check_net (choice.driver, spec->net, host, error);
 }
 
+/* A size without a screen is a default of somebody's configuration. */
+static void
+set_screen (VmPlan *plan, const VmSpec *spec)
+{
+  if (spec->display == VM_DISPLAY_UNSET)
+    return;
+  plan->screen.kind = spec->display;
+  plan->screen.width = spec->width != 0 ? spec->width : VM_SPEC_SCREEN_WIDTH;
+  plan->screen.height = spec->height != 0 ? spec->height : VM_SPEC_SCREEN_HEIGHT;
+}
+
 static gboolean
 set_session (VmPlan *plan, const VmSpec *spec, const VmProfile *profile, const VmHost *host, GError **error)
 {
@@ -179,6 +214,7 @@ set_session (VmPlan *plan, const VmSpec *spec, const VmProfile *profile, const V
   plan->command = g_steal_pointer (&command);
   plan->cwd = g_strdup (is_inside ? host->cwd : plan->project);
   plan->net = spec->net == VM_NET_DEFAULT ? VM_NET_PUBLIC : spec->net;
+  set_screen (plan, spec);
   plan->serial = spec->serial;
   plan->trace = spec->trace;
   plan->mask = host->mask & 0777;
@@ -245,7 +281,7 @@ fill (VmPlan *plan, const VmSpec *spec, const VmProfile *profile, const VmHost *
   vm_plan_add_home (plan, host);
   vm_plan_add_project (plan, host);
   add_meta (plan);
-  if (!vm_plan_add_grants (plan, spec, profile, host, error) ||
+  if (!vm_plan_add_screen (plan, host, error) || !vm_plan_add_grants (plan, spec, profile, host, error) ||
       !vm_plan_add_program (plan, spec, profile, host, error))
     return FALSE;
   vm_plan_finish_etc (plan);

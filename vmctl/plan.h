@@ -56,6 +56,19 @@ typedef struct {
   char *content; /* owned; FILE, MARK, XAUTH */
 } VmMake;
 
+/* A screen inside: an X server that the agent starts, with a window manager. */
+typedef struct {
+  VmDisplay kind;        /* UNSET: none; all else here is then 0 or NULL */
+  guint width, height;   /* pixels */
+  char *server;          /* owned; the X server's program, inside: Xorg in a virtual machine, else Xvfb */
+  char *manager;         /* owned; the window manager's, NULL: none */
+  char *socket, *number; /* owned; GTK: the socket and number of the user's own display, for QEMU's window */
+  char *cookies;         /* owned; GTK: the file with that display's cookies; NULL: it has none */
+} VmScreen;
+
+/* "1280x800"; NULL: there is no screen. (transfer full) */
+char *vm_screen_size (const VmScreen *screen);
+
 typedef struct {
   char *id;     /* owned; 8 characters of [a-z0-9] */
   char *name;   /* owned */
@@ -91,6 +104,7 @@ typedef struct {
   VmGroups groups; /* owned; the control group that keeps the limits and can be frozen */
   char **unkept;   /* owned, never NULL; a sentence about limits that nobody keeps */
   VmNet net;       /* never DEFAULT */
+  VmScreen screen; /* owned */
   gboolean trace;  /* the moment at which QEMU is executed is noted (vmctl/trace.h) */
   gboolean serial;
   gboolean registered; /* nspawn: with machined; only in a unit of its own, which machined may end */

@@ -84,6 +84,8 @@ vm_record_free (VmRecord *record)
   g_free (record->restart_why);
   g_free (record->paused_why);
   g_free (record->net);
+  g_free (record->display);
+  g_free (record->size);
   g_strfreev (record->warnings);
   g_free (record);
 }
@@ -151,6 +153,8 @@ vm_record_to_json (const VmRecord *record)
   vm_json_add_strv (object, "unkept", (const char *const *)record->unkept);
   vm_json_add_int (object, "disk", (gint64)record->disk);
   vm_json_add_str (object, "net", record->net);
+  vm_json_add_str (object, "display", record->display);
+  vm_json_add_str (object, "size", record->size);
   vm_json_add_strv (object, "warnings", (const char *const *)record->warnings);
   return object;
 }
@@ -242,6 +246,8 @@ vm_record_from_json (json_object *object, GError **error)
   record->unkept = vm_json_dup_strv (vm_json_array (object, "unkept"));
   record->disk = (guint64)vm_json_int (object, "disk", 0);
   record->net = g_strdup (vm_json_str (object, "net", NULL));
+  record->display = g_strdup (vm_json_str (object, "display", NULL));
+  record->size = g_strdup (vm_json_str (object, "size", NULL));
   g_strfreev (record->warnings);
   record->warnings = vm_json_dup_strv (vm_json_array (object, "warnings"));
   return g_steal_pointer (&record);

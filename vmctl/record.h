@@ -73,6 +73,8 @@ typedef struct {
   char **groups;   /* owned, never NULL; directories of the control group, to be removed at the end */
   char **unkept;   /* owned, never NULL; limits that nobody keeps, a sentence */
   char *net;       /* owned; "none", "public" */
+  char *display;   /* owned; "none", "gtk", "vnc"; NULL: there is no screen */
+  char *size;      /* owned; of the screen, "1280x800"; NULL: none */
   VmStamps stamps; /* when what happened */
   char **warnings; /* owned, never NULL; what the user should know (protected files that appeared) */
 } VmRecord;

@@ -38,6 +38,8 @@ take_options (const VmRunOptions *o, VmSpec *spec, GError **error)
          (o->cpus == NULL || vm_spec_set_cpus (spec, o->cpus, "--cpus", error)) &&
          (o->processes == NULL || vm_spec_set_processes (spec, o->processes, "--processes", error)) &&
          (o->disk == NULL || vm_spec_set_disk (spec, o->disk, "--disk", error)) &&
+         (o->display == NULL || vm_spec_set_display (spec, o->display, "--display", error)) &&
+         (o->size == NULL || vm_spec_set_size (spec, o->size, "--size", error)) &&
          (o->net == NULL || vm_spec_set_net (spec, o->net, "--net", error)) &&
          (o->boot_timeout == NULL || vm_spec_set_timeout (spec, o->boot_timeout, "--boot-timeout", error)) &&
          (o->restart == NULL || vm_spec_set_restart (spec, o->restart, "--restart", error)) &&
@@ -221,7 +223,8 @@ build_boot (VmContext *context, VmRun *run, VmProgress *progress, GError **error
   if (image_boot_ready (run->host.vmlinux, run->host.initramfs))
     return TRUE;
   helper = vm_dirs_helper (&context->dirs, "vmctl-image", error);
-  if (helper == NULL || !image_kernel_find ("", run->spec.kernel, &kernel, error))
+  if (helper == NULL ||
+      !image_kernel_find_for ("", run->spec.kernel, vm_host_more_modules (&run->spec), &kernel, error))
     return FALSE;
   ok = image_boot_build (helper, context->dirs.cache, &kernel, run->host.agent, run->host.vmlinux,
                          run->host.initramfs, vm_progress_step, progress, error);

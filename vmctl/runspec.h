@@ -10,8 +10,8 @@
 
 typedef struct {
   char *accel, *driver, *min_isolation, *profile, *name, *memory, *cpus, *processes, *disk, *net, *kernel,
-      *boot_timeout, *restart, *watchdog;       /* owned */
-  char **env, **grants, **no_grants, **sockets; /* owned */
+      *boot_timeout, *restart, *watchdog, *display, *size; /* owned */
+  char **env, **grants, **no_grants, **sockets;            /* owned */
   gboolean cold, no_root, serial, tmux, no_config;
 } VmRunOptions;
 
@@ -45,6 +45,10 @@ typedef struct {
        "SIZE|none",                                                                                          \
        "size of the scratch disk (default 16G, grows on demand), or none for memory",                        \
        NULL},                                                                                                \
+      {"display",        0,                                                                                  \
+       VM_OPTION_STRING, offsetof (type, run.display),                                                       \
+       "KIND",           "a screen: none (seen by 'vmctl screenshot'), gtk (a window) or vnc (a socket)",    \
+       "display"},                                                                                           \
       {"driver",         0,                                                                                  \
        VM_OPTION_STRING, offsetof (type, run.driver),                                                        \
        "NAME",           "auto, or a driver's name (default auto: the strongest that works)",                \
@@ -116,6 +120,13 @@ typedef struct {
        offsetof (type, run.serial),                                                                          \
        NULL,                                                                                                 \
        "run the session on the guest's serial console",                                                      \
+       NULL},                                                                                                \
+      {"size",                                                                                               \
+       0,                                                                                                    \
+       VM_OPTION_STRING,                                                                                     \
+       offsetof (type, run.size),                                                                            \
+       "WxH",                                                                                                \
+       "size of the screen in pixels (default 1280x800)",                                                    \
        NULL},                                                                                                \
       {"socket",       0,                                                                                    \
        VM_OPTION_LIST, offsetof (type, run.sockets),                                                         \

@@ -17,6 +17,9 @@ enum {
 #define DISK_MIN (G_GUINT64_CONSTANT (64) << 20)
 #define DISK_MAX (G_GUINT64_CONSTANT (16) << 40)
 
+enum { WIDTH_MIN = 320, WIDTH_MAX = 4096, WIDTH_STEP = 8, HEIGHT_MIN = 200, HEIGHT_MAX = 2160 };
+
+static const char *const displays[] = {NULL, "none", "gtk", "vnc"};
 static const char *const isolations[] = {"none", "namespace", "container", "vm"};
 
 const char *
@@ -32,6 +35,24 @@ vm_isolation_parse (const char *name, VmIsolation *ret)
   for (gsize i = 0; i < G_N_ELEMENTS (isolations); i++)
     if (g_str_equal (name, isolations[i])) {
       *ret = (VmIsolation)i;
+      return TRUE;
+    }
+  return FALSE;
+}
+
+const char *
+vm_display_name (VmDisplay display)
+{
+  g_assert ((gsize)display < G_N_ELEMENTS (displays));
+  return displays[display];
+}
+
+gboolean
+vm_display_parse (const char *name, VmDisplay *ret)
+{
+  for (gsize i = VM_DISPLAY_NONE; i < G_N_ELEMENTS (displays); i++)
+    if (g_str_equal (name, displays[i])) {
+      *ret = (VmDisplay)i;
       return TRUE;
     }
   return FALSE;
@@ -145,6 +166,32 @@ vm_spec_set_net (VmSpec *spec, const char *text, const char *what, GError **erro
   else
     return vm_error (error, VM_ERROR_USAGE, "%s: '%s' is not a network; write 'none' or 'public'", what,
                      text);
+  return TRUE;
+}
+
+gboolean
+vm_spec_set_display (VmSpec *spec, const char *text, const char *what, GError **error)
+{
+  return vm_display_parse (text, &spec->display) ||
+         vm_error (error, VM_ERROR_USAGE, "%s: '%s' is not a display; write 'none', 'gtk' or 'vnc'", what,
+                   text);
+}
+
+gboolean
+vm_spec_set_size (VmSpec *spec, const char *text, const char *what, GError **error)
+{
+  g_auto (GStrv) parts = g_strsplit (text, "x", 2);
+  guint width = 0, height = 0;
+
+  if (g_strv_length (parts) != 2 || !parse_count (parts[0], WIDTH_MAX, &width) ||
+      !parse_count (parts[1], HEIGHT_MAX, &height) || width < WIDTH_MIN || height < HEIGHT_MIN ||
+      width % WIDTH_STEP != 0)
+    return vm_error (error, VM_ERROR_USAGE,
+                     "%s: '%s' is not a size; write WIDTHxHEIGHT, such as 1280x800, from %dx%d to %dx%d, the "
+                     "width a multiple of %d",
+                     what, text, WIDTH_MIN, HEIGHT_MIN, WIDTH_MAX, HEIGHT_MAX, WIDTH_STEP);
+  spec->width = width;
+  spec->height = height;
   return TRUE;
 }
 

@@ -26,6 +26,15 @@ const char *vm_isolation_name (VmIsolation isolation); /* "none", "namespace", "
 gboolean vm_isolation_parse (const char *name, VmIsolation *ret);
 
 typedef enum { VM_NET_DEFAULT, VM_NET_NONE, VM_NET_PUBLIC } VmNet;
+/* A screen for the inside. NONE is one that nobody sees but `screenshot`. */
+typedef enum { VM_DISPLAY_UNSET, VM_DISPLAY_NONE, VM_DISPLAY_GTK, VM_DISPLAY_VNC } VmDisplay;
+const char *vm_display_name (VmDisplay display);              /* "none", "gtk", "vnc"; NULL: UNSET */
+gboolean vm_display_parse (const char *name, VmDisplay *ret); /* FALSE: no such word */
+
+/* Of a screen: whole 8 pixels wide, as drivers have it. */
+#define VM_SPEC_SCREEN_WIDTH 1280
+#define VM_SPEC_SCREEN_HEIGHT 800
+
 typedef enum { VM_TTY_AUTO, VM_TTY_YES, VM_TTY_NO } VmTtyMode;
 
 typedef struct {
@@ -47,6 +56,8 @@ typedef struct {
   guint64 disk;          /* bytes, virtual; 0: 16 GiB */
   gboolean disk_none;    /* --disk none: a tmpfs instead */
   VmNet net;             /* DEFAULT: public */
+  VmDisplay display;     /* UNSET: no screen */
+  guint width, height;   /* of the screen, pixels; 0: 1280x800 */
   char **env;            /* owned; "NAME=value", or "NAME" to pass the host's on; NULL: none */
   char **grants;         /* owned; named on the command line or in the config; NULL: none */
   char **no_grants;      /* owned; taken away; NULL: none */
@@ -82,6 +93,10 @@ gboolean vm_spec_set_driver (VmSpec *spec, const char *text, const char *what,
                              GError **error); /* auto, or a driver's name */
 gboolean
 vm_spec_set_accel (VmSpec *spec, const char *text, const char *what, GError **error); /* auto | kvm | tcg */
+gboolean
+vm_spec_set_display (VmSpec *spec, const char *text, const char *what, GError **error); /* none | gtk | vnc */
+/* WxH, from 320x200 to 4096x2160, the width a multiple of 8. */
+gboolean vm_spec_set_size (VmSpec *spec, const char *text, const char *what, GError **error);
 /* vm | container | namespace. Raises only: the strongest that anybody asks for counts. `by` is static and
  * becomes spec->min_isolation_by. */
 gboolean vm_spec_set_min_isolation (VmSpec *spec, const char *text, const char *what, GError **error);

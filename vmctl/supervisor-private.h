@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The supervisor's state, shared by its files: supervisor.c (entry and main loop), supervisor-start.c (steps
  * of a start, taking over), supervisor-meta.c (the meta dir), supervisor-net.c (vmctl-net),
- * supervisor-template.c (templates), supervisor-restart.c (starting again), supervisor-agent.c (the agent's
- * connection), supervisor-stop.c (ways to end), control.c (commands). */
+ * supervisor-template.c (templates), supervisor-restart.c (starting again), supervisor-screen.c and
+ * supervisor-vnc.c (the screen), supervisor-agent.c (the agent's connection), supervisor-stop.c (ways to end),
+ * control.c (commands). */
 #pragma once
 
 #include <glib.h>
@@ -70,6 +71,10 @@ typedef struct {
   VmAgain again;
   guint again_timer;           /* nothing runs, and it starts again */
   guint watchdog_timer, pings; /* --watchdog; questions that were not answered */
+
+  guint pointer_x, pointer_y; /* where the pointer was last put, or seen, on the screen */
+  int vnc_fd;                 /* owned; listens for VNC's clients; -1 */
+  guint vnc_tag;
 
   int stamp_fd; /* owned; says when QEMU is executed; -1 */
   guint stamp_tag;
@@ -186,6 +191,14 @@ guint vm_supervisor_restart_delay (guint failures);
 /* supervisor-watchdog.c */
 void vm_supervisor_watch_agent (VmSupervisor *sup); /* it is up */
 void vm_supervisor_agent_answered (VmSupervisor *sup);
+/* supervisor-screen.c: the commands query-screen, screendump and input-send-event. The last two: FALSE, and
+ * the request is still the caller's, for what QEMU alone can answer. */
+void vm_screen_query (VmSupervisor *sup, json_object *arguments, QmpRequest *take_request);
+gboolean vm_screen_dump (VmSupervisor *sup, json_object *arguments, QmpRequest *take_request);
+gboolean vm_screen_input (VmSupervisor *sup, json_object *arguments, QmpRequest *take_request);
+
+/* supervisor-vnc.c: with --display vnc, lets clients in at vnc.sock of the runtime directory. */
+gboolean vm_supervisor_listen_vnc (VmSupervisor *sup, GError **error);
 
 /* control.c */
 gboolean vm_control_start (VmSupervisor *sup, GError **error);

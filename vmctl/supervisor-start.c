@@ -163,6 +163,21 @@ got_status (QmpClient *client, json_object *ret, json_object *reply, const GErro
     vm_supervisor_set_state (sup, VM_STATE_RUNNING);
 }
 
+/* What is done at the window reaches us as events: closing it is QEMU's own quit, and in its menu is a power
+ * button, which no guest of ours listens to. */
+static void
+window_event (VmSupervisor *sup, const char *name)
+{
+  if (sup->plan->screen.kind != VM_DISPLAY_GTK || sup->stop_step != VM_STOP_NOT)
+    return;
+  if (g_str_equal (name, "POWERDOWN"))
+    vm_supervisor_stop (sup, VM_REASON_STOPPED, "from the menu of its window", VM_STOP_POWERDOWN,
+                        VM_STOP_POWERDOWN_MS);
+  else if (g_str_equal (name, "SHUTDOWN") && sup->record->reason == VM_REASON_STOPPED &&
+           sup->record->text == NULL)
+    sup->record->text = g_strdup ("its window was closed");
+}
+
 static void
 qmp_event (QmpClient *client, const char *name, json_object *event_data, json_object *message, gpointer data)
 {
@@ -185,6 +200,7 @@ qmp_event (QmpClient *client, const char *name, json_object *event_data, json_ob
                           : g_str_equal (reason, "guest-panic")       ? VM_REASON_GUEST_PANIC
                           : vm_json_bool (event_data, "guest", FALSE) ? VM_REASON_GUEST_SHUTDOWN
                                                                       : VM_REASON_STOPPED;
+  window_event (sup, name);
 }
 
 static void
@@ -445,7 +461,7 @@ vm_supervisor_launch (VmSupervisor *sup, GError **error)
 
   if (!vm_make_all (sup->plan, sup->dirs->state, error) ||
       !vm_absent_make (sup->dirs->state, sup->plan, error) || !vm_supervisor_write_meta (sup, error) ||
-      !make_door (sup, error))
+      !make_door (sup, error) || !vm_supervisor_listen_vnc (sup, error))
     return FALSE;
   vm_record_stamp (sup->record, VM_STAMP_SUPERVISED);
   vm_supervisor_step (sup, "meta");
@@ -487,7 +503,7 @@ vm_supervisor_take_over (VmSupervisor *sup, GError **error)
   vm_supervisor_ask_whether_paused (sup);
   vm_supervisor_take_over_limits (sup);
   vm_supervisor_watch_groups (sup);
-  if (!connect_vmm (sup, error))
+  if (!vm_supervisor_listen_vnc (sup, error) || !connect_vmm (sup, error))
     return FALSE;
   vm_supervisor_set_state (sup, sup->record->state); /* running, paused; the record names us now */
   if (sup->record->state == VM_STATE_STOPPING)

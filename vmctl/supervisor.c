@@ -287,6 +287,8 @@ record_from_plan (const VmPlan *plan, gboolean detached)
   record->unkept = g_strdupv (plan->unkept);
   record->disk = plan->disk;
   record->restart_max = plan->restart_max;
+  record->display = g_strdup (vm_display_name (plan->screen.kind));
+  record->size = vm_screen_size (&plan->screen);
   record->net = g_strdup (plan->net == VM_NET_NONE ? "none" : "public");
   vm_process_self (&record->supervisor);
   return record;
@@ -469,10 +471,11 @@ clear_supervisor (VmSupervisor *sup)
   guint *tags[] = {&sup->signal_tag,   &sup->keeper_tag,  &sup->pidfd_tag,      &sup->stderr_tag,
                    &sup->lifeline_tag, &sup->boot_timer,  &sup->stop_timer,     &sup->lost_timer,
                    &sup->greet_timer,  &sup->refused_tag, &sup->template_timer, &sup->boot_instead_tag,
-                   &sup->maker_tag,    &sup->stamp_tag,   &sup->again_timer,    &sup->watchdog_timer};
+                   &sup->maker_tag,    &sup->stamp_tag,   &sup->again_timer,    &sup->watchdog_timer,
+                   &sup->vnc_tag};
   int *fds[] = {&sup->signal_fd,  &sup->keeper_fd,   &sup->keeper_pidfd, &sup->vmm_stderr,
                 &sup->lifeline,   &sup->runtime_fd,  &sup->state_fd,     &sup->lock_fd,
-                &sup->refused_fd, &sup->maker_pidfd, &sup->stamp_fd};
+                &sup->refused_fd, &sup->maker_pidfd, &sup->stamp_fd,     &sup->vnc_fd};
 
   for (guint i = 0; i < G_N_ELEMENTS (tags); i++)
     if (*tags[i] != 0)
@@ -539,6 +542,7 @@ vm_supervise (const VmDirs *dirs, VmSuperviseOptions *options, GError **error)
                       .refused_fd = -1,
                       .maker_pidfd = -1,
                       .stamp_fd = -1,
+                      .vnc_fd = -1,
                       .powerdown_ms = VM_STOP_POWERDOWN_MS};
   vm_autofd state_fd = -1;
   GError *why = NULL;

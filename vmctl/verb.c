@@ -170,7 +170,7 @@ vm_verb_parse (const VmVerb *verb, char **argv, gpointer *ret_options, char ***r
       *ret_help = TRUE;
     else if (g_str_has_prefix (*at, "--"))
       ok = parse_long (verb, &at, options, error);
-    else if (**at == '-' && (*at)[1] != '\0')
+    else if (**at == '-' && (*at)[1] != '\0' && !g_ascii_isdigit ((*at)[1])) /* "-3" is a number */
       ok = parse_short (verb, &at, options, error);
     else
       g_ptr_array_add (args, g_strdup (*at));

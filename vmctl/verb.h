@@ -35,7 +35,7 @@ typedef struct {
   const char *arg;      /* what to call the value in help; NULL for flags */
   const char *help;     /* one line, lower case, no full stop */
   const char *complete; /* "file", "dir", or a kind of `vmctl complete`: "driver", "profile", "net", "grant",
-                          "isolation", "restart"; NULL */
+                          "isolation", "display", "restart"; NULL */
 } VmOption;
 
 typedef enum {

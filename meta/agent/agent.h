@@ -13,6 +13,7 @@
  *   session.c  one command: its life from OPEN to EXIT   (launch.c: what to run, spawn.c: running it,
  *              stream.c: its stdin, stdout, stderr with credit, pty.c: terminals, console.c: the serial one)
  *   relays.c   sockets of the host inside (meta/relay.c: one connection)
+ *   desktop.c  a screen: X server and window manager (xclient.c: who asks it for pixels, and types)
  *   stop.c     POWEROFF (power.c: the last step)
  *   sudo.c     the `sudo` of a sandbox whose user may become root
  *
@@ -25,6 +26,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "meta/agent/desktop.h"
 #include "meta/agent/link.h"
 #include "meta/agent/metaread.h"
 #include "meta/agent/poller.h"
@@ -79,6 +81,7 @@ typedef struct Agent {
   Session sessions[AGENT_SESSIONS];
   unsigned turn; /* whose streams go first */
   Relays relays;
+  Desktop desktop;
   AgentMain main;
   AgentStop stop;
   int console_fd, console_poll; /* waiting for a line on the serial console, or -1 */

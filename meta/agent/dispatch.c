@@ -84,12 +84,15 @@ send_up (Agent *agent)
 static int
 do_setup (Agent *agent)
 {
+  int r;
+
   if (agent->is_template && !agent->is_seeded)
     return why_set (&agent->failure, EPERM,
                     "this machine comes from a template and has no randomness of its own");
   if (agent->is_template && !agent->has_clock)
     return why_set (&agent->failure, EPERM, "this machine comes from a template and its clock was not set");
-  return agent->vm ? setup_vm (agent, &agent->failure) : setup_here (agent, &agent->failure);
+  r = agent->vm ? setup_vm (agent, &agent->failure) : setup_here (agent, &agent->failure);
+  return r == 0 && agent->meta.server ? desktop_start (agent, &agent->failure) : r;
 }
 
 /* Without memory for it, it is read from the meta dir. */

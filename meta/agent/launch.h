@@ -37,6 +37,11 @@ void launch_clear (Launch *launch);
 int launch_set_env (Launch *launch, const char *name, const char *value);
 const char *launch_get_env (const Launch *launch, const char *name);
 
+/* session.c: who it runs as. In a VM, and as the root of a container, the agent gives identities; elsewhere
+ * it has the one that it was started with. 0 or -EPERM. */
+struct Agent;
+int session_set_identity (const struct Agent *agent, Launch *launch);
+
 /* The command's ends of its streams; all are left to the caller. */
 typedef struct {
   int fds[3];

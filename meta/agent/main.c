@@ -8,6 +8,7 @@
  *     --uid N        in systemd-nspawn: commands run as this user, whatever the meta dir says
  *     --template     it insists on what a machine from a template must have (tests)
  *     --filter FD    commands run under this seccomp filter (a BPF program)
+ * vmctl-agent --screen ...             a client of the X server inside (xclient.c)
  * sudo ...                            when called by that name */
 #include <errno.h>
 #include <fcntl.h>
@@ -21,6 +22,7 @@
 #include <unistd.h>
 
 #include "meta/agent/agent.h"
+#include "meta/agent/xclient.h"
 #include "meta/format.h"
 
 #define OOM_SCORE "500"
@@ -93,6 +95,7 @@ reap (Agent *agent)
   while ((pid = waitpid (-1, &status, WNOHANG)) > 0) {
     if (console_reaped (agent, pid))
       continue;
+    desktop_reaped (agent, pid);
     if (pid == agent->modules_pid)
       agent->modules_pid = 0;
     for (unsigned i = 0; i < AGENT_SESSIONS; i++)
@@ -339,6 +342,8 @@ main (int argc, char **argv)
   /* Set-user-ID it is only ever installed as sudo, whatever the caller puts into argv[0]. */
   if (getauxval (AT_SECURE) != 0 || strcmp (name, "sudo") == 0)
     return sudo_main (argc, argv);
+  if (argc >= 2 && strcmp (argv[1], "--screen") == 0)
+    return xclient_main (argc - 2, argv + 2);
   /* The kernel hands words of its command line that it does not know to PID 1. */
   if (getpid () == 1 &&
       (argc < 2 || (strcmp (argv[1], "--socket") != 0 && strcmp (argv[1], "--listen") != 0)))

@@ -2,6 +2,7 @@
 #include "meta/agent/metaread.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -206,6 +207,37 @@ load_network (Loader *loader)
 }
 
 static int
+load_size (Loader *loader, const char *text)
+{
+  Meta *meta = loader->meta;
+  char end;
+
+  if (!text || sscanf (text, "%5ux%5u%c", &meta->width, &meta->height, &end) != 2 || meta->width == 0 ||
+      meta->height == 0)
+    return bad (loader, "display", "no size");
+  return 0;
+}
+
+static int
+load_display (Loader *loader)
+{
+  Meta *meta = loader->meta;
+  const char *text = NULL;
+  char *size;
+  int r = load_text (loader, "display", &text);
+
+  if (r < 0)
+    return r;
+  meta->server = line_value ((char *)text, "server");
+  meta->manager = line_value ((char *)text, "manager");
+  size = (char *)line_value ((char *)text, "size");
+  if (meta->server)
+    r = *meta->server == '/' ? load_size (loader, size) : bad (loader, "display", "not an absolute path");
+  free (size);
+  return r;
+}
+
+static int
 load_disk (Loader *loader)
 {
   const char *text = NULL;
@@ -254,7 +286,7 @@ meta_load (Meta *meta, int dir_fd, const char *bundle, size_t size, Why *why)
       (r = load_words (&loader, "entrypoint", &meta->entrypoint, &ignored)) < 0 ||
       (r = load_words (&loader, "environment", &meta->environment, &ignored)) < 0 ||
       (r = load_words (&loader, "mounts", &meta->mounts, &meta->n_mounts)) < 0 ||
-      (r = load_network (&loader)) < 0 || (r = load_disk (&loader)) < 0)
+      (r = load_network (&loader)) < 0 || (r = load_display (&loader)) < 0 || (r = load_disk (&loader)) < 0)
     goto fail;
   if (meta->n_mounts % 4 == 0) {
     free (own);
@@ -275,6 +307,8 @@ meta_clear (Meta *meta)
   free ((char *)meta->address);
   free ((char *)meta->gateway);
   free ((char *)meta->mac);
+  free ((char *)meta->server);
+  free ((char *)meta->manager);
   free (meta->entrypoint);
   free (meta->environment);
   free (meta->mounts);

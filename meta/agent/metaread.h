@@ -9,7 +9,7 @@
 
 #include "meta/agent/util.h"
 
-enum { META_FILES = 10 };
+enum { META_FILES = 11 };
 
 typedef struct {
   const char *name, *group, *shell, *hostname; /* all texts point into `files` */
@@ -22,6 +22,8 @@ typedef struct {
   size_t n_mounts;                            /* words; a multiple of 4 */
   const char *address, *gateway;              /* NULL: loopback only */
   const char *mac;                            /* of the network card, NULL: as it is */
+  const char *server, *manager;               /* X server and window manager, NULL: none */
+  unsigned width, height;                     /* of the screen */
   uint64_t tmpfs_mib;                         /* 0: the scratch disk */
   char *files[META_FILES];                    /* owned */
 } Meta;

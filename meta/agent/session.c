@@ -200,10 +200,8 @@ close_stdio (SpawnStdio *stdio)
       close_fd (&stdio->fds[i]);
 }
 
-/* Who it runs as. In a VM, and as the root of a container, the agent gives identities; elsewhere it has the
- * one that it was started with. */
-static int
-set_launch_identity (const Agent *agent, Launch *launch)
+int
+session_set_identity (const Agent *agent, Launch *launch)
 {
   bool gives = agent->vm || (agent->contained && geteuid () != agent->meta.uid);
 
@@ -225,7 +223,7 @@ start_launch (Agent *agent, Session *session, Launch *launch)
 {
   SpawnStdio stdio = {.fds = {-1, -1, -1}};
   pid_t pid;
-  int r = set_launch_identity (agent, launch);
+  int r = session_set_identity (agent, launch);
 
   if (r == 0)
     r = launch_complete (launch, &agent->meta,

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Measures vmctl against named baselines, in one run, interleaved, medians. Never a test: it asserts nothing.
 
-    bench.py [--n 10] [--only cold,template,memory,exec,stream,rest,pause,list,plan,bwrap,bwrap-exec,bwrap-many] [--json]
+    bench.py [--n 10] [--only cold,template,memory,exec,stream,rest,pause,list,plan,bwrap,bwrap-exec,bwrap-many,screenshot] [--json]
 
 Baselines: floor.sh (cold start by hand), clone.py (a clone by hand), ssh into the same guest (exec), a raw virtio-serial port of the same guest (stream)."""
 import argparse, glob, json, os, shutil, socket, subprocess, sys, tempfile, threading, time
@@ -232,6 +232,18 @@ class Bench:
                  lib.median(empty) * 1000, None)
 
 
+def screenshot(b):
+    """A screen of the usual size, in a machine and in namespaces."""
+    for driver in ("qemu", "bwrap"):
+        box = b.vmctl("up", "-d", "-q", "-T", "--new", "--driver", driver, "--display", "none", b.project, "--", "sleep", "1000",
+                      stdout=subprocess.PIPE, text=True).stdout.strip()
+        b.vmctl("exec", box, "--", "xsetroot", "-solid", "#336699")  # waits until it is up
+        shot = lambda: b.vmctl("screenshot", box, os.path.join(b.dir, "x.png"))
+        t = lib.interleaved(b.n, {"shot": shot})
+        b.vmctl("stop", box, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        b.row(f"`vmctl screenshot`, 1280x800, {driver}", lib.median(t["shot"]) * 1000, "ms", target="at most 300 ms")
+
+
 def wait_for(check, seconds):
     end = time.monotonic() + seconds
     while not check():
@@ -251,7 +263,7 @@ def table(rows):
 def main():
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("--n", type=int, default=10)
-    p.add_argument("--only", default="cold,template,memory,exec,stream,rest,pause,list,plan,bwrap,bwrap-exec,bwrap-many")
+    p.add_argument("--only", default="cold,template,memory,exec,stream,rest,pause,list,plan,bwrap,bwrap-exec,bwrap-many,screenshot")
     p.add_argument("--json", action="store_true")
     a = p.parse_args()
     only, b = a.only.split(","), Bench(a.n)
@@ -273,7 +285,7 @@ def main():
             b.list()
         if "plan" in only:
             b.plan_cost()
-        for name, run in (("bwrap", namespace.start), ("bwrap-exec", namespace.execute), ("bwrap-many", namespace.many)):
+        for name, run in (("bwrap", namespace.start), ("bwrap-exec", namespace.execute), ("bwrap-many", namespace.many), ("screenshot", screenshot)):
             if name in only:
                 run(b)
     finally:

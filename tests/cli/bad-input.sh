@@ -19,6 +19,9 @@ for count in 0 -1 x 256 1000 1.5 ''; do refused --cpus --cpus "$count"; done
 refused --cpus --cpus 255
 refused --memory --memory 15T
 refused --net --net everything
+refused --display --display wayland
+for size in 0x0 1280 1280x 1280x800x2 1281x800 99999x800 319x200 -1x1 ''; do refused --size --size "$size"; done
+refused --display --display none
 refused --driver --driver xen
 refused --profile --profile no-such-profile
 refused --grant --grant no-such-grant

@@ -116,6 +116,7 @@ class Suite:
         for number in (signal.SIGINT, signal.SIGQUIT):  # ignored in what a shell runs in the background
             signal.signal(number, signal.SIG_DFL)
         self.box, self.box_lock = None, threading.Lock()
+        self.boxes = []  # others that checks share; stopped at the end
         self.count = self.failed = 0
 
     # Running
@@ -351,8 +352,8 @@ class Suite:
             self.write(self.home + "/.gitconfig", "[user]\n\tname = suite\n")  # before the first sandbox, for all of them
         self.all([name for name, (_, _, null) in CHECKS.items()
                   if (null or self.isolated) and (not wanted or any(name.startswith(w) for w in wanted))])
-        if self.box is not None:
-            self.verb("stop", self.box)
+        for box in [self.box] * (self.box is not None) + self.boxes:
+            self.verb("stop", box)
         if self.failed:
             self.verb("stop", "--all", "--force")  # what the failed checks did not end
         self.finish(self.count)

@@ -9,6 +9,7 @@ import checks_files
 import checks_run
 import checks_grants
 import checks_sockets
+import checks_display
 import checks_home
 import checks_terminal
 import checks_life

@@ -213,6 +213,8 @@ load_spec (json_object *test, VmSpec *spec)
                  {"cpus", vm_spec_set_cpus},
                  {"disk", vm_spec_set_disk},
                  {"net", vm_spec_set_net},
+                 {"display", vm_spec_set_display},
+                 {"size", vm_spec_set_size},
                  {"accel", vm_spec_set_accel},
                  {"driver", vm_spec_set_driver},
                  {"min-isolation", vm_spec_set_min_isolation},

@@ -56,6 +56,7 @@ make_meta (const char *const *files)
   write_meta_file (dir, "entrypoint", entry, sizeof entry);
   write_meta_file (dir, "environment", env, sizeof env);
   write_meta_file (dir, "network", "", -1);
+  write_meta_file (dir, "display", "", -1);
   write_meta_file (dir, "disk", "tmpfs 100\n", -1);
   write_meta_file (dir, "mounts", "", -1);
   for (; files && files[0]; files += 2)

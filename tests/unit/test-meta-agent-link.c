@@ -472,8 +472,9 @@ expect_failed (const char *file, const char *content)
 static void
 test_bad_meta (void)
 {
-  static const char *const names[] = {"version",    "identity",    "host_home", "host_project", "cwd",
-                                      "entrypoint", "environment", "mounts",    "network",      "disk"};
+  static const char *const names[] = {"version", "identity",   "host_home",   "host_project",
+                                      "cwd",     "entrypoint", "environment", "mounts",
+                                      "network", "disk",       "display"};
 
   for (gsize i = 0; i < G_N_ELEMENTS (names); i++)
     expect_failed (names[i], NULL);
@@ -484,6 +485,10 @@ test_bad_meta (void)
   expect_failed ("identity", "no equals sign\n");
   expect_failed ("cwd", "relative");
   expect_failed ("environment", "no end");
+  expect_failed ("display", "server Xvfb\nsize 640x480\n");
+  expect_failed ("display", "server /bin/Xvfb\n");
+  expect_failed ("display", "server /bin/Xvfb\nsize 0x480\n");
+  expect_failed ("display", "server /bin/Xvfb\nsize 640x480x24\n");
   expect_failed ("disk", "floppy");
   expect_failed ("disk", "tmpfs 0");
 }

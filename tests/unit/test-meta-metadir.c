@@ -98,7 +98,7 @@ assert_bundle (Fixture *f)
     n++;
   }
   g_assert_cmpuint (at, ==, got->len);
-  g_assert_cmpuint (n, ==, 10);
+  g_assert_cmpuint (n, ==, 11);
 }
 
 static void
@@ -109,9 +109,13 @@ test_bytes (Fixture *f, gconstpointer unused)
   MetaDir meta = good ();
 
   meta.files = files;
+  meta.server = "/usr/bin/Xvfb";
+  meta.manager = "/usr/bin/openbox";
+  meta.width = 640;
+  meta.height = 480;
   meta.mac = "52:54:00:12:34:56";
   write_well (f, &meta);
-  assert_private (f, "meta", 12);
+  assert_private (f, "meta", 13);
   assert_private (f, "meta/files", 2);
   assert_text (f, "version", "1\n");
   assert_text (f, "identity",
@@ -123,6 +127,7 @@ test_bytes (Fixture *f, gconstpointer unused)
   assert_text (f, "entrypoint", "sh\0-c\0echo 'a b'\n\0\0\xff\x01\0");
   assert_text (f, "environment", "HOME=/home/me\0EMPTY=\0MULTI=a\nb=c\0");
   assert_text (f, "network", "mac 52:54:00:12:34:56\naddress 10.0.2.15/24\ngateway 10.0.2.2\n");
+  assert_text (f, "display", "server /usr/bin/Xvfb\nsize 640x480\nmanager /usr/bin/openbox\n");
   assert_text (f, "disk", "blk");
   assert_text (f, "mounts",
                "dir\0/work dir\0"
@@ -148,6 +153,7 @@ test_least (Fixture *f, gconstpointer unused)
   assert_text (f, "entrypoint", "");
   assert_text (f, "environment", "");
   assert_text (f, "network", "");
+  assert_text (f, "display", "");
   assert_text (f, "disk", "tmpfs 512");
   assert_text (f, "mounts", "");
   assert_private (f, "meta/files", 0);
@@ -170,7 +176,7 @@ test_umask (Fixture *f, gconstpointer unused)
     old = umask (masks[i]);
     write_well (&own, &meta);
     (void)umask (old);
-    assert_private (&own, "meta", 12);
+    assert_private (&own, "meta", 13);
     assert_private (&own, "meta/files", 1);
     assert_text (&own, "files/0", "secret");
     assert_text (&own, "version", "1\n");
@@ -215,6 +221,8 @@ test_refuses (Fixture *f, gconstpointer unused)
   refused_with (gateway, "10.0.2.2\n", "gateway has a newline");
   refused_with (gateway, NULL, "not both");
   refused_with (address, NULL, "not both");
+  refused_with (server, "Xvfb", "not an absolute path");
+  refused_with (server, "/usr/bin/X\nmanager /x", "X server has a newline");
   refused_with (home, "home", "not an absolute path");
   refused_with (home, NULL, "not an absolute path");
   refused_with (project, "", "not an absolute path");

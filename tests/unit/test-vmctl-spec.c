@@ -88,6 +88,28 @@ test_watchdog (void)
 }
 
 static void
+test_display (void)
+{
+  VmSpec spec = {0};
+
+  assert_good (vm_spec_set_display (&spec, "none", "--display", error));
+  g_assert_cmpint (spec.display, ==, VM_DISPLAY_NONE);
+  assert_good (vm_spec_set_display (&spec, "vnc", "--display", error));
+  assert_usage (vm_spec_set_display (&spec, "", "--display", error), "--display");
+  assert_usage (vm_spec_set_display (&spec, "sdl", "--display", error), "'sdl'");
+  g_assert_cmpint (spec.display, ==, VM_DISPLAY_VNC);
+  assert_good (vm_spec_set_size (&spec, "4096x2160", "--size", error));
+  assert_good (vm_spec_set_size (&spec, "320x200", "--size", error));
+  for (const char *const *bad =
+           (const char *const[]){"312x200", "320x199", "4104x2160", "4096x2161", "321x200", "320", "320x",
+                                 "x200", "320x200x24", "-320x200", " 320x200", "320X200", "", NULL};
+       *bad != NULL; bad++)
+    assert_usage (vm_spec_set_size (&spec, *bad, "--size", error), "--size");
+  g_assert_cmpuint (spec.width, ==, 320);
+  g_assert_cmpuint (spec.height, ==, 200);
+}
+
+static void
 test_accel (void)
 {
   VmSpec spec = {0};
@@ -198,6 +220,7 @@ main (int argc, char **argv)
   g_test_add_func ("/vmctl/spec/restart", test_restart);
   g_test_add_func ("/vmctl/spec/watchdog", test_watchdog);
   g_test_add_func ("/vmctl/spec/accel", test_accel);
+  g_test_add_func ("/vmctl/spec/display", test_display);
   g_test_add_func ("/vmctl/spec/disk", test_disk);
   g_test_add_func ("/vmctl/spec/words", test_words);
   g_test_add_func ("/vmctl/spec/name", test_name);

@@ -20,6 +20,9 @@ enum {
   SLOT_NIC,
   SLOT_BALLOON,
   SLOT_PORTS = 0x10, /* ROOT_PORTS of them */
+  SLOT_SCREEN = 0x18,
+  SLOT_KEYBOARD,
+  SLOT_TABLET,
 };
 
 /* Raise it when a template that exists would not fit any more though its words are the same. */
@@ -32,12 +35,17 @@ is_kvm (const VmPlan *plan)
 }
 
 char *
-vm_qemu_kernel_command_line (VmQemuMode mode)
+vm_qemu_kernel_command_line (const VmPlan *plan, VmQemuMode mode)
 {
+  g_autofree char *size = vm_screen_size (&plan->screen);
+
   /* cryptomgr.notests: 0.2 s of self-tests under emulation. no_timer_check: the emulated timer's calibration
    * needs no doubt. panic=-1 with -no-reboot: a panic ends QEMU at once. ttyS0 is the last and only console.
    */
+  /* A window tells the graphics card its own size; video= makes the guest keep to the one that was asked for.
+   */
   return g_strconcat ("console=ttyS0 panic=-1 quiet cryptomgr.notests no_timer_check",
+                      size != NULL ? " video=Virtual-1:" : "", size != NULL ? size : "",
                       mode == VM_QEMU_BUILD ? " " META_WORD_TEMPLATE : NULL, NULL);
 }
 
@@ -59,17 +67,32 @@ add_memory (const VmPlan *plan, VmQemuMode mode, VmArgv *argv)
 static void
 add_kernel (const VmPlan *plan, VmQemuMode mode, VmArgv *argv)
 {
-  g_autofree char *append = vm_qemu_kernel_command_line (mode);
+  g_autofree char *append = vm_qemu_kernel_command_line (plan, mode);
 
   if (mode == VM_QEMU_CLONE) {
     (void)vm_argv_slot (argv, "state"); /* the monitor is told its number */
     vm_argv_add_many (argv, "-incoming", "defer", NULL);
     return;
   }
-  /* Generation numbers need a firmware that can hand them on. */
-  if (mode == VM_QEMU_COLD && plan->firmware != NULL)
+  /* Generation numbers need a firmware that can hand them on; and under qboot a machine with a window does
+   * not find its kernel. */
+  if (mode == VM_QEMU_COLD && plan->firmware != NULL && plan->screen.kind != VM_DISPLAY_GTK)
     vm_argv_add_many (argv, "-bios", plan->firmware, NULL);
   vm_argv_add_many (argv, "-kernel", VM_JAIL_VMLINUX, "-initrd", VM_JAIL_INITRAMFS, "-append", append, NULL);
+}
+
+/* A template is the same whoever will look at it. VNC's clients come one by one from the supervisor, so that
+ * QEMU listens nowhere. */
+static void
+add_display (const VmPlan *plan, VmQemuMode mode, VmArgv *argv)
+{
+  VmDisplay kind = mode != VM_QEMU_BUILD ? plan->screen.kind : VM_DISPLAY_NONE;
+
+  vm_argv_add_many (argv, "-display", NULL);
+  if (kind == VM_DISPLAY_GTK)
+    vm_argv_add (argv, "gtk,gl=off,zoom-to-fit=off");
+  else
+    vm_argv_add (argv, kind == VM_DISPLAY_VNC ? "vnc=none" : "none");
 }
 
 static void
@@ -89,7 +112,8 @@ add_machine (const VmPlan *plan, VmQemuMode mode, VmArgv *argv)
   if (mode != VM_QEMU_COLD)
     add_memory (plan, mode, argv);
   add_kernel (plan, mode, argv);
-  vm_argv_add_many (argv, "-display", "none", "-no-reboot", "-sandbox",
+  add_display (plan, mode, argv);
+  vm_argv_add_many (argv, "-no-reboot", "-sandbox",
                     "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny", NULL);
 }
 
@@ -222,6 +246,22 @@ add_nic (const VmPlan *plan, VmQemuMode mode, VmArgv *argv)
   add_device (argv, nic);
 }
 
+/* No VGA: nothing looks at the screen before the guest's own driver is there. */
+static void
+add_screen (const VmPlan *plan, VmArgv *argv)
+{
+  json_object *screen;
+
+  if (plan->screen.kind == VM_DISPLAY_UNSET)
+    return;
+  screen = pci_device ("virtio-gpu-pci", "screen", SLOT_SCREEN);
+  vm_json_add_int (screen, "xres", plan->screen.width);
+  vm_json_add_int (screen, "yres", plan->screen.height);
+  add_device (argv, screen);
+  add_device (argv, pci_device ("virtio-keyboard-pci", "keyboard", SLOT_KEYBOARD));
+  add_device (argv, pci_device ("virtio-tablet-pci", "tablet", SLOT_TABLET));
+}
+
 /* Where devices can be added to a running machine. */
 static void
 add_root_ports (VmArgv *argv)
@@ -275,6 +315,7 @@ vm_qemu_argv (const VmPlan *plan, VmQemuMode mode, VmArgv *argv)
   add_nic (plan, mode, argv);
   add_balloon (argv);
   add_root_ports (argv);
+  add_screen (plan, argv);
   if (mode != VM_QEMU_COLD)
     add_generation (argv);
 }

@@ -24,7 +24,7 @@ typedef enum {
 void vm_qemu_argv (const VmPlan *plan, VmQemuMode mode, VmArgv *argv);
 
 /* The guest kernel's command line. (transfer full) */
-char *vm_qemu_kernel_command_line (VmQemuMode mode);
+char *vm_qemu_kernel_command_line (const VmPlan *plan, VmQemuMode mode);
 
 /* What of the host a template depends on and QEMU does not check, each as "NAME=VALUE". (transfer full) */
 char **vm_qemu_template_inputs (const VmHost *host);

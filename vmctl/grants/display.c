@@ -62,6 +62,9 @@ add_display (VmPlan *plan, const VmHost *host, gboolean asked, GError **error)
   gboolean has_wayland = vm_host_socket (host, "wayland") != NULL;
   gboolean added = FALSE;
 
+  if (plan->screen.kind != VM_DISPLAY_UNSET)
+    return vm_grant_absent (
+        asked, "display", "--display gives the sandbox a screen of its own; leave one of the two out", error);
   if (!has_x11 && !has_wayland)
     return vm_grant_absent (
         asked, "display", "neither $DISPLAY nor $WAYLAND_DISPLAY is set; start vmctl from a desktop", error);

@@ -94,6 +94,14 @@ put_isolations (void)
 }
 
 static void
+put_displays (void)
+{
+  put ("none", "seen by 'vmctl screenshot' only");
+  put ("gtk", "a window on this desktop");
+  put ("vnc", "a socket for a viewer");
+}
+
+static void
 put_net (void)
 {
   put ("none", "no network");
@@ -146,6 +154,8 @@ complete (VmContext *context, gpointer data, char **args, char **command, GError
     put_accelerators ();
   else if (g_str_equal (kind, "isolation"))
     put_isolations ();
+  else if (g_str_equal (kind, "display"))
+    put_displays ();
   else if (g_str_equal (kind, "net"))
     put_net ();
   else if (g_str_equal (kind, "restart"))

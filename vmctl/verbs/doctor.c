@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "images/boot.h"
 #include "vmctl/base/error.h"
 #include "vmctl/base/json.h"
 #include "vmctl/base/tty.h"
@@ -131,6 +132,26 @@ check_kernel (VmHost *host)
   return vm_check_kernel (host);
 }
 
+/* A kernel that boots may still have no graphics. */
+static VmCheck *
+check_display (const VmHost *host)
+{
+  const VmSpec spec = {.display = VM_DISPLAY_NONE};
+  VmCheck *check = vm_check_display (host);
+  ImageKernel kernel = {0};
+  GError *error = NULL;
+
+  if (check->level != VM_CHECK_OK)
+    return check;
+  if (image_kernel_find_for ("", NULL, vm_host_more_modules (&spec), &kernel, &error)) {
+    image_kernel_clear (&kernel);
+    return check;
+  }
+  vm_check_free (check);
+  g_prefix_error (&error, "virtual machines have no screen (Debian's -cloud kernels have no graphics): ");
+  return vm_check_new_error ("display", "screens", VM_CHECK_WARNING, error);
+}
+
 static void
 run_checks (VmHost *host, GPtrArray *checks)
 {
@@ -150,6 +171,7 @@ run_checks (VmHost *host, GPtrArray *checks)
   g_ptr_array_add (checks, vm_check_cache (host));
   g_ptr_array_add (checks, vm_check_memory (host));
   g_ptr_array_add (checks, vm_check_limits (host));
+  g_ptr_array_add (checks, check_display (host));
 }
 
 static void

@@ -72,8 +72,11 @@ print_state (const VmRecord *record)
 }
 
 static void
-print_facts (const VmRecord *record)
+print_facts (VmContext *context, const VmRecord *record)
 {
+  g_autofree char *vnc = g_strcmp0 (record->display, "vnc") == 0 && record->state != VM_STATE_ENDED
+                             ? g_build_filename (context->dirs.runtime, record->id, "vnc.sock", NULL)
+                             : NULL;
   g_autofree char *isolation = vm_show_isolation (record), *command = vm_show_command (record->command, 0);
   g_autofree char *memory = vm_size_format (record->memory);
   g_autofree char *disk = record->disk != 0 ? vm_size_format (record->disk) : g_strdup ("in memory");
@@ -101,6 +104,10 @@ print_facts (const VmRecord *record)
   if (record->restarts != 0)
     row ("restarts", "%u, the last: %s", record->restarts, record->restart_why);
   row ("network", "%s", record->net != NULL ? record->net : "none");
+  if (record->display != NULL)
+    row ("screen", "%s, %s", record->size, record->display);
+  if (vnc != NULL)
+    row ("", "VNC at %s", vnc);
 }
 
 static void
@@ -128,7 +135,7 @@ print_text (VmContext *context, const VmRecord *record, json_object *live)
 
   printf ("%s (%s)\n", name, record->id);
   print_state (record);
-  print_facts (record);
+  print_facts (context, record);
   if (record->state != VM_STATE_ENDED) {
     row ("detached", "%s", record->detached ? "yes" : "no, it ends with its client");
     row ("supervisor", "pid %d%s", (int)record->supervisor.pid, live != NULL ? "" : ", does not answer");

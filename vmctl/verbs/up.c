@@ -68,6 +68,8 @@ fixed_option (const VmRunOptions *run, const VmRecord *record)
       {"--driver", run->driver != NULL && !g_str_equal (run->driver, "auto") &&
                        g_strcmp0 (run->driver, record->driver) != 0},
       {"--profile", run->profile != NULL && g_strcmp0 (run->profile, record->profile) != 0},
+      {"--display", run->display != NULL && g_strcmp0 (run->display, record->display) != 0},
+      {"--size", run->size != NULL && g_strcmp0 (run->size, record->size) != 0},
       {"--no-root", run->no_root},
       {"--serial", run->serial && !record->serial},
       {"--tmux", run->tmux},
