@@ -339,7 +339,9 @@ static const struct {
     {"attach-console", attach_console},
     {"cont", cont},
     {"exec", exec_command},
+    {"plug", vm_control_plug},
     {"query-commands", query_commands},
+    {"query-devices", vm_control_query_devices},
     {"query-log", query_log},
     {"query-sandbox", query_sandbox},
     {"query-version", query_version},
@@ -349,6 +351,7 @@ static const struct {
     {"sandbox-stop", sandbox_stop},
     {"signal", signal_session},
     {"stop", stop},
+    {"unplug", vm_control_unplug},
 };
 
 static void

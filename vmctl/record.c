@@ -58,6 +58,7 @@ vm_record_new (void)
   record->passed_over = g_new0 (char *, 1);
   record->groups = g_new0 (char *, 1);
   record->unkept = g_new0 (char *, 1);
+  record->devices = json_object_new_array ();
   return record;
 }
 
@@ -81,6 +82,7 @@ vm_record_free (VmRecord *record)
   g_free (record->step);
   g_free (record->text);
   g_free (record->net);
+  json_object_put (record->devices);
   g_strfreev (record->warnings);
   g_free (record);
 }
@@ -142,6 +144,8 @@ vm_record_to_json (const VmRecord *record)
   vm_json_add_strv (object, "unkept", (const char *const *)record->unkept);
   vm_json_add_int (object, "disk", (gint64)record->disk);
   vm_json_add_str (object, "net", record->net);
+  if (json_object_array_length (record->devices) > 0)
+    vm_json_add (object, "devices", json_object_get (record->devices));
   vm_json_add_strv (object, "warnings", (const char *const *)record->warnings);
   return object;
 }
@@ -228,6 +232,10 @@ vm_record_from_json (json_object *object, GError **error)
   record->unkept = vm_json_dup_strv (vm_json_array (object, "unkept"));
   record->disk = (guint64)vm_json_int (object, "disk", 0);
   record->net = g_strdup (vm_json_str (object, "net", NULL));
+  if (vm_json_array (object, "devices") != NULL) {
+    json_object_put (record->devices);
+    record->devices = json_object_get (vm_json_array (object, "devices"));
+  }
   g_strfreev (record->warnings);
   record->warnings = vm_json_dup_strv (vm_json_array (object, "warnings"));
   return g_steal_pointer (&record);

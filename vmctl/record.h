@@ -68,6 +68,7 @@ typedef struct {
   char **unkept;   /* owned, never NULL; limits that nobody keeps, a sentence */
   char *net;       /* owned; "none", "public" */
   VmStamps stamps; /* when what happened */
+  json_object *devices; /* owned, never NULL; array: what was plugged, with the acts that take it away */
   char **warnings; /* owned, never NULL; what the user should know (protected files that appeared) */
 } VmRecord;
 

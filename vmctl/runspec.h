@@ -11,7 +11,8 @@
 typedef struct {
   char *accel, *driver, *min_isolation, *profile, *name, *memory, *cpus, *processes, *disk, *net, *kernel,
       *boot_timeout;                            /* owned */
-  char **env, **grants, **no_grants, **sockets; /* owned */
+  char *root_ports;                             /* owned */
+  char **env, **grants, **no_grants, **sockets, **plugs; /* owned */
   gboolean cold, no_root, serial, tmux, no_config;
 } VmRunOptions;
 
@@ -95,6 +96,10 @@ typedef struct {
        NULL,                                                                                                 \
        "nobody becomes root inside (no sudo)",                                                               \
        NULL},                                                                                                \
+      {"plug",         0,                                                                                    \
+       VM_OPTION_LIST, offsetof (type, run.plugs),                                                           \
+       "KIND=ARGS",    "plug this before the command starts, as vmctl plug does (repeat)",                   \
+       NULL},                                                                                                \
       {"processes",                                                                                          \
        0,                                                                                                    \
        VM_OPTION_STRING,                                                                                     \
@@ -106,6 +111,13 @@ typedef struct {
        VM_OPTION_STRING, offsetof (type, run.profile),                                                       \
        "NAME",           "shell, claude, claude-shell or one of your own (default shell)",                   \
        "profile"},                                                                                           \
+      {"root-ports",                                                                                         \
+       0,                                                                                                    \
+       VM_OPTION_STRING,                                                                                     \
+       offsetof (type, run.root_ports),                                                                      \
+       "N",                                                                                                  \
+       "places for devices that are plugged into a virtual machine later (default 4)",                       \
+       NULL},                                                                                                \
       {"serial",                                                                                             \
        0,                                                                                                    \
        VM_OPTION_FLAG,                                                                                       \

@@ -11,6 +11,7 @@
 #include "qmp/server.h"
 #include "vmctl/console.h"
 #include "vmctl/driver.h"
+#include "vmctl/forwards.h"
 #include "vmctl/link.h"
 #include "vmctl/log.h"
 #include "vmctl/plan.h"
@@ -18,6 +19,8 @@
 #include "vmctl/relays.h"
 #include "vmctl/session.h"
 #include "vmctl/supervisor.h"
+
+typedef struct VmPlugs VmPlugs;
 
 typedef enum { VM_STOP_NOT, VM_STOP_POWERDOWN, VM_STOP_QUIT, VM_STOP_KILL } VmStopStep;
 
@@ -39,6 +42,8 @@ typedef struct {
   gboolean agent_up;    /* its fix-up is done */
   VmSessions *sessions; /* owned */
   VmRelays *relays;     /* owned */
+  VmForwards *forwards; /* owned */
+  VmPlugs *plugs;       /* owned; vmctl/supervisor-plug.h */
   VmConsole *console;   /* owned; NULL for drivers without one */
 
   int keeper_fd;    /* owned; connected SOCK_SEQPACKET */
@@ -112,7 +117,10 @@ void vm_supervisor_net_said (VmSupervisor *sup, const char *text);
 
 /* supervisor-agent.c */
 void vm_supervisor_connect_agent (VmSupervisor *sup, int take_fd);
-void vm_supervisor_make_sessions (VmSupervisor *sup); /* and relays */
+void vm_supervisor_make_sessions (VmSupervisor *sup); /* relays, forwards and plugs, too */
+
+/* What the plan plugs is there: the command may start, and those of clients. */
+void vm_supervisor_release_command (VmSupervisor *sup);
 
 /* The sandbox was frozen while we took over, and can greet now. */
 void vm_supervisor_agent_woke (VmSupervisor *sup);
@@ -150,6 +158,11 @@ void vm_supervisor_agent_can_stop (VmSupervisor *sup);
 /* The sandbox's processes have ended: `how` is the keeper's "status N" or "signal N", NULL: unknown. Writes
  * the last record, cleans up, ends the loop. */
 void vm_supervisor_finish (VmSupervisor *sup, const char *how);
+
+/* control-plug.c: commands, as those of control.c */
+void vm_control_plug (VmSupervisor *sup, json_object *arguments, QmpRequest *take_request);
+void vm_control_unplug (VmSupervisor *sup, json_object *arguments, QmpRequest *take_request);
+void vm_control_query_devices (VmSupervisor *sup, json_object *arguments, QmpRequest *take_request);
 
 /* control.c */
 gboolean vm_control_start (VmSupervisor *sup, GError **error);

@@ -9,7 +9,7 @@
 #include "vmctl/driver.h"
 #include "vmctl/jail.h"
 
-enum { MIB = 1 << 20, RW_SET = 1, BASE_SET = 2, ROOT_PORTS = 4 };
+enum { MIB = 1 << 20, RW_SET = 1, BASE_SET = 2 };
 
 /* Places on the PCI bus. A template's devices must be where they were; it is simpler if they always are. */
 enum {
@@ -18,7 +18,7 @@ enum {
   SLOT_SHARE_RW,
   SLOT_DISK,
   SLOT_NIC,
-  SLOT_PORTS = 0x10, /* ROOT_PORTS of them */
+  SLOT_PORTS = 0x10, /* the plan's number of them */
 };
 
 /* Raise it when a template that exists would not fit any more though its words are the same. */
@@ -223,9 +223,9 @@ add_nic (const VmPlan *plan, VmQemuMode mode, VmArgv *argv)
 
 /* Where devices can be added to a running machine. */
 static void
-add_root_ports (VmArgv *argv)
+add_root_ports (const VmPlan *plan, VmArgv *argv)
 {
-  for (guint i = 0; i < ROOT_PORTS; i++) {
+  for (guint i = 0; i < plan->root_ports; i++) {
     g_autofree char *id = g_strdup_printf ("port%u", i);
     json_object *port = pci_device ("pcie-root-port", id, SLOT_PORTS + i);
 
@@ -258,7 +258,7 @@ vm_qemu_argv (const VmPlan *plan, VmQemuMode mode, VmArgv *argv)
   if (plan->disk_base != NULL)
     add_disk (argv);
   add_nic (plan, mode, argv);
-  add_root_ports (argv);
+  add_root_ports (plan, argv);
   if (mode != VM_QEMU_COLD)
     add_generation (argv);
 }

@@ -79,6 +79,8 @@ fixed_option (const VmRunOptions *run, const VmRecord *record)
       {"--grant", run->grants != NULL},
       {"--no-grant", run->no_grants != NULL},
       {"--socket", run->sockets != NULL},
+      {"--plug", run->plugs != NULL},
+      {"--root-ports", run->root_ports != NULL},
   };
 
   for (guint i = 0; i < G_N_ELEMENTS (fixed); i++)
