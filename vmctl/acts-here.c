@@ -260,19 +260,19 @@ do_unlink (VmSupervisor *sup, json_object *words, GError **error)
 
 /* Limits */
 
+/* What there is no group for is not bounded; the machine itself is, by what it has. */
 static gboolean
 do_limit (VmSupervisor *sup, json_object *arguments, GError **error)
 {
   const VmPlan *plan = sup->plan;
-  VmGroupLimits limits = {.memory = (guint64)vm_json_int (arguments, "memory", 0),
-                          .cpus = (guint)vm_json_int (arguments, "cpus", 0)};
+  guint64 memory = (guint64)vm_json_int (arguments, "memory", 0);
+  VmGroupLimits limits, usual;
 
-  if (!vm_plan_makes_groups (plan))
-    return vm_error (error, VM_ERROR_UNSUPPORTED,
-                     "the limits of this sandbox cannot be changed: its control group is %s",
-                     plan->groups.kind == VM_GROUP_NONE ? "not there"
-                     : plan->groups.is_roots            ? "root's"
-                                                        : "systemd's");
+  vm_plan_group_limits (plan, &usual); /* a machine gets more than its memory */
+  limits = (VmGroupLimits){.memory = memory != 0 ? memory + usual.memory - plan->memory : 0,
+                           .cpus = (guint)vm_json_int (arguments, "cpus", 0)};
+  if (plan->isolation == VM_ISOLATION_VM && plan->groups.dirs[VM_GROUP_MEMORY] == NULL)
+    return TRUE;
   return vm_group_limit (&plan->groups, &limits, error);
 }
 

@@ -255,8 +255,10 @@ mount_inside (const KeeperInside *inside, pid_t agent, int tree, const char *tar
 
   if (go (agent, &back) == 0) {
     Rights before = act_as_user (inside);
+    mode_t mask = umask (022);
 
     fd = open_target (inside, writable, target);
+    (void)umask (mask);
     (void)act_as (inside, before.uid, before.gid);
     if (fd >= 0)
       r = (int)syscall (SYS_move_mount, tree, "", fd, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);

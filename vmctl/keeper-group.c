@@ -363,6 +363,41 @@ keeper_group_make (KeeperGroup *g, int runtime)
   return 0;
 }
 
+/* In v1 the limit with swap is never below the one without: which of them goes first depends. */
+static int
+change (KeeperGroup *g, unsigned long long memory, unsigned cpus)
+{
+  int memory_dir = g->dirs[KEEPER_GROUP_MEMORY], cpu_dir = g->dirs[KEEPER_GROUP_CPU];
+
+  errno = ENOENT;
+  if ((memory != 0 && memory_dir < 0) || (cpus != 0 && cpu_dir < 0))
+    return -1;
+  if (memory != 0) {
+    g->memory = memory;
+    if (g->is_v1)
+      (void)put_number (memory_dir, "memory.memsw.limit_in_bytes", memory);
+    if (limit_memory (g, memory_dir) < 0)
+      return -1;
+  }
+  if (cpus == 0)
+    return 0;
+  g->cpus = cpus;
+  return limit_cpus (g, cpu_dir);
+}
+
+int
+keeper_group_limit (KeeperGroup *g, unsigned long long memory, unsigned cpus)
+{
+  uid_t uid = (uid_t)setfsuid (0);
+  gid_t gid = (gid_t)setfsgid (0);
+  int r = change (g, memory, cpus), err = errno;
+
+  (void)setfsgid (gid);
+  (void)setfsuid (uid);
+  errno = err;
+  return r;
+}
+
 /* As vmctl/group.c has it: `tasks` costs less. */
 int
 keeper_group_enter (const KeeperGroup *g)

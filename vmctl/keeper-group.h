@@ -35,6 +35,8 @@ int keeper_group_want (KeeperGroup *g, const char *value);
  * makes the group with its limits, which the user may stop and continue; a scope that systemd made for this
  * process likewise. -1, and a complaint. */
 int keeper_group_make (KeeperGroup *g, int runtime);
+/* Changes those of its limits that are not 0, while it runs. -1: errno says why. */
+int keeper_group_limit (KeeperGroup *g, unsigned long long memory, unsigned cpus);
 /* In the child: enters it. -1: errno says why. */
 int keeper_group_enter (const KeeperGroup *g);
 /* Kills what is left in it, and removes it, with root's rights to files whatever they are now. */

@@ -162,6 +162,8 @@ to_json (const VmPlan *plan)
   vm_json_add_int (object, "cpus", plan->cpus);
   if (plan->cpus_max != plan->cpus)
     vm_json_add_int (object, "cpus-max", plan->cpus_max);
+  if (plan->memory_max != plan->memory)
+    vm_json_add_int (object, "memory-max", (gint64)plan->memory_max);
   if (plan->root_ports != VM_SPEC_ROOT_PORTS_DEFAULT)
     vm_json_add_int (object, "root-ports", plan->root_ports);
   if (plan->plugs != NULL)
@@ -364,6 +366,7 @@ read_numbers (json_object *object, VmPlan *plan, GError **error)
   plan->gid = (guint)gid;
   plan->cpus = (guint)cpus;
   plan->cpus_max = (guint)CLAMP (vm_json_int (object, "cpus-max", (gint64)cpus), 1, 255);
+  plan->memory_max = (guint64)MAX (vm_json_int (object, "memory-max", (gint64)plan->memory), 0);
   plan->root_ports = (guint)CLAMP (vm_json_int (object, "root-ports", VM_SPEC_ROOT_PORTS_DEFAULT), 1,
                                    VM_SPEC_ROOT_PORTS_MAX);
   if (vm_json_array (object, "plugs") != NULL)

@@ -123,7 +123,7 @@ set_memory (VmPlan *plan, const VmSpec *spec, const VmHost *host, GError **error
       memory = MIN (memory, spec->memory_limit);
     memory = MAX (memory, VM_SPEC_MEMORY_MIN);
   }
-  plan->memory = memory - memory % MEMORY_UNIT;
+  plan->memory = plan->memory_max = memory - memory % MEMORY_UNIT;
   if (plan->memory < VM_SPEC_MEMORY_MIN)
     return vm_error (error, VM_ERROR_USAGE, "--memory: %s is too little; a guest needs at least 128M", asked);
   return TRUE;
@@ -144,8 +144,6 @@ set_cpus (VmPlan *plan, const VmSpec *spec, const VmHost *host, GError **error)
       cpus = MIN (cpus, spec->cpus_limit);
   }
   plan->cpus = plan->cpus_max = MIN (cpus, 255);
-  if (spec->root_ports != 0)
-    plan->root_ports = spec->root_ports;
   return TRUE;
 }
 

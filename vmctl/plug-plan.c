@@ -5,8 +5,6 @@
 
 #include "vmctl/base/error.h"
 #include "vmctl/base/json.h"
-#include "vmctl/driver.h"
-#include "vmctl/drivers/qemu-argv.h"
 #include "vmctl/path.h"
 
 enum {

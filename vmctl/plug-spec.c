@@ -8,7 +8,7 @@
 #include "vmctl/base/file.h"
 #include "vmctl/base/json.h"
 
-enum { ID_MAX = 32, PORT_MAX = 65535, CPUS_MAX = 255, USB_MAX = 0xffff, BUS_MAX = 255 };
+enum { ID_MAX = 20, /* as a disk has it for its serial number */ PORT_MAX = 65535, CPUS_MAX = 255, USB_MAX = 0xffff, BUS_MAX = 255 };
 
 #define DISK_MIN (G_GUINT64_CONSTANT (1) << 20)
 #define DISK_MAX (G_GUINT64_CONSTANT (16) << 40)

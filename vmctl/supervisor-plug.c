@@ -255,8 +255,9 @@ static void
 step_done (const GError *error, const char *result, gpointer data)
 {
   Job *job = data;
+  VmPlugStep *step = g_ptr_array_index (job->plan->steps, job->at);
 
-  if (error != NULL) {
+  if (error != NULL && !vm_json_bool (step->act, "may-fail", FALSE)) {
     job->why = g_error_copy (error);
     g_prefix_error (&job->why, "%s: ", job->plan->id);
   } else {
@@ -317,13 +318,25 @@ end_unplug (Job *job, const GError *error)
     json_object_array_del_idx (plugs->sup->record->devices, index, 1);
     vm_log_line (plugs->sup->log, "unplugged %s", job->id);
   } else if (job->at > 0) {
-    /* What is left to do, for another try. Of processors each act was one. */
-    json_object_array_del_idx (job->unplug, 0, job->at);
-    if (g_strcmp0 (vm_json_str (device, "kind", NULL), vm_plug_kind_name (VM_PLUG_CPU)) == 0)
-      vm_json_add_int (device, "count", vm_json_int (device, "count", 0) - (gint64)job->at);
+    json_object_array_del_idx (job->unplug, 0, job->at); /* what is left, for another try */
   }
   save (plugs);
   end_job (job, NULL, error);
+}
+
+/* A device that goes away in pieces. */
+static void
+note_leavings (Job *job, json_object *act)
+{
+  json_object *leaves = vm_json_object (act, "leaves");
+  gsize index;
+  json_object *device = find_device (job->plugs, job->id, &index);
+
+  if (leaves == NULL || device == NULL)
+    return;
+  json_object_object_foreach (leaves, key, value) {
+    vm_json_add (device, key, json_object_get (value));
+  }
 }
 
 static void
@@ -338,6 +351,7 @@ act_done (const GError *error, const char *result, gpointer data)
     end_unplug (job, why);
     return;
   }
+  note_leavings (job, json_object_array_get_idx (job->unplug, job->at));
   job->at++;
   go_on (job);
 }

@@ -15,7 +15,7 @@
 #include "meta/agent/ops.h"
 #include "meta/format.h"
 
-enum { WAIT_MS = 8000, STEP_US = 5000, VALUE_MAX = 64, MIB = 1 << 20 };
+enum { WAIT_MS = 8000, STEP_US = 5000, VALUE_MAX = 64, CPUS_MAX = 256, MIB = 1 << 20 };
 
 #define CPUS "/sys/devices/system/cpu"
 #define MEMORY "/sys/devices/system/memory"
@@ -194,15 +194,23 @@ count_cpus (void)
   return n > 0 ? (unsigned)n : 1;
 }
 
-static unsigned
-use_cpus (unsigned wanted)
+/* One that is not there, or is as it should be, does not matter. */
+static void
+switch_cpu (unsigned n, bool on)
 {
   char path[96];
 
-  for (unsigned i = 1; i < 4096 && count_cpus () < wanted; i++) {
-    snprintf (path, sizeof path, CPUS "/cpu%u/online", i);
-    (void)put (path, "1"); /* one that is not there, or is in use already */
-  }
+  snprintf (path, sizeof path, CPUS "/cpu%u/online", n);
+  (void)put (path, on ? "1" : "0");
+}
+
+static unsigned
+use_cpus (unsigned wanted)
+{
+  for (unsigned i = 1; i < CPUS_MAX && count_cpus () < wanted; i++)
+    switch_cpu (i, true);
+  for (unsigned i = CPUS_MAX; i > 1 && count_cpus () > wanted; i--)
+    switch_cpu (i - 1, false);
   return count_cpus ();
 }
 
@@ -213,12 +221,12 @@ do_cpus (Doing *doing, const char *text)
   uint64_t wanted;
   unsigned n;
 
-  if (parse_number (text, 4096, &wanted) < 0 || wanted == 0)
+  if (parse_number (text, CPUS_MAX, &wanted) < 0 || wanted == 0)
     return -EINVAL;
   while ((n = use_cpus ((unsigned)wanted)) < wanted && now_ms () < end)
     usleep (STEP_US);
   snprintf (doing->text, doing->size, "%u", n);
-  return n < wanted ? -EAGAIN : 0;
+  return n < wanted ? -EAGAIN : n > wanted ? -EBUSY : 0;
 }
 
 /* Memory: blocks of one size, in use or not. */

@@ -6,7 +6,7 @@
  *   disk SERIAL             the disk with this serial number is the user's. Result: its device
  *   port NAME               the virtio-serial port of this name is the user's, at /dev/virtio-ports/NAME
  *   unport NAME             takes that name away
- *   cpus N                  as many processors as that are in use, hot-added ones too. Result: how many are
+ *   cpus N                  that many processors are in use, hot-added ones too. Result: how many are
  *   memory SIZE             the same for memory, in MiB, in a way that lets it be taken away again. Result:
  *                           how much is in use
  *

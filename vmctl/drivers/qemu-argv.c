@@ -71,6 +71,21 @@ add_kernel (const VmPlan *plan, VmQemuMode mode, VmArgv *argv)
   vm_argv_add_many (argv, "-kernel", VM_JAIL_VMLINUX, "-initrd", VM_JAIL_INITRAMFS, "-append", append, NULL);
 }
 
+/* With room for more, which costs a machine nothing that could be measured: a MiB of a template. */
+static void
+add_sizes (const VmPlan *plan, VmArgv *argv)
+{
+  g_autofree char *more_memory = g_strdup_printf (",slots=%d,maxmem=%" G_GUINT64_FORMAT "M", VM_QEMU_DIMMS,
+                                                  plan->memory_max / MIB);
+  g_autofree char *more_cpus = g_strdup_printf (",maxcpus=%u", plan->cpus_max);
+
+  vm_argv_add (argv, "-m");
+  vm_argv_addf (argv, "%" G_GUINT64_FORMAT "%s", plan->memory / MIB,
+                plan->memory_max > plan->memory ? more_memory : "");
+  vm_argv_add (argv, "-smp");
+  vm_argv_addf (argv, "%u%s", plan->cpus, plan->cpus_max > plan->cpus ? more_cpus : "");
+}
+
 static void
 add_machine (const VmPlan *plan, VmQemuMode mode, VmArgv *argv)
 {
@@ -81,10 +96,8 @@ add_machine (const VmPlan *plan, VmQemuMode mode, VmArgv *argv)
                     is_kvm (plan) ? "kvm" : "tcg", NULL);
   /* la57 off: five-level paging costs a quarter of a second of emulated boot and gives nothing below 128 TiB.
    */
-  vm_argv_add_many (argv, "-cpu", is_kvm (plan) ? "host" : "max,la57=off", "-m", NULL);
-  vm_argv_addf (argv, "%" G_GUINT64_FORMAT, plan->memory / MIB);
-  vm_argv_add (argv, "-smp");
-  vm_argv_addf (argv, "%u", plan->cpus);
+  vm_argv_add_many (argv, "-cpu", is_kvm (plan) ? "host" : "max,la57=off", NULL);
+  add_sizes (plan, argv);
   if (mode != VM_QEMU_COLD)
     add_memory (plan, mode, argv);
   add_kernel (plan, mode, argv);

@@ -17,6 +17,13 @@ typedef enum {
 #define VM_QEMU_RAM "/img/ram"
 #define VM_QEMU_PRELOAD "/img/vmctl-ram.so"
 
+/* Room for what is plugged later. */
+enum {
+  VM_QEMU_CPUS_MAX = 64, /* each costs a template some memory */
+  VM_QEMU_DIMMS = 16,
+};
+#define VM_QEMU_MEMORY_UNIT (G_GUINT64_CONSTANT (1) << 30)
+
 /* Appends qemu-system-x86_64 and its options. The machine is the same one in every mode, and but for memory,
  * processors and the disk's size the same for every plan: a template serves whatever is asked for. */
 void vm_qemu_argv (const VmPlan *plan, VmQemuMode mode, VmArgv *argv);
