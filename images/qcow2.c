@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* An empty qcow2 file (QEMU, docs/interop/qcow2.txt), version 3, written here because a running sandbox waits for it:
+/* An empty qcow2 file (QEMU, docs/interop/qcow2.txt), version 3, written here because a running sandbox waits
+ * for it:
  *
  *   cluster 0   the head
  *   cluster 1   the refcount table, one entry: cluster 2. It has room for 16 TiB

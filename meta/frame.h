@@ -48,9 +48,9 @@
  * channel from FRAME_CHANNEL_FORWARD on and sends FORWARD_OPEN with the port; the agent connects to that port
  * of its loopback address, and says CLOSE where nobody listens.
  *
- * Changes: what is plugged into a sandbox that runs may need a hand inside. CHANGE has a number and words; the
- * agent does what they say (meta/agent/change.h) beside its other work, and answers with CHANGED and the same
- * number. Several may be under way, and overtake each other. A host that goes gets no answer any more.
+ * Changes: what is plugged into a sandbox that runs may need a hand inside. CHANGE has a number and words;
+ * the agent does what they say (meta/agent/change.h) beside its other work, and answers with CHANGED and the
+ * same number. Several may be under way, and overtake each other. A host that goes gets no answer any more.
  *
  * A host may go and another one come. Of the sessions only the main command lives on; the others get SIGHUP
  * and their channels are forgotten. The agent begins anew with the preamble; its HELLO says which state it is
@@ -87,7 +87,8 @@ enum {
   FRAME_CHANNEL_MAIN = 1,
   FRAME_CHANNEL_RELAY = 0x10000, /* the first of those that the agent picks */
   FRAME_RELAYS_MAX = 32,         /* connections relayed at once; also how many sockets there may be */
-  FRAME_CHANNEL_FORWARD = 0x20000, /* the first of those that the host picks for connections to ports inside */
+  FRAME_CHANNEL_FORWARD =
+      0x20000, /* the first of those that the host picks for connections to ports inside */
   FRAME_FORWARDS_MAX = 32,
   FRAME_CHANGE_WORDS_MAX = 8,
   FRAME_CHANGED_TEXT_MAX = 4096,
@@ -118,8 +119,8 @@ typedef enum {
   FRAME_RELAY_OPEN, /* agent: somebody connected to a relay. u32 index */
   FRAME_CHANGE,     /* ch 0: do something to the running inside. u32 number, then 1 to FRAME_CHANGE_WORDS_MAX
                        words, each ended by NUL */
-  FRAME_CHANGED,    /* ch 0: it is done, or cannot be. u32 number, u32 errno (0: done), text: what came of it, or
-                       more about the error; not trusted, at most FRAME_CHANGED_TEXT_MAX bytes */
+  FRAME_CHANGED, /* ch 0: it is done, or cannot be. u32 number, u32 errno (0: done), text: what came of it, or
+                    more about the error; not trusted, at most FRAME_CHANGED_TEXT_MAX bytes */
   FRAME_FORWARD_OPEN, /* connect to a port inside. u16 port, u16 zero */
   FRAME_TYPE_MAX = FRAME_FORWARD_OPEN,
 } FrameType;

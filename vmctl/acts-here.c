@@ -10,7 +10,8 @@
  *   unforward   [id]
  *   limit       {cpus | memory}             of the control group
  *
- * Everything is opened as the user, and by a path in which no link is followed: what was looked at is what is used. */
+ * Everything is opened as the user, and by a path in which no link is followed: what was looked at is what is
+ * used. */
 #include "vmctl/acts.h"
 
 #include <errno.h>
@@ -31,8 +32,8 @@
 #include "vmctl/forwards.h"
 #include "vmctl/path.h"
 
-/* The bytes of a file on which QEMU holds its locks: block/file-posix.c, RAW_LOCK_PERM_BASE and what follows. The
- * second of them is held by whoever may write. */
+/* The bytes of a file on which QEMU holds its locks: block/file-posix.c, RAW_LOCK_PERM_BASE and what follows.
+ * The second of them is held by whoever may write. */
 enum { LOCKS_FIRST = 100, LOCKS_ROOM = 200, LOCK_WRITER = 101 };
 
 static char *
@@ -136,7 +137,8 @@ look_at_disk (VmSupervisor *sup, VmPlugSpec *spec, GError **error)
     return FALSE;
   for (guint i = 0; i < G_N_ELEMENTS (own); i++)
     if (own[i] != NULL && vm_path_is_within (real, own[i]))
-      return vm_error (error, VM_ERROR_USAGE, "disk: '%s' lies in '%s', where vmctl keeps its own", real, own[i]);
+      return vm_error (error, VM_ERROR_USAGE, "disk: '%s' lies in '%s', where vmctl keeps its own", real,
+                       own[i]);
   if ((fd = open_disk (real, spec->format, spec->read_only, &format, error)) < 0)
     return FALSE;
   g_free (spec->format);
@@ -148,7 +150,8 @@ look_at_disk (VmSupervisor *sup, VmPlugSpec *spec, GError **error)
 
 /* Directories */
 
-/* In the project, and whatever else can be written to, a mount point that is missing would be made on the host. */
+/* In the project, and whatever else can be written to, a mount point that is missing would be made on the
+ * host. */
 static gboolean
 check_mount_point (const VmPlan *plan, const char *target, GError **error)
 {
@@ -160,7 +163,8 @@ check_mount_point (const VmPlan *plan, const char *target, GError **error)
       continue;
     there = g_strconcat (m->source, target + strlen (m->target), NULL);
     if (!g_file_test (there, G_FILE_TEST_IS_DIR))
-      return vm_error (error, VM_ERROR_USAGE, "dir: there is no directory '%s' to mount on; make it first", there);
+      return vm_error (error, VM_ERROR_USAGE, "dir: there is no directory '%s' to mount on; make it first",
+                       there);
   }
   return TRUE;
 }
@@ -228,8 +232,9 @@ do_open_usb (json_object *arguments, int *fd, GError **error)
   if (path == NULL)
     return vm_error (error, VM_ERROR_NOT_FOUND, "usb: this host has no such device; look with: lsusb");
   *fd = open_plain (path, O_RDWR);
-  return *fd >= 0 || vm_error_errno (error, errno, "usb: cannot open '%s'; its group or an udev rule may give rights",
-                                     path);
+  return *fd >= 0 ||
+         vm_error_errno (error, errno, "usb: cannot open '%s'; its group or an udev rule may give rights",
+                         path);
 }
 
 /* Sockets */

@@ -11,7 +11,7 @@
 #include "vmctl/base/json.h"
 
 enum {
-  ACT_WAIT_MS = 15000,    /* for an answer; the agent waits 8 s for a device to appear */
+  ACT_WAIT_MS = 15000,     /* for an answer; the agent waits 8 s for a device to appear */
   RELEASE_WAIT_MS = 15000, /* for the guest to let a device go */
   RESULT_MAX = 200,
 };
@@ -24,8 +24,8 @@ struct VmActs {
   int fd;            /* owned; -1: none */
   VmActDone done;    /* NULL: nothing is under way */
   gpointer data;
-  guint serial;        /* of the act that is; answers to older ones mean nothing */
-  guint timer;         /* gives it up */
+  guint serial; /* of the act that is; answers to older ones mean nothing */
+  guint timer;  /* gives it up */
   gboolean asks_keeper;
   guint strays;        /* answers of the keeper that nobody waits for any more */
   guint32 change;      /* the agent's number; 0: it is not asked */
@@ -108,7 +108,8 @@ timed_out (gpointer data)
   if (acts->asks_keeper)
     acts->strays++;
   if (acts->awaits != NULL)
-    fail (acts, VM_ERROR_TIMEOUT, "the guest has not released it in %d s; is it in use?", RELEASE_WAIT_MS / 1000);
+    fail (acts, VM_ERROR_TIMEOUT, "the guest has not released it in %d s; is it in use?",
+          RELEASE_WAIT_MS / 1000);
   else
     fail (acts, VM_ERROR_TIMEOUT, "%s did not answer in %d s", acts->asks_keeper ? "the keeper" : "the agent",
           ACT_WAIT_MS / 1000);
@@ -147,7 +148,8 @@ qemu_answered (QmpClient *client, json_object *ret, json_object *reply, const GE
 
   if (asked->serial != acts->serial)
     return;
-  if (acts->awaits != NULL && (error == NULL || g_error_matches (error, QMP_ERROR, QMP_ERROR_DEVICE_NOT_FOUND))) {
+  if (acts->awaits != NULL &&
+      (error == NULL || g_error_matches (error, QMP_ERROR, QMP_ERROR_DEVICE_NOT_FOUND))) {
     acts->is_asked = TRUE;
     acts->is_gone |= error != NULL; /* nothing to take away */
     device_may_have_gone (acts);
@@ -163,7 +165,8 @@ ask_qemu (VmActs *acts, json_object *act, const char *command, json_object *argu
   Asked *asked;
 
   if (acts->sup->qmp == NULL || (passes && acts->fd < 0)) {
-    fail (acts, VM_ERROR_FAILED, passes ? "nothing was opened that could be passed" : "QEMU's monitor is lost");
+    fail (acts, VM_ERROR_FAILED,
+          passes ? "nothing was opened that could be passed" : "QEMU's monitor is lost");
     return;
   }
   if (vm_json_str (act, "awaits", NULL) != NULL)
@@ -171,8 +174,8 @@ ask_qemu (VmActs *acts, json_object *act, const char *command, json_object *argu
   asked = g_new (Asked, 1);
   asked->acts = acts;
   asked->serial = acts->serial;
-  qmp_client_send (acts->sup->qmp, command, json_object_get (arguments), &acts->fd, passes ? 1 : 0, ACT_WAIT_MS,
-                   qemu_answered, asked);
+  qmp_client_send (acts->sup->qmp, command, json_object_get (arguments), &acts->fd, passes ? 1 : 0,
+                   ACT_WAIT_MS, qemu_answered, asked);
 }
 
 static gboolean
@@ -271,7 +274,8 @@ ask_agent (VmActs *acts, const char *command, json_object *words)
     return;
   }
   wait_for (acts, ACT_WAIT_MS);
-  vm_link_send (acts->sup->agent, FRAME_CHANGE, FRAME_CHANNEL_CONTROL, FRAME_STDIN, payload->data, payload->len);
+  vm_link_send (acts->sup->agent, FRAME_CHANGE, FRAME_CHANNEL_CONTROL, FRAME_STDIN, payload->data,
+                payload->len);
 }
 
 void

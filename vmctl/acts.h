@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Doing the acts of a plug plan (vmctl/plug.h), one at a time: asks QEMU, the keeper, the agent, and waits for the
- * answer with a deadline. */
+/* Doing the acts of a plug plan (vmctl/plug.h), one at a time: asks QEMU, the keeper, the agent, and waits
+ * for the answer with a deadline. */
 #pragma once
 
 #include "vmctl/plug.h"
@@ -8,8 +8,8 @@
 
 typedef struct VmActs VmActs;
 
-/* Called once for each act, perhaps before vm_acts_run returns. `error` NULL: it is done; `result` is what the
- * agent said to it, not trusted, NULL: nothing. */
+/* Called once for each act, perhaps before vm_acts_run returns. `error` NULL: it is done; `result` is what
+ * the agent said to it, not trusted, NULL: nothing. */
 typedef void (*VmActDone) (const GError *error, const char *result, gpointer data);
 
 VmActs *vm_acts_new (VmSupervisor *sup);
@@ -29,6 +29,7 @@ void vm_acts_event (VmActs *acts, const char *name, json_object *event_data);
 void vm_acts_give_up (VmActs *acts, const char *why);
 
 /* acts-here.c: the supervisor's own. *fd: what it has opened, or -1. */
-gboolean vm_acts_do_here (VmSupervisor *sup, const char *command, json_object *arguments, int *fd, GError **error);
+gboolean
+vm_acts_do_here (VmSupervisor *sup, const char *command, json_object *arguments, int *fd, GError **error);
 /* Looks at what a spec names on this host: fills in what the plan wants to know, refuses what may not be. */
 gboolean vm_acts_look (VmSupervisor *sup, VmPlugSpec *spec, GError **error);

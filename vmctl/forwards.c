@@ -211,8 +211,10 @@ listen_at (const char *address, guint16 port, GError **error)
   if (fd >= 0 && bind (fd, (struct sockaddr *)&where, sizeof where) == 0 && listen (fd, BACKLOG) == 0)
     return vm_fd_steal (&fd);
   if (errno == EADDRINUSE)
-    vm_error (error, VM_ERROR_BUSY, "port: %u of %s is in use by another program of this host; choose another one: "
-              "HOST:GUEST", port, address);
+    vm_error (error, VM_ERROR_BUSY,
+              "port: %u of %s is in use by another program of this host; choose another one: "
+              "HOST:GUEST",
+              port, address);
   else if (errno == EADDRNOTAVAIL)
     vm_error (error, VM_ERROR_USAGE, "port: '%s' is no address of this host", address);
   else if (errno == EACCES)
@@ -276,7 +278,8 @@ vm_forwards_set_agent (VmForwards *forwards, VmLink *agent)
 gboolean
 vm_forwards_wants (const FrameHeader *header)
 {
-  return header->channel >= FRAME_CHANNEL_FORWARD && header->channel < FRAME_CHANNEL_FORWARD + FRAME_FORWARDS_MAX;
+  return header->channel >= FRAME_CHANNEL_FORWARD &&
+         header->channel < FRAME_CHANNEL_FORWARD + FRAME_FORWARDS_MAX;
 }
 
 void

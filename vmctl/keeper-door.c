@@ -164,7 +164,8 @@ keeper_door_bind (const char *door, const char *source, const char *name, int re
 
   if (*source != '/' || path_at (door, name, path) < 0)
     return KEEPER_DOOR_BAD;
-  /* Restricted before anybody can see it: there is no moment in which a read-only directory can be written. */
+  /* Restricted before anybody can see it: there is no moment in which a read-only directory can be written.
+   */
   tree = keeper_door_clone (source, read_only, &is_dir);
   if (tree >= 0 && mount_point (path, is_dir) == 0) {
     r = (int)syscall (SYS_move_mount, tree, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH);

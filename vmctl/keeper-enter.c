@@ -144,7 +144,8 @@ act_as_user (const KeeperInside *inside)
 static int
 open_dir (int root, const char *path, unsigned long long resolve)
 {
-  struct open_how how = {.flags = O_PATH | O_DIRECTORY | O_CLOEXEC, .resolve = resolve | RESOLVE_NO_MAGICLINKS};
+  struct open_how how = {.flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
+                         .resolve = resolve | RESOLVE_NO_MAGICLINKS};
 
   return (int)syscall (SYS_openat2, root, path, &how, sizeof how);
 }
@@ -273,7 +274,7 @@ static int
 map_ids (const KeeperInside *inside, int tree)
 {
   Rights before = act_as (inside, 0, 0);
-  int r = inside->stage != NULL ? stage_map_ids (inside->stage, tree) : 0;
+  int r = inside->stage != NULL && inside->stage->shift != 0 ? stage_map_ids (inside->stage, tree) : 0;
 
   (void)act_as (inside, before.uid, before.gid);
   return r;

@@ -386,12 +386,22 @@ change (KeeperGroup *g, unsigned long long memory, unsigned cpus)
 }
 
 int
-keeper_group_limit (KeeperGroup *g, unsigned long long memory, unsigned cpus)
+keeper_group_limit (KeeperGroup *g, const char *memory, const char *cpus)
 {
-  uid_t uid = (uid_t)setfsuid (0);
-  gid_t gid = (gid_t)setfsgid (0);
-  int r = change (g, memory, cpus), err = errno;
+  char *memory_end, *cpus_end;
+  unsigned long long bytes = strtoull (memory, &memory_end, 10);
+  unsigned long n = strtoul (cpus, &cpus_end, 10);
+  uid_t uid;
+  gid_t gid;
+  int r, err;
 
+  if (*g->name == '\0' || *memory == '\0' || *cpus == '\0' || *memory_end != '\0' || *cpus_end != '\0' ||
+      n > 255)
+    return KEEPER_GROUP_BAD;
+  uid = (uid_t)setfsuid (0);
+  gid = (gid_t)setfsgid (0);
+  r = change (g, bytes, (unsigned)n);
+  err = errno;
   (void)setfsgid (gid);
   (void)setfsuid (uid);
   errno = err;

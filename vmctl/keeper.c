@@ -288,22 +288,6 @@ serve_enter (Keeper *k, int fd, const char *const *words)
         "cannot mount");
 }
 
-/* Bytes and processors; 0: as it is. Of a group that is root's the user says how much, as at the start. */
-static void
-serve_limit (Keeper *k, int fd, const char *memory, const char *cpus)
-{
-  char *end, *end2;
-  unsigned long long bytes = strtoull (memory, &end, 10);
-  unsigned long n = strtoul (cpus, &end2, 10);
-
-  if (*k->group.name == '\0' || *memory == '\0' || *cpus == '\0' || *end != '\0' || *end2 != '\0' || n > 255)
-    reply (fd, "error bad request", NONE);
-  else if (keeper_group_limit (&k->group, bytes, (unsigned)n) < 0)
-    reply_errno (fd, "cannot change the limit");
-  else
-    reply (fd, "ok", NONE);
-}
-
 static void
 serve_request (Keeper *k, int fd, char *request, size_t n)
 {
@@ -326,7 +310,7 @@ serve_request (Keeper *k, int fd, char *request, size_t n)
   else if (strcmp (words[0], "enter") == 0 || strcmp (words[0], "leave") == 0)
     serve_enter (k, fd, words);
   else if (strcmp (words[0], "limit") == 0)
-    serve_limit (k, fd, words[1], words[2]);
+    serve_door (fd, keeper_group_limit (&k->group, words[1], words[2]), "cannot change the limit");
   else if (strcmp (words[0], "status") == 0) {
     (void)snprintf (text, sizeof text, "running %d", (int)k->child);
     reply (fd, text, NONE);

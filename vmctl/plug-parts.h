@@ -21,5 +21,5 @@ void vm_plug_add_step (VmPlugPlan *plan, json_object *take_act, json_object *tak
 json_object *vm_plug_find (json_object *devices, const char *id);
 
 /* plug-size.c: CPU and MEM. */
-gboolean vm_plug_plan_size (VmPlugPlan *plan, const VmPlugSpec *spec, const VmPlugFacts *facts,
-                            GError **error);
+gboolean
+vm_plug_plan_size (VmPlugPlan *plan, const VmPlugSpec *spec, const VmPlugFacts *facts, GError **error);

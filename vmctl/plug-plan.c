@@ -74,7 +74,8 @@ vm_plug_qmp (const char *command, const char *key, const char *value)
 json_object *
 vm_plug_device_add (const char *driver, const char *id, const char *bus)
 {
-  json_object *act = vm_plug_qmp ("device_add", "driver", driver), *arguments = vm_json_object (act, "arguments");
+  json_object *act = vm_plug_qmp ("device_add", "driver", driver),
+              *arguments = vm_json_object (act, "arguments");
 
   vm_json_add_str (arguments, "id", id);
   vm_json_add_str (arguments, "bus", bus);
@@ -151,8 +152,10 @@ choose_id (const VmPlugSpec *spec, const VmPlugFacts *facts, GError **error)
     }
   if (!has_value (facts, "id", spec->id))
     return g_strdup (spec->id);
-  vm_error (error, VM_ERROR_EXISTS, "there is a device '%s' already; take it away first (vmctl unplug), or choose "
-            "another --id", spec->id);
+  vm_error (error, VM_ERROR_EXISTS,
+            "there is a device '%s' already; take it away first (vmctl unplug), or choose "
+            "another --id",
+            spec->id);
   return NULL;
 }
 
@@ -188,8 +191,7 @@ is_vm (const VmPlugFacts *facts)
 static gboolean
 needs_vm (const VmPlugFacts *facts, const char *what, const char *instead, GError **error)
 {
-  return is_vm (facts) || vm_error (error, VM_ERROR_UNSUPPORTED,
-                                    "%s cannot be plugged into %s: %s", what,
+  return is_vm (facts) || vm_error (error, VM_ERROR_UNSUPPORTED, "%s cannot be plugged into %s: %s", what,
                                     facts->plan->isolation == VM_ISOLATION_CONTAINER   ? "a container"
                                     : facts->plan->isolation == VM_ISOLATION_NAMESPACE ? "namespaces"
                                                                                        : "the null driver",
@@ -208,10 +210,11 @@ choose_port (const VmPlugFacts *facts, GError **error)
     if (!has_value (facts, "port", port))
       return g_steal_pointer (&port);
   }
-  vm_error (error, VM_ERROR_BUSY,
-            "no place is left for another device: this machine has %u, and all are taken; take one away (vmctl "
-            "unplug), or start it with more: vmctl up --root-ports N",
-            n);
+  vm_error (
+      error, VM_ERROR_BUSY,
+      "no place is left for another device: this machine has %u, and all are taken; take one away (vmctl "
+      "unplug), or start it with more: vmctl up --root-ports N",
+      n);
   return NULL;
 }
 
@@ -255,7 +258,8 @@ check_target (const VmPlugFacts *facts, const char *target, GError **error)
                      target, what);
   for (guint i = 0; i < G_N_ELEMENTS (kernels); i++)
     if (vm_path_is_within (target, kernels[i]))
-      return vm_error (error, VM_ERROR_USAGE, "dir: '%s' lies in '%s', which is the kernel's", target, kernels[i]);
+      return vm_error (error, VM_ERROR_USAGE, "dir: '%s' lies in '%s', which is the kernel's", target,
+                       kernels[i]);
   return TRUE;
 }
 
@@ -267,20 +271,21 @@ plan_dir (VmPlugPlan *plan, const VmPlugSpec *spec, const VmPlugFacts *facts, GE
   g_autofree char *share = g_strconcat ("door/", plan->id, NULL);
 
   if (facts->plan->isolation == VM_ISOLATION_NONE)
-    return needs_vm (facts, "a directory", "it has no inside, all of the host's directories are there", error);
+    return needs_vm (facts, "a directory", "it has no inside, all of the host's directories are there",
+                     error);
   if (!check_target (facts, target, error))
     return FALSE;
   json_object_object_del (plan->device, "target");
   vm_json_add_str (plan->device, "target", target);
   if (!is_vm (facts)) {
     vm_plug_add_step (plan, vm_plug_words ("keeper", "enter", spec->source, plan->id, target, mode, NULL),
-              vm_plug_words ("keeper", "leave", plan->id, NULL));
+                      vm_plug_words ("keeper", "leave", plan->id, NULL));
     return TRUE;
   }
   vm_plug_add_step (plan, vm_plug_words ("keeper", "bind", spec->source, plan->id, mode, NULL),
-            vm_plug_words ("keeper", "unbind", plan->id, NULL));
+                    vm_plug_words ("keeper", "unbind", plan->id, NULL));
   vm_plug_add_step (plan, vm_plug_words ("agent", "bind", share, target, mode, NULL),
-            vm_plug_words ("agent", "unbind", target, NULL));
+                    vm_plug_words ("agent", "unbind", target, NULL));
   return TRUE;
 }
 
@@ -354,7 +359,7 @@ plan_disk (VmPlugPlan *plan, const VmPlugSpec *spec, const VmPlugFacts *facts, G
   add_open_disk (plan, spec);
   add_descriptor (plan, id, set);
   vm_plug_add_step (plan, block_node (id, set, format != NULL ? format : "raw", spec->read_only),
-            vm_plug_qmp ("blockdev-del", "node-name", id));
+                    vm_plug_qmp ("blockdev-del", "node-name", id));
   device = vm_plug_device_add ("virtio-blk-pci", id, port);
   arguments = vm_json_object (device, "arguments");
   vm_json_add_str (arguments, "drive", id);
@@ -406,11 +411,13 @@ add_serial (VmPlugPlan *plan, const char *name, const char *socket)
   vm_json_add_bool (closefd, "may-fail", TRUE); /* who uses it has taken it */
   vm_json_add_str (vm_json_object (port, "arguments"), "chardev", id);
   vm_json_add_str (vm_json_object (port, "arguments"), "name", name);
-  vm_plug_add_step (plan, vm_plug_words ("here", "listen", socket, NULL), vm_plug_words ("here", "unlink", socket, NULL));
+  vm_plug_add_step (plan, vm_plug_words ("here", "listen", socket, NULL),
+                    vm_plug_words ("here", "unlink", socket, NULL));
   vm_plug_add_step (plan, getfd, closefd);
   vm_plug_add_step (plan, socket_chardev (id), vm_plug_qmp ("chardev-remove", "id", id));
   vm_plug_add_step (plan, port, vm_plug_device_del (id));
-  vm_plug_add_step (plan, vm_plug_words ("agent", "port", name, NULL), vm_plug_words ("agent", "unport", name, NULL));
+  vm_plug_add_step (plan, vm_plug_words ("agent", "port", name, NULL),
+                    vm_plug_words ("agent", "unport", name, NULL));
 }
 
 static gboolean
@@ -418,12 +425,14 @@ plan_serial (VmPlugPlan *plan, const VmPlugSpec *spec, const VmPlugFacts *facts,
 {
   g_autofree char *socket = g_strdup_printf ("serial-%s.sock", spec->name), *path = NULL;
 
-  if (!needs_vm (facts, "a serial line",
-                 "it has no port to read from; a socket does the same: vmctl up --socket, or in a directory: dir",
-                 error))
+  if (!needs_vm (
+          facts, "a serial line",
+          "it has no port to read from; a socket does the same: vmctl up --socket, or in a directory: dir",
+          error))
     return FALSE;
   if (has_value (facts, "name", spec->name))
-    return vm_error (error, VM_ERROR_EXISTS, "there is a serial line '%s' already; choose another name", spec->name);
+    return vm_error (error, VM_ERROR_EXISTS, "there is a serial line '%s' already; choose another name",
+                     spec->name);
   if (count_kind (facts, VM_PLUG_SERIAL) >= SERIAL_PORTS)
     return vm_error (error, VM_ERROR_BUSY, "no more than %d serial lines; take one away: vmctl unplug",
                      SERIAL_PORTS);
@@ -448,12 +457,12 @@ plan_port (VmPlugPlan *plan, const VmPlugSpec *spec, const VmPlugFacts *facts, G
   vm_json_add_int (arguments, "host-port", spec->host_port);
   vm_json_add_int (arguments, "guest-port", spec->guest_port);
   vm_plug_add_step (plan, vm_plug_act ("here", "forward", arguments),
-            vm_plug_words ("here", "unforward", plan->id, NULL));
+                    vm_plug_words ("here", "unforward", plan->id, NULL));
   return TRUE;
 }
 
-/* USB: a controller for each device, on a place of its own. QEMU sees no file of the host's, so it is given the
- * device opened. */
+/* USB: a controller for each device, on a place of its own. QEMU sees no file of the host's, so it is given
+ * the device opened. */
 static gboolean
 plan_usb (VmPlugPlan *plan, const VmPlugSpec *spec, const VmPlugFacts *facts, GError **error)
 {
@@ -474,7 +483,8 @@ plan_usb (VmPlugPlan *plan, const VmPlugSpec *spec, const VmPlugFacts *facts, GE
   bus = g_strconcat (controller, ".0", NULL);
   file = g_strdup_printf ("/dev/fdset/%" G_GINT64_FORMAT, set);
   add_descriptor (plan, id, set);
-  vm_plug_add_step (plan, vm_plug_device_add ("qemu-xhci", controller, port), vm_plug_device_del (controller));
+  vm_plug_add_step (plan, vm_plug_device_add ("qemu-xhci", controller, port),
+                    vm_plug_device_del (controller));
   device = vm_plug_device_add ("usb-host", id, bus);
   vm_json_add_str (vm_json_object (device, "arguments"), "hostdevice", file);
   vm_plug_add_step (plan, device, vm_plug_device_del (id));
@@ -527,7 +537,8 @@ vm_plug_plan_make (const VmPlugSpec *spec, const VmPlugFacts *facts, GError **er
   g_autoptr (VmPlugPlan) plan = NULL;
 
   if (n_devices (facts) >= DEVICES_MAX) {
-    vm_error (error, VM_ERROR_BUSY, "%d devices were plugged already; take one away: vmctl unplug", DEVICES_MAX);
+    vm_error (error, VM_ERROR_BUSY, "%d devices were plugged already; take one away: vmctl unplug",
+              DEVICES_MAX);
     return NULL;
   }
   id = choose_id (spec, facts, error);
@@ -572,5 +583,6 @@ vm_plug_act_to_text (json_object *act)
 {
   g_autofree char *arguments = vm_json_line (json_object_object_get (act, "arguments"));
 
-  return g_strdup_printf ("%-6s  %s %s", vm_json_str (act, "at", ""), vm_json_str (act, "command", ""), arguments);
+  return g_strdup_printf ("%-6s  %s %s", vm_json_str (act, "at", ""), vm_json_str (act, "command", ""),
+                          arguments);
 }

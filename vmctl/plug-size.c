@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* How it works
  *
- * "cpu N" and "mem SIZE" say how much there is to be in all. A sandbox has one device `cpu` and one `mem`, which say
- * how much more than at the start that is; to plug one again changes it, and to unplug it goes back to the start.
+ * "cpu N" and "mem SIZE" say how much there is to be in all. A sandbox has one device `cpu` and one `mem`,
+ * which say how much more than at the start that is; to plug one again changes it, and to unplug it goes back
+ * to the start.
  *
- * In a machine what is added are processors and DIMMs, for which it has room (the plan's cpus_max, memory_max). DIMMs
- * go away in the opposite order. Processors stay, unused: QEMU 7.2 that emulates them corrupts its memory when one is
- * taken away (device_del, then the next device_add: "malloc(): unsorted double linked list corrupted"), and one that
- * the guest does not use costs nothing. Elsewhere it is the limit of the control group. */
+ * In a machine what is added are processors and DIMMs, for which it has room (the plan's cpus_max,
+ * memory_max). DIMMs go away in the opposite order. Processors stay, unused: QEMU 7.2 that emulates them
+ * corrupts its memory when one is taken away (device_del, then the next device_add: "malloc(): unsorted
+ * double linked list corrupted"), and one that the guest does not use costs nothing. Elsewhere it is the
+ * limit of the control group. */
 #include "vmctl/plug-parts.h"
 
 #include "vmctl/base/error.h"
@@ -46,8 +48,8 @@ leaving (json_object *take_act, const char *key, guint64 value)
 
 /* Processors */
 
-/* Of the one kind of topology that QEMU makes when it is told nothing else: one socket, one thread a core. One that
- * was added before is still there. */
+/* Of the one kind of topology that QEMU makes when it is told nothing else: one socket, one thread a core.
+ * One that was added before is still there. */
 static json_object *
 cpu_add (const VmPlan *plan, guint n)
 {
@@ -89,17 +91,18 @@ plan_cpu (VmPlugPlan *plan, const VmPlugSpec *spec, const VmPlugFacts *facts, GE
   guint from = (guint)vm_json_int (now, "count", p->cpus), to = spec->count;
 
   if (to > facts->host_cpus)
-    return vm_error (error, VM_ERROR_USAGE, "cpu: %u is more than the %u of this host; ask for %u or fewer", to,
-                     facts->host_cpus, facts->host_cpus);
+    return vm_error (error, VM_ERROR_USAGE, "cpu: %u is more than the %u of this host; ask for %u or fewer",
+                     to, facts->host_cpus, facts->host_cpus);
   if (p->isolation != VM_ISOLATION_VM) {
     vm_plug_add_step (plan, limit_act (p, 0, to), limit_act (p, 0, from));
     json_object_array_add (plan->unplug, limit_act (p, 0, p->cpus));
     return TRUE;
   }
   if (to > p->cpus_max)
-    return vm_error (error, VM_ERROR_USAGE,
-                     "cpu: %u is more than this machine has places for (%u); start it with more: vmctl up --cpus",
-                     to, p->cpus_max);
+    return vm_error (
+        error, VM_ERROR_USAGE,
+        "cpu: %u is more than this machine has places for (%u); start it with more: vmctl up --cpus", to,
+        p->cpus_max);
   add_cpus (plan, facts, from, to);
   return TRUE;
 }
@@ -112,7 +115,8 @@ check_memory (const VmPlugSpec *spec, const VmPlugFacts *facts, GError **error)
   g_autofree char *asked = vm_size_format (spec->size), *there = vm_size_format (facts->host_memory);
 
   if (spec->size > facts->host_memory)
-    return vm_error (error, VM_ERROR_USAGE, "mem: %s is more than the %s of this host; ask for less", asked, there);
+    return vm_error (error, VM_ERROR_USAGE, "mem: %s is more than the %s of this host; ask for less", asked,
+                     there);
   if (spec->size < VM_SPEC_MEMORY_MIN)
     return vm_error (error, VM_ERROR_USAGE, "mem: %s is too little; a sandbox needs at least 128M", asked);
   return TRUE;
@@ -190,17 +194,21 @@ keep_dimms (VmPlugPlan *plan, const VmPlan *p, json_object *sizes)
 }
 
 static gboolean
-grow (VmPlugPlan *plan, const VmPlugFacts *facts, guint64 from, guint64 to, json_object *sizes, GError **error)
+grow (VmPlugPlan *plan, const VmPlugFacts *facts, guint64 from, guint64 to, json_object *sizes,
+      GError **error)
 {
   const VmPlan *p = facts->plan;
   gsize n = json_object_array_length (sizes);
 
   if (to > p->memory_max)
-    return vm_error (error, VM_ERROR_USAGE, "mem: the machine has no places for so much; start it with more: vmctl up "
+    return vm_error (error, VM_ERROR_USAGE,
+                     "mem: the machine has no places for so much; start it with more: vmctl up "
                      "--memory");
   if (n >= VM_QEMU_DIMMS)
-    return vm_error (error, VM_ERROR_BUSY, "mem: all %d places for memory are taken; take it away (vmctl unplug), and "
-                     "add it in one piece", VM_QEMU_DIMMS);
+    return vm_error (error, VM_ERROR_BUSY,
+                     "mem: all %d places for memory are taken; take it away (vmctl unplug), and "
+                     "add it in one piece",
+                     VM_QEMU_DIMMS);
   vm_plug_add_step (plan, limit_act (p, to, 0), limit_act (p, from, 0));
   add_dimm (plan, (gint64)n, to - from, to);
   json_object_array_add (sizes, json_object_new_int64 ((gint64)(to - from)));
@@ -209,7 +217,8 @@ grow (VmPlugPlan *plan, const VmPlugFacts *facts, guint64 from, guint64 to, json
 
 /* A module goes as a whole: to what is left when the last ones are gone. */
 static gboolean
-shrink (VmPlugPlan *plan, const VmPlugFacts *facts, guint64 from, guint64 to, json_object *sizes, GError **error)
+shrink (VmPlugPlan *plan, const VmPlugFacts *facts, guint64 from, guint64 to, json_object *sizes,
+        GError **error)
 {
   const VmPlan *p = facts->plan;
   gsize n = json_object_array_length (sizes);
@@ -223,14 +232,17 @@ shrink (VmPlugPlan *plan, const VmPlugFacts *facts, guint64 from, guint64 to, js
     from -= bytes;
     if (from < to) {
       next = vm_size_format (from);
-      return vm_error (error, VM_ERROR_USAGE, "mem: what was added goes away in the pieces in which it was added; the "
-                       "next less is %s", next);
+      return vm_error (error, VM_ERROR_USAGE,
+                       "mem: what was added goes away in the pieces in which it was added; the "
+                       "next less is %s",
+                       next);
     }
     take_dimm (plan, (gint64)n, bytes);
     json_object_array_del_idx (sizes, n, 1);
   }
   if (from > to)
-    return vm_error (error, VM_ERROR_USAGE, "mem: the memory that the machine began with stays; start it with less: "
+    return vm_error (error, VM_ERROR_USAGE,
+                     "mem: the memory that the machine began with stays; start it with less: "
                      "vmctl up --memory");
   vm_plug_add_step (plan, limit_act (p, to, 0), NULL);
   return TRUE;
@@ -261,9 +273,12 @@ plan_memory (VmPlugPlan *plan, const VmPlugSpec *spec, const VmPlugFacts *facts,
     return TRUE;
   }
   if (to % DIMM_UNIT != p->memory % DIMM_UNIT)
-    return vm_error (error, VM_ERROR_USAGE, "mem: a machine's memory changes by multiples of 128M, and it has %"
-                     G_GUINT64_FORMAT "M", from / MIB);
-  if (!(to > from ? grow (plan, facts, from, to, sizes, error) : shrink (plan, facts, from, to, sizes, error)))
+    return vm_error (error, VM_ERROR_USAGE,
+                     "mem: a machine's memory changes by multiples of 128M, and it has %" G_GUINT64_FORMAT
+                     "M",
+                     from / MIB);
+  if (!(to > from ? grow (plan, facts, from, to, sizes, error)
+                  : shrink (plan, facts, from, to, sizes, error)))
     return FALSE;
   keep_dimms (plan, p, g_steal_pointer (&sizes));
   return TRUE;

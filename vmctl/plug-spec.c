@@ -8,7 +8,13 @@
 #include "vmctl/base/file.h"
 #include "vmctl/base/json.h"
 
-enum { ID_MAX = 20, /* as a disk has it for its serial number */ PORT_MAX = 65535, CPUS_MAX = 255, USB_MAX = 0xffff, BUS_MAX = 255 };
+enum {
+  ID_MAX = 20,
+  /* as a disk has it for its serial number */ PORT_MAX = 65535,
+  CPUS_MAX = 255,
+  USB_MAX = 0xffff,
+  BUS_MAX = 255
+};
 
 #define DISK_MIN (G_GUINT64_CONSTANT (1) << 20)
 #define DISK_MAX (G_GUINT64_CONSTANT (16) << 40)
@@ -163,8 +169,8 @@ parse_port (const char *args, VmPlugSpec *ret, GError **error)
   }
   if (guest == NULL || !parse_number (host, 10, PORT_MAX, &ret->host_port) ||
       !parse_number (guest, 10, PORT_MAX, &ret->guest_port))
-    return vm_error (error, VM_ERROR_USAGE, "port: '%s' is not [ADDRESS:]HOST:GUEST, two numbers from 1 to %d",
-                     args, PORT_MAX);
+    return vm_error (error, VM_ERROR_USAGE,
+                     "port: '%s' is not [ADDRESS:]HOST:GUEST, two numbers from 1 to %d", args, PORT_MAX);
   return TRUE;
 }
 

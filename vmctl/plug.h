@@ -3,9 +3,10 @@
  *
  * How it works
  *
- * spec + what is known of the sandbox -> a list of steps. A step is an act and what undoes it; an act is data, so
- * it prints (--dry-run), is tested without a machine, and is kept in the record for the unplug, whoever does that.
- * vmctl/supervisor-plug.c does the acts one after the other, and undoes those that were done when one fails. */
+ * spec + what is known of the sandbox -> a list of steps. A step is an act and what undoes it; an act is
+ * data, so it prints (--dry-run), is tested without a machine, and is kept in the record for the unplug,
+ * whoever does that. vmctl/supervisor-plug.c does the acts one after the other, and undoes those that were
+ * done when one fails. */
 #pragma once
 
 #include <glib.h>
@@ -45,10 +46,10 @@ typedef struct {
 
 void vm_plug_spec_clear (VmPlugSpec *spec);
 
-/* As a user writes it: KIND, then its ARGS ("/srv/data:/data:ro", "4G", "8080:80"). A relative path of the host's
- * counts from the directory `cwd`. Errors are USAGE. */
-gboolean vm_plug_spec_parse (const char *kind, const char *args, const char *cwd, VmPlugSpec *ret,
-                             GError **error);
+/* As a user writes it: KIND, then its ARGS ("/srv/data:/data:ro", "4G", "8080:80"). A relative path of the
+ * host's counts from the directory `cwd`. Errors are USAGE. */
+gboolean
+vm_plug_spec_parse (const char *kind, const char *args, const char *cwd, VmPlugSpec *ret, GError **error);
 /* KIND=ARGS, or KIND alone. */
 gboolean vm_plug_spec_parse_word (const char *word, const char *cwd, VmPlugSpec *ret, GError **error);
 /* As the command `plug` of the control socket has it. (transfer full) */
@@ -59,12 +60,10 @@ gboolean vm_plug_is_id (const char *text);
 
 /* Acts and steps. An act is {"at": WHERE, "command": NAME, "arguments": ...}:
  *
- *   qmp     a command for QEMU; with "descriptor": true the descriptor that was opened before travels along; with
- *           "awaits": EVENT it is done when QEMU has said that of the device; "may-fail": true: its error does
- *           not matter
- *   keeper  a request; the arguments are words
- *   agent   a change (meta/agent/change.h); the arguments are words
- *   here    the supervisor's own; what there is, is in vmctl/supervisor-acts.c */
+ *   qmp     a command for QEMU; with "descriptor": true the descriptor that was opened before travels along;
+ * with "awaits": EVENT it is done when QEMU has said that of the device; "may-fail": true: its error does not
+ * matter keeper  a request; the arguments are words agent   a change (meta/agent/change.h); the arguments are
+ * words here    the supervisor's own; what there is, is in vmctl/supervisor-acts.c */
 typedef struct {
   json_object *act;  /* owned */
   json_object *undo; /* owned; NULL: nothing to undo */
@@ -79,15 +78,15 @@ typedef struct {
 } VmPlugFacts;
 
 typedef struct {
-  char *id;            /* owned */
+  char *id; /* owned */
   VmPlugKind kind;
   json_object *device; /* owned; what is shown of it: "id", "kind", and what its spec says */
   GPtrArray *steps;    /* of VmPlugStep, owned */
   json_object *unplug; /* owned; the acts that take it away again, in their order */
 } VmPlugPlan;
 
-/* NULL and an error that says why not: USAGE, EXISTS (the id), UNSUPPORTED (this driver), BUSY (no place left).
- * (transfer full) */
+/* NULL and an error that says why not: USAGE, EXISTS (the id), UNSUPPORTED (this driver), BUSY (no place
+ * left). (transfer full) */
 VmPlugPlan *vm_plug_plan_make (const VmPlugSpec *spec, const VmPlugFacts *facts, GError **error);
 void vm_plug_plan_free (VmPlugPlan *plan);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (VmPlugPlan, vm_plug_plan_free)
@@ -101,7 +100,7 @@ char *vm_plug_act_to_text (json_object *act);
 gboolean vm_plug_check_dir (const VmPlan *plan, const VmDirs *dirs, const char *real, GError **error);
 
 enum { VM_PLUG_HEAD = 512 /* bytes of a disk file that tell its format */ };
-/* The first `length` bytes of `file`. *ret_format: "qcow2" or "raw", and that is what was `wanted` (NULL: what it
- * is). INVALID: it is something else, or needs other files. */
+/* The first `length` bytes of `file`. *ret_format: "qcow2" or "raw", and that is what was `wanted` (NULL:
+ * what it is). INVALID: it is something else, or needs other files. */
 gboolean vm_plug_check_disk (const guint8 *head, gsize length, const char *wanted, const char *file,
                              const char **ret_format, GError **error);

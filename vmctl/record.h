@@ -63,13 +63,13 @@ typedef struct {
   gboolean serial;                /* the session is on the serial console */
   guint64 memory, disk;           /* bytes */
   guint cpus;
-  guint processes; /* 0: no limit */
-  char **groups;   /* owned, never NULL; directories of the control group, to be removed at the end */
-  char **unkept;   /* owned, never NULL; limits that nobody keeps, a sentence */
-  char *net;       /* owned; "none", "public" */
-  VmStamps stamps; /* when what happened */
+  guint processes;      /* 0: no limit */
+  char **groups;        /* owned, never NULL; directories of the control group, to be removed at the end */
+  char **unkept;        /* owned, never NULL; limits that nobody keeps, a sentence */
+  char *net;            /* owned; "none", "public" */
+  VmStamps stamps;      /* when what happened */
   json_object *devices; /* owned, never NULL; array: what was plugged, with the acts that take it away */
-  char **warnings; /* owned, never NULL; what the user should know (protected files that appeared) */
+  char **warnings;      /* owned, never NULL; what the user should know (protected files that appeared) */
 } VmRecord;
 
 VmRecord *vm_record_new (void);

@@ -10,8 +10,8 @@
 
 typedef struct {
   char *accel, *driver, *min_isolation, *profile, *name, *memory, *cpus, *processes, *disk, *net, *kernel,
-      *boot_timeout;                            /* owned */
-  char *root_ports;                             /* owned */
+      *boot_timeout;                                     /* owned */
+  char *root_ports;                                      /* owned */
   char **env, **grants, **no_grants, **sockets, **plugs; /* owned */
   gboolean cold, no_root, serial, tmux, no_config;
 } VmRunOptions;
@@ -96,9 +96,12 @@ typedef struct {
        NULL,                                                                                                 \
        "nobody becomes root inside (no sudo)",                                                               \
        NULL},                                                                                                \
-      {"plug",         0,                                                                                    \
-       VM_OPTION_LIST, offsetof (type, run.plugs),                                                           \
-       "KIND=ARGS",    "plug this before the command starts, as vmctl plug does (repeat)",                   \
+      {"plug",                                                                                               \
+       0,                                                                                                    \
+       VM_OPTION_LIST,                                                                                       \
+       offsetof (type, run.plugs),                                                                           \
+       "KIND=ARGS",                                                                                          \
+       "plug this before the command starts, as vmctl plug does (repeat)",                                   \
        NULL},                                                                                                \
       {"processes",                                                                                          \
        0,                                                                                                    \

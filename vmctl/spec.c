@@ -222,7 +222,8 @@ gboolean
 vm_spec_set_root_ports (VmSpec *spec, const char *text, const char *what, GError **error)
 {
   return parse_count (text, VM_SPEC_ROOT_PORTS_MAX, &spec->root_ports) ||
-         vm_error (error, VM_ERROR_USAGE, "%s: '%s' is no number from 1 to %d", what, text, VM_SPEC_ROOT_PORTS_MAX);
+         vm_error (error, VM_ERROR_USAGE, "%s: '%s' is no number from 1 to %d", what, text,
+                   VM_SPEC_ROOT_PORTS_MAX);
 }
 
 gboolean

@@ -60,9 +60,10 @@ typedef struct {
   gboolean makes_no_templates; /* those that are there are used */
   guint64 templates_max;       /* bytes that templates may take on the disk; 0: 2 GiB */
   guint root_ports;            /* places for devices that are plugged later; 0: 4 */
-  char **plugs; /* owned; what is plugged before the command starts: JSON of vm_plug_spec_to_json; NULL: none */
-  gboolean serial;             /* the session runs on the serial console */
-  guint boot_timeout;          /* seconds; 0: 120 */
+  char *
+      *plugs; /* owned; what is plugged before the command starts: JSON of vm_plug_spec_to_json; NULL: none */
+  gboolean serial;    /* the session runs on the serial console */
+  guint boot_timeout; /* seconds; 0: 120 */
   char **ignored; /* owned; what a project's .vmctl.conf asked for and did not get, one sentence each; NULL:
                      none */
 } VmSpec;
@@ -74,8 +75,8 @@ void vm_spec_clear (VmSpec *spec);
 gboolean vm_spec_set_memory (VmSpec *spec, const char *text, const char *what,
                              GError **error); /* plain number: MiB; at least 128M */
 gboolean vm_spec_set_cpus (VmSpec *spec, const char *text, const char *what, GError **error); /* 1..255 */
-gboolean vm_spec_set_root_ports (VmSpec *spec, const char *text, const char *what,
-                                 GError **error); /* 1..12 */
+gboolean
+vm_spec_set_root_ports (VmSpec *spec, const char *text, const char *what, GError **error); /* 1..12 */
 /* "KIND=ARGS", as vmctl plug takes them; a relative path counts from the current directory. */
 gboolean vm_spec_add_plug (VmSpec *spec, const char *text, const char *what, GError **error);
 gboolean vm_spec_set_disk (VmSpec *spec, const char *text, const char *what,

@@ -272,12 +272,8 @@ stage_open (Stage *stage, int fd)
 int
 stage_map_ids (const Stage *stage, int tree)
 {
-  int map, r;
+  int map = make_own_map (stage), r = map < 0 ? -1 : set_attributes (tree, 0, map);
 
-  if (stage->shift == 0)
-    return 0;
-  map = make_own_map (stage);
-  r = map < 0 ? -1 : set_attributes (tree, 0, map);
   (void)close_keep_errno (map);
   return r;
 }

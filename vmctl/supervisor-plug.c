@@ -2,10 +2,10 @@
 /* How it works
  *
  * A job is a plug or an unplug. A plug makes its plan when its turn comes, writes the device to the record as
- * half done, does the steps, and either the device is whole, or what was done is undone, the last step first, and
- * the device leaves the record. An unplug does the acts that the record has; the first that fails ends it, and the
- * device stays, with those that are left. A supervisor that finds a half done device undoes it, and does not mind
- * that some of it was never done. */
+ * half done, does the steps, and either the device is whole, or what was done is undone, the last step first,
+ * and the device leaves the record. An unplug does the acts that the record has; the first that fails ends
+ * it, and the device stays, with those that are left. A supervisor that finds a half done device undoes it,
+ * and does not mind that some of it was never done. */
 #include "vmctl/supervisor-plug.h"
 
 #include <string.h>
@@ -26,10 +26,10 @@ typedef struct {
   json_object *unplug; /* owned; of an unplug that has begun */
   guint at;            /* steps or acts that are done */
   guint fail_after;
-  gboolean is_ours;     /* one of the plan's own */
-  gboolean is_lenient;  /* what cannot be undone was not done */
-  GError *why;          /* owned; it has failed, and is being undone */
-  char *result;         /* owned; what the agent said last */
+  gboolean is_ours;    /* one of the plan's own */
+  gboolean is_lenient; /* what cannot be undone was not done */
+  GError *why;         /* owned; it has failed, and is being undone */
+  char *result;        /* owned; what the agent said last */
 } Job;
 
 struct VmPlugs {
@@ -126,7 +126,8 @@ shown_device (json_object *device)
 {
   json_object *shown = json_object_new_object ();
 
-  json_object_object_foreach (device, key, value) {
+  json_object_object_foreach (device, key, value)
+  {
     if (!g_str_equal (key, "unplug") && !g_str_equal (key, "fdset"))
       vm_json_add (shown, key, json_object_get (value));
   }
@@ -212,8 +213,7 @@ end_plug (Job *job)
   end_job (job, shown_device (job->plan->device), NULL);
 }
 
-static void G_GNUC_PRINTF (2, 3)
-add_to_error (GError *error, const char *format, ...)
+static void G_GNUC_PRINTF (2, 3) add_to_error (GError *error, const char *format, ...)
 {
   g_autofree char *before = error->message, *more = NULL;
   va_list ap;
@@ -267,7 +267,8 @@ step_done (const GError *error, const char *result, gpointer data)
       job->result = g_strdup (result);
     }
     if (job->fail_after == job->at)
-      job->why = g_error_new (VM_ERROR, VM_ERROR_FAILED, "%s: it was to fail behind step %u", job->plan->id, job->at);
+      job->why = g_error_new (VM_ERROR, VM_ERROR_FAILED, "%s: it was to fail behind step %u", job->plan->id,
+                              job->at);
   }
   go_on (job);
 }
@@ -334,7 +335,8 @@ note_leavings (Job *job, json_object *act)
 
   if (leaves == NULL || device == NULL)
     return;
-  json_object_object_foreach (leaves, key, value) {
+  json_object_object_foreach (leaves, key, value)
+  {
     vm_json_add (device, key, json_object_get (value));
   }
 }
@@ -386,7 +388,8 @@ go_on (Job *job)
   else if (job->why != NULL)
     undo (job);
   else if (job->at < job->plan->steps->len)
-    vm_acts_run (plugs->acts, ((VmPlugStep *)g_ptr_array_index (job->plan->steps, job->at))->act, step_done, job);
+    vm_acts_run (plugs->acts, ((VmPlugStep *)g_ptr_array_index (job->plan->steps, job->at))->act, step_done,
+                 job);
   else
     end_plug (job);
 }
@@ -501,6 +504,7 @@ take_over_device (VmPlugs *plugs, json_object *device)
 {
   const char *kind = vm_json_str (device, "kind", "");
   g_autoptr (GError) error = NULL;
+  int none = -1; /* nothing is opened */
 
   if (vm_json_bool (device, HALF_DONE, FALSE)) {
     Job *job = add_job (plugs, NULL);
@@ -508,9 +512,8 @@ take_over_device (VmPlugs *plugs, json_object *device)
     job->id = g_strdup (vm_json_str (device, "id", ""));
     job->is_lenient = TRUE;
   } else if (g_str_equal (kind, vm_plug_kind_name (VM_PLUG_PORT)) &&
-             !vm_acts_do_here (plugs->sup, "forward", device, NULL, &error)) {
-    g_autofree char *text =
-        g_strdup_printf ("%s: %s", vm_json_str (device, "id", ""), error->message);
+             !vm_acts_do_here (plugs->sup, "forward", device, &none, &error)) {
+    g_autofree char *text = g_strdup_printf ("%s: %s", vm_json_str (device, "id", ""), error->message);
 
     vm_supervisor_warn (plugs->sup, text);
   }

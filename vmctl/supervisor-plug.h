@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What is plugged into a sandbox while it runs: one job after the other, each done as a whole or undone. The devices
- * are in the record, with the acts that take them away, so that whoever supervises the sandbox can. */
+/* What is plugged into a sandbox while it runs: one job after the other, each done as a whole or undone. The
+ * devices are in the record, with the acts that take them away, so that whoever supervises the sandbox can.
+ */
 #pragma once
 
 #include "vmctl/plug.h"
@@ -10,8 +11,8 @@ VmPlugs *vm_plugs_new (VmSupervisor *sup);
 /* After the QMP client. Jobs that wait are answered with an error. NULL is fine. */
 void vm_plugs_free (VmPlugs *plugs);
 
-/* Waits for those before it, and for the agent. `take_spec` is emptied. `fail_after`: for tests, fails behind that
- * many steps; 0: does not. */
+/* Waits for those before it, and for the agent. `take_spec` is emptied. `fail_after`: for tests, fails behind
+ * that many steps; 0: does not. */
 void vm_plugs_plug (VmPlugs *plugs, VmPlugSpec *take_spec, guint fail_after, QmpRequest *take_request);
 void vm_plugs_unplug (VmPlugs *plugs, const char *id, QmpRequest *take_request);
 /* What would be done; nothing is. (transfer full) */

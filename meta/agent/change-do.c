@@ -54,8 +54,8 @@ put (const char *path, const char *value)
   return r;
 }
 
-/* The entry of `dir` that begins with `prefix` and whose file `file` has this value, waited for, since what was
- * plugged may not have been seen yet. 0 or -errno. */
+/* The entry of `dir` that begins with `prefix` and whose file `file` has this value, waited for, since what
+ * was plugged may not have been seen yet. 0 or -errno. */
 static int
 find_once (const char *dir, const char *prefix, const char *file, const char *wanted, char name[NAME_MAX + 1])
 {
@@ -242,8 +242,8 @@ block_mib (void)
   return bytes / MIB;
 }
 
-/* How many blocks are in use; those that are not are put to use, if wanted. Movable, so that they can be taken
- * away again. */
+/* How many blocks are in use; those that are not are put to use, if wanted. Movable, so that they can be
+ * taken away again. */
 static uint64_t
 walk_blocks (bool use)
 {

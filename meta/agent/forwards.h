@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Ports inside, for those outside (meta/frame.h, "Forwards"): each connection that the host has is made once more,
- * to the loopback address. */
+/* Ports inside, for those outside (meta/frame.h, "Forwards"): each connection that the host has is made once
+ * more, to the loopback address. */
 #pragma once
 
 #include "meta/frame.h"
@@ -21,7 +21,8 @@ void forwards_init (struct Agent *agent);
 void forwards_free (struct Agent *agent);
 bool forwards_is_channel (uint32_t channel);
 
-int forwards_frame (struct Agent *agent, const FrameHeader *header, const uint8_t *payload); /* 0 or -EPROTO */
+int
+forwards_frame (struct Agent *agent, const FrameHeader *header, const uint8_t *payload); /* 0 or -EPROTO */
 void forwards_link_lost (struct Agent *agent);
 
 /* Turns of the loop. */

@@ -75,15 +75,42 @@ static void
 test_parse_bad (void)
 {
   static const char *const bad[][2] = {
-      {"disk", ""},          {"disk", ":ro"},          {"disk", "1"},           {"disk", "17T"},
-      {"disk", "4X"},        {"disk", "/a:raw:qcow2"}, {"dir", ""},             {"dir", ":/x"},
-      {"dir", "/a\xff"},     {"cpu", "0"},             {"cpu", "-1"},           {"cpu", "256"},
-      {"cpu", "two"},        {"cpu", ""},              {"mem", "0"},            {"mem", "lots"},
-      {"serial", ""},        {"serial", "../x"},       {"serial", "A"},         {"serial", "a.b"},
-      {"port", "80"},        {"port", "0:80"},         {"port", "80:65536"},    {"port", "80:80:80"},
-      {"port", "::1:80:80"}, {"port", "localhost:1:2"}, {"port", "8080:80/udp"}, {"port", ":80"},
-      {"usb", ""},           {"usb", "46d:c52b"},      {"usb", "0000:0000"},    {"usb", "1.0"},
-      {"usb", "1.2.3"},      {"usb", "zzzz:0000"},     {"nic", ""},             {"", ""},
+      {"disk", ""},
+      {"disk", ":ro"},
+      {"disk", "1"},
+      {"disk", "17T"},
+      {"disk", "4X"},
+      {"disk", "/a:raw:qcow2"},
+      {"dir", ""},
+      {"dir", ":/x"},
+      {"dir", "/a\xff"},
+      {"cpu", "0"},
+      {"cpu", "-1"},
+      {"cpu", "256"},
+      {"cpu", "two"},
+      {"cpu", ""},
+      {"mem", "0"},
+      {"mem", "lots"},
+      {"serial", ""},
+      {"serial", "../x"},
+      {"serial", "A"},
+      {"serial", "a.b"},
+      {"port", "80"},
+      {"port", "0:80"},
+      {"port", "80:65536"},
+      {"port", "80:80:80"},
+      {"port", "::1:80:80"},
+      {"port", "localhost:1:2"},
+      {"port", "8080:80/udp"},
+      {"port", ":80"},
+      {"usb", ""},
+      {"usb", "46d:c52b"},
+      {"usb", "0000:0000"},
+      {"usb", "1.0"},
+      {"usb", "1.2.3"},
+      {"usb", "zzzz:0000"},
+      {"nic", ""},
+      {"", ""},
       {"serial", "abcdefghijklmnopqrstu"},
   };
 
@@ -253,13 +280,14 @@ test_dir (Fixture *f, gconstpointer data)
           "keeper  bind [\"/srv/a\",\"dir0\",\"ro\"]\nagent   bind [\"door/dir0\",\"/data\",\"ro\"]\n",
           "agent   unbind [\"/data\"]\nkeeper  unbind [\"dir0\"]\n");
   f->plan->isolation = VM_ISOLATION_NAMESPACE;
-  expect (f, "dir=/srv/a", "keeper  enter [\"/srv/a\",\"dir0\",\"/srv/a\",\"rw\"]\n", "keeper  leave [\"dir0\"]\n");
+  expect (f, "dir=/srv/a", "keeper  enter [\"/srv/a\",\"dir0\",\"/srv/a\",\"rw\"]\n",
+          "keeper  leave [\"dir0\"]\n");
 }
 
 static void
 test_dir_bad (Fixture *f, gconstpointer data)
 {
-  static const char *const places[] = {"/",         "/home",        "/home/ada",  "/home/ada/p", "/run",
+  static const char *const places[] = {"/",          "/home",        "/home/ada",  "/home/ada/p", "/run",
                                        "/run/vmctl", "/run/vmctl/x", "/proc/self", "/sys",        "/dev/shm"};
 
   for (guint i = 0; i < G_N_ELEMENTS (places); i++) {
@@ -288,9 +316,10 @@ test_disk (Fixture *f, gconstpointer data)
   g_assert_nonnull (strstr (steps, "\"filename\":\"/dev/fdset/16\",\"locking\":\"on\""));
   g_assert_nonnull (strstr (steps, "\"driver\":\"virtio-blk-pci\",\"id\":\"plug-disk0\",\"bus\":\"port0\""));
   g_assert_true (g_str_has_suffix (steps, "agent   disk [\"disk0\"]\n"));
-  g_assert_cmpstr (back, ==,
-                   "qmp     device_del {\"id\":\"plug-disk0\"}\nqmp     blockdev-del {\"node-name\":\"plug-disk0\"}\n"
-                   "qmp     remove-fd {\"fdset-id\":16}\n");
+  g_assert_cmpstr (
+      back, ==,
+      "qmp     device_del {\"id\":\"plug-disk0\"}\nqmp     blockdev-del {\"node-name\":\"plug-disk0\"}\n"
+      "qmp     remove-fd {\"fdset-id\":16}\n");
 }
 
 /* Ports and descriptors are counted; what was taken away makes room. */
@@ -342,14 +371,16 @@ test_cpu (Fixture *f, gconstpointer data)
   refuse (f, "cpu=9", NULL, VM_ERROR_USAGE, "8 of this host");
   f->plan->cpus_max = 4;
   refuse (f, "cpu=5", NULL, VM_ERROR_USAGE, "--cpus");
-  expect (f, "cpu=3",
-          "qmp     device_add {\"driver\":\"max-x86_64-cpu\",\"id\":\"plug-cpu2\",\"socket-id\":0,\"die-id\":0,"
-          "\"core-id\":2,\"thread-id\":0}\nagent   cpus [\"3\"]\n",
-          "agent   cpus [\"2\"]\n");
+  expect (
+      f, "cpu=3",
+      "qmp     device_add {\"driver\":\"max-x86_64-cpu\",\"id\":\"plug-cpu2\",\"socket-id\":0,\"die-id\":0,"
+      "\"core-id\":2,\"thread-id\":0}\nagent   cpus [\"3\"]\n",
+      "agent   cpus [\"2\"]\n");
   plug (f, "cpu=3");
   expect (f, "cpu=1", "agent   cpus [\"1\"]\n", "agent   cpus [\"2\"]\n");
   f->plan->isolation = VM_ISOLATION_CONTAINER;
-  expect (f, "cpu=1", "here    limit {\"memory\":0,\"cpus\":1}\n", "here    limit {\"memory\":0,\"cpus\":2}\n");
+  expect (f, "cpu=1", "here    limit {\"memory\":0,\"cpus\":1}\n",
+          "here    limit {\"memory\":0,\"cpus\":2}\n");
   f->plan->groups.kind = VM_GROUP_V1;
   f->plan->groups.is_roots = TRUE;
   expect (f, "cpu=1", "keeper  limit [\"0\",\"1\"]\n", "keeper  limit [\"0\",\"2\"]\n");
@@ -366,14 +397,15 @@ test_mem (Fixture *f, gconstpointer data)
   refuse (f, "mem=3G", NULL, VM_ERROR_USAGE, "--memory");
   f->plan->memory_max = 8 * GIB;
   plug (f, "mem=2G");
-  expect (f, "mem=3G",
-          "here    limit {\"memory\":3221225472,\"cpus\":0}\n"
-          "qmp     object-add {\"id\":\"plug-mem1\",\"qom-type\":\"memory-backend-ram\",\"size\":1073741824}\n"
-          "qmp     device_add {\"id\":\"plug-dimm1\",\"driver\":\"pc-dimm\",\"memdev\":\"plug-mem1\"}\n"
-          "agent   memory [\"3072\"]\n",
-          "qmp     device_del {\"id\":\"plug-dimm1\"}\nqmp     object-del {\"id\":\"plug-mem1\"}\n"
-          "qmp     device_del {\"id\":\"plug-dimm0\"}\nqmp     object-del {\"id\":\"plug-mem0\"}\n"
-          "here    limit {\"memory\":1073741824,\"cpus\":0}\n");
+  expect (
+      f, "mem=3G",
+      "here    limit {\"memory\":3221225472,\"cpus\":0}\n"
+      "qmp     object-add {\"id\":\"plug-mem1\",\"qom-type\":\"memory-backend-ram\",\"size\":1073741824}\n"
+      "qmp     device_add {\"id\":\"plug-dimm1\",\"driver\":\"pc-dimm\",\"memdev\":\"plug-mem1\"}\n"
+      "agent   memory [\"3072\"]\n",
+      "qmp     device_del {\"id\":\"plug-dimm1\"}\nqmp     object-del {\"id\":\"plug-mem1\"}\n"
+      "qmp     device_del {\"id\":\"plug-dimm0\"}\nqmp     object-del {\"id\":\"plug-mem0\"}\n"
+      "here    limit {\"memory\":1073741824,\"cpus\":0}\n");
   refuse (f, "mem=1536M", NULL, VM_ERROR_USAGE, "1 GiB");
   expect (f, "mem=1G",
           "here    limit {\"memory\":2147483648,\"cpus\":0}\n"
@@ -390,9 +422,10 @@ test_elsewhere (Fixture *f, gconstpointer data)
   refuse (f, "serial=a", NULL, VM_ERROR_UNSUPPORTED, "namespaces");
   f->plan->isolation = VM_ISOLATION_CONTAINER;
   refuse (f, "usb=1.1", NULL, VM_ERROR_UNSUPPORTED, "a container");
-  expect (f, "port=8080:80",
-          "here    forward {\"id\":\"port0\",\"address\":\"127.0.0.1\",\"host-port\":8080,\"guest-port\":80}\n",
-          "here    unforward [\"port0\"]\n");
+  expect (
+      f, "port=8080:80",
+      "here    forward {\"id\":\"port0\",\"address\":\"127.0.0.1\",\"host-port\":8080,\"guest-port\":80}\n",
+      "here    unforward [\"port0\"]\n");
   f->plan->isolation = VM_ISOLATION_NONE;
   refuse (f, "mem=1G", NULL, VM_ERROR_UNSUPPORTED, "limits");
 }
@@ -467,7 +500,8 @@ check_disk (const guint8 *head, const char *wanted, const char *file, const char
 static void
 test_check_disk (void)
 {
-  guint8 raw[VM_PLUG_HEAD] = {0}, qcow2[VM_PLUG_HEAD] = {'Q', 'F', 'I', 0xfb, 0, 0, 0, 3}, vmdk[VM_PLUG_HEAD] = "KDMV";
+  guint8 raw[VM_PLUG_HEAD] = {0}, qcow2[VM_PLUG_HEAD] = {'Q', 'F', 'I', 0xfb, 0, 0, 0, 3},
+         vmdk[VM_PLUG_HEAD] = "KDMV";
 
   check_disk (raw, NULL, "/a.img", "raw");
   check_disk (raw, "raw", "/a.img", "raw");

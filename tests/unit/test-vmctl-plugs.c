@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Jobs of plugging, with a scripted QEMU, keeper and agent: in what order they are asked, and what is undone when
- * one of them says no, says nothing that makes sense, or goes. */
+/* Jobs of plugging, with a scripted QEMU, keeper and agent: in what order they are asked, and what is undone
+ * when one of them says no, says nothing that makes sense, or goes. */
 #include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -72,7 +72,8 @@ set_up (Fixture *f, gconstpointer data)
   f->path = g_steal_pointer (&real);
   f->more = g_build_filename (f->path, "more", NULL);
   g_assert_cmpint (g_mkdir_with_parents (f->more, 0700), ==, 0);
-  f->dirs = (VmDirs){.runtime = (char *)"/r", .state = (char *)"/s", .cache = (char *)"/c", .config = (char *)"/g"};
+  f->dirs =
+      (VmDirs){.runtime = (char *)"/r", .state = (char *)"/s", .cache = (char *)"/c", .config = (char *)"/g"};
   sup->dirs = &f->dirs;
   sup->driver = &vm_driver_qemu;
   sup->runtime_fd = open (f->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -87,7 +88,8 @@ set_up (Fixture *f, gconstpointer data)
   sup->agent = vm_link_new (peer_connect (&f->agent), FALSE, &agent_handlers, f);
   sup->agent_up = TRUE;
   sup->plugs = vm_plugs_new (sup);
-  f->schema = fake_qmp_load_schema (g_test_get_filename (G_TEST_DIST, "tests/data/qmp-schema-7.2.json", NULL), NULL);
+  f->schema =
+      fake_qmp_load_schema (g_test_get_filename (G_TEST_DIST, "tests/data/qmp-schema-7.2.json", NULL), NULL);
   g_assert_nonnull (f->schema);
 }
 
@@ -332,8 +334,7 @@ test_paused (Fixture *f, gconstpointer data)
   expect_no_keeper (f);
 }
 
-#define OPEN                                                                                                 \
-  "handshake\nexpect add-fd fds=1 {\"fdset-id\":16}\nreturn {\"fdset-id\":16,\"fd\":9}\n"
+#define OPEN "handshake\nexpect add-fd fds=1 {\"fdset-id\":16}\nreturn {\"fdset-id\":16,\"fd\":9}\n"
 #define NODE "expect blockdev-add {\"node-name\":\"plug-disk0\",\"driver\":\"qcow2\"}\n"
 #define DEVICE "expect device_add {\"id\":\"plug-disk0\",\"bus\":\"port0\",\"drive\":\"plug-disk0\"}\n"
 #define AWAY                                                                                                 \
@@ -370,7 +371,8 @@ plug_disk (Fixture *f, const char *script)
   plug (f, "disk=1G", 0);
   answer_change (f, expect_change (f, "disk|disk0|"), 0, "/dev/vdb");
   until_logged (f, "plugged disk0");
-  g_assert_cmpstr (vm_json_str (json_object_array_get_idx (f->sup.record->devices, 0), "inside", ""), ==, "/dev/vdb");
+  g_assert_cmpstr (vm_json_str (json_object_array_get_idx (f->sup.record->devices, 0), "inside", ""), ==,
+                   "/dev/vdb");
 }
 
 static void
@@ -386,10 +388,10 @@ test_disk (Fixture *f, gconstpointer data)
 static void
 test_guest_refuses (Fixture *f, gconstpointer data)
 {
-  plug_disk (f, OPEN NODE "return\n" DEVICE
-                         "return\nexpect device_del\nreturn\nevent DEVICE_UNPLUG_GUEST_ERROR "
-                         "{\"device\":\"other\",\"path\":\"/x\"}\nevent DEVICE_UNPLUG_GUEST_ERROR "
-                         "{\"device\":\"plug-disk0\",\"path\":\"/x\"}\n" AWAY NODE_AWAY CLOSE);
+  plug_disk (f,
+             OPEN NODE "return\n" DEVICE "return\nexpect device_del\nreturn\nevent DEVICE_UNPLUG_GUEST_ERROR "
+                       "{\"device\":\"other\",\"path\":\"/x\"}\nevent DEVICE_UNPLUG_GUEST_ERROR "
+                       "{\"device\":\"plug-disk0\",\"path\":\"/x\"}\n" AWAY NODE_AWAY CLOSE);
   vm_plugs_unplug (f->sup.plugs, "disk0", NULL);
   until_logged (f, "unplug: disk0: the guest refuses to release it");
   g_assert_cmpuint (n_devices (f), ==, 1);
@@ -402,7 +404,8 @@ static void
 test_take_over (Fixture *f, gconstpointer data)
 {
   static const char text[] =
-      "{\"id\":\"dir0\",\"kind\":\"dir\",\"half-done\":true,\"unplug\":[{\"at\":\"agent\",\"command\":\"unbind\","
+      "{\"id\":\"dir0\",\"kind\":\"dir\",\"half-done\":true,\"unplug\":[{\"at\":\"agent\",\"command\":"
+      "\"unbind\","
       "\"arguments\":[\"/data\"]},{\"at\":\"keeper\",\"command\":\"unbind\",\"arguments\":[\"dir0\"]}]}";
 
   json_object_array_add (f->sup.record->devices, vm_json_parse_object (text, strlen (text), NULL));

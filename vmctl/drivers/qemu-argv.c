@@ -75,8 +75,8 @@ add_kernel (const VmPlan *plan, VmQemuMode mode, VmArgv *argv)
 static void
 add_sizes (const VmPlan *plan, VmArgv *argv)
 {
-  g_autofree char *more_memory = g_strdup_printf (",slots=%d,maxmem=%" G_GUINT64_FORMAT "M", VM_QEMU_DIMMS,
-                                                  plan->memory_max / MIB);
+  g_autofree char *more_memory =
+      g_strdup_printf (",slots=%d,maxmem=%" G_GUINT64_FORMAT "M", VM_QEMU_DIMMS, plan->memory_max / MIB);
   g_autofree char *more_cpus = g_strdup_printf (",maxcpus=%u", plan->cpus_max);
 
   vm_argv_add (argv, "-m");

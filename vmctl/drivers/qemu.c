@@ -72,7 +72,8 @@ choose_template (VmPlan *plan, const VmSpec *spec, const VmHost *host)
   plan->ram_preload = g_strdup (host->ram_preload);
 }
 
-/* For what may be plugged later: as much as this host has, in numbers that a template can be found by again. */
+/* For what may be plugged later: as much as this host has, in numbers that a template can be found by again.
+ */
 static void
 leave_room (VmPlan *plan, const VmSpec *spec, const VmHost *host)
 {

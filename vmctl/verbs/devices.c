@@ -16,7 +16,8 @@ typedef struct {
 } DevicesOptions;
 
 static const VmOption options[] = {
-    {"json", 0, VM_OPTION_FLAG, offsetof (DevicesOptions, json), NULL, "print an array of devices as JSON", NULL},
+    {"json", 0, VM_OPTION_FLAG, offsetof (DevicesOptions, json), NULL, "print an array of devices as JSON",
+     NULL},
     {NULL},
 };
 
@@ -29,7 +30,8 @@ outside (json_object *d)
   if (path != NULL)
     return g_strdup (path);
   if (vm_json_int (d, "host-port", 0) != 0)
-    return g_strdup_printf ("%s:%" G_GINT64_FORMAT, vm_json_str (d, "address", ""), vm_json_int (d, "host-port", 0));
+    return g_strdup_printf ("%s:%" G_GINT64_FORMAT, vm_json_str (d, "address", ""),
+                            vm_json_int (d, "host-port", 0));
   if (vm_json_int (d, "size", 0) != 0)
     return vm_size_format ((guint64)vm_json_int (d, "size", 0));
   if (vm_json_int (d, "count", 0) != 0)
@@ -37,7 +39,8 @@ outside (json_object *d)
   if (vm_json_int (d, "bus", 0) != 0)
     return g_strdup_printf ("%" G_GINT64_FORMAT ".%" G_GINT64_FORMAT, vm_json_int (d, "bus", 0),
                             vm_json_int (d, "device", 0));
-  return g_strdup_printf ("%04x:%04x", (guint)vm_json_int (d, "vendor", 0), (guint)vm_json_int (d, "product", 0));
+  return g_strdup_printf ("%04x:%04x", (guint)vm_json_int (d, "vendor", 0),
+                          (guint)vm_json_int (d, "product", 0));
 }
 
 /* What it is inside. (transfer full) */
@@ -61,8 +64,8 @@ print_table (json_object *devices)
     json_object *d = json_object_array_get_idx (devices, i);
     g_autofree char *host = outside (d), *guest = inside (d);
 
-    vm_table_add (table, (const char *const[]){vm_json_str (d, "id", ""), vm_json_str (d, "kind", ""), host, guest,
-                                               NULL});
+    vm_table_add (table, (const char *const[]){vm_json_str (d, "id", ""), vm_json_str (d, "kind", ""), host,
+                                               guest, NULL});
   }
   if (json_object_array_length (devices) > 0)
     vm_table_print (table);

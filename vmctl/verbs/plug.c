@@ -53,7 +53,8 @@ print_steps (json_object *plan)
   json_object *steps = vm_json_array (plan, "steps");
 
   for (gsize i = 0; steps != NULL && i < json_object_array_length (steps); i++) {
-    g_autofree char *text = vm_plug_act_to_text (vm_json_object (json_object_array_get_idx (steps, i), "act"));
+    g_autofree char *text =
+        vm_plug_act_to_text (vm_json_object (json_object_array_get_idx (steps, i), "act"));
     g_autofree char *shown = vm_show_safe (text, -1);
 
     printf ("%s\n", shown);
@@ -102,9 +103,10 @@ const VmVerb vm_verb_plug = {
     .name = "plug",
     .usage = "[OPTIONS] SANDBOX KIND [ARGS]",
     .summary = "add a directory, disk, port or more to a running sandbox",
-    .details = "dir HOST[:GUEST][:ro]; disk FILE[:ro][:raw|:qcow2] or SIZE; cpu N; mem SIZE; serial NAME; port "
-               "[ADDRESS:]HOST:GUEST; usb VENDOR:PRODUCT or BUS.DEVICE. It is there when this returns, or nothing "
-               "of it is. Prints the id by which vmctl unplug takes it away.",
+    .details =
+        "dir HOST[:GUEST][:ro]; disk FILE[:ro][:raw|:qcow2] or SIZE; cpu N; mem SIZE; serial NAME; port "
+        "[ADDRESS:]HOST:GUEST; usb VENDOR:PRODUCT or BUS.DEVICE. It is there when this returns, or nothing "
+        "of it is. Prints the id by which vmctl unplug takes it away.",
     .options = options,
     .options_size = sizeof (PlugOptions),
     .min_args = 2,

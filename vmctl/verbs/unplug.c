@@ -29,7 +29,8 @@ const VmVerb vm_verb_unplug = {
     .name = "unplug",
     .usage = "SANDBOX ID...",
     .summary = "take away what was plugged into a sandbox",
-    .details = "ID is what vmctl plug printed; vmctl devices shows them. A guest may refuse to release a device that it "
+    .details = "ID is what vmctl plug printed; vmctl devices shows them. A guest may refuse to release a "
+               "device that it "
                "uses: then it stays, and that is an error.",
     .min_args = 2,
     .max_args = G_MAXUINT,
