@@ -195,12 +195,27 @@ make_in_root (const KeeperInside *inside, int writable, const char *prefix)
   return r;
 }
 
+/* As the container's root, which may where its user may not; on what is the host's it is nobody. */
+static int
+make_as_root (const KeeperInside *inside, int parent, const char *name)
+{
+  unsigned shift = inside->stage->shift;
+  Rights before = act_as (inside, shift, shift);
+  int r = mkdirat (parent, name, 0755);
+
+  (void)act_as (inside, before.uid, before.gid);
+  return r;
+}
+
 static int
 make_dir (const KeeperInside *inside, int writable, int parent, const char *prefix)
 {
+  const char *name = strrchr (prefix, '/') + 1;
   unsigned long long root_mount;
-  int root, r = mkdirat (parent, strrchr (prefix, '/') + 1, 0755);
+  int root, r = mkdirat (parent, name, 0755);
 
+  if (r < 0 && errno == EACCES && inside->stage != NULL && inside->stage->shift != 0)
+    r = make_as_root (inside, parent, name);
   if (r == 0 || (errno != EROFS && errno != EACCES) || writable < 0)
     return r;
   root = open_dir (AT_FDCWD, "/", 0);

@@ -13,6 +13,7 @@ import checks_home
 import checks_terminal
 import checks_life
 import checks_payloads
+import checks_plug
 import transcript
 
 sys.exit(Suite().main(sys.argv[1:]))
