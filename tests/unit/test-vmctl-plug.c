@@ -295,6 +295,9 @@ test_dir_bad (Fixture *f, gconstpointer data)
 
     refuse (f, word, NULL, VM_ERROR_USAGE, places[i]);
   }
+  g_free (f->plan->project);
+  f->plan->project = g_strdup ("/srv/p");
+  refuse (f, "dir=/srv/a:/home/ada", NULL, VM_ERROR_USAGE, "the home");
   plug (f, "dir=/srv/a:/data/deep");
   refuse (f, "dir=/srv/b:/data", NULL, VM_ERROR_USAGE, "plugged before");
   refuse (f, "dir=/srv/b:/data/deep", NULL, VM_ERROR_USAGE, "plugged before");

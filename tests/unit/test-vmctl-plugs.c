@@ -289,6 +289,7 @@ test_agent_babbles (Fixture *f, gconstpointer data)
   turn ();
   g_assert_true (vm_json_bool (json_object_array_get_idx (f->sup.record->devices, 0), "half-done", FALSE));
   answer_change (f, number, 0, "");
+  until_logged (f, "plugged dir0");
   answer_change (f, number, 5, "twice");
   g_assert_cmpuint (n_devices (f), ==, 1);
 }
