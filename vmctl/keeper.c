@@ -38,6 +38,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <linux/mount.h>
 #include <poll.h>
 #include <sched.h>
@@ -514,6 +515,7 @@ let_go_of_files (Keeper *k)
     complain ("cannot look at the runtime directory");
   k->owner = st.st_uid;
   if (geteuid () == 0 && st.st_uid != 0) {
+    (void)setgroups (0, NULL); /* nor with root's groups, should he ask for a directory */
     (void)setfsgid (st.st_gid);
     (void)setfsuid (st.st_uid);
   }
