@@ -55,6 +55,8 @@ gboolean vm_plug_spec_parse_word (const char *word, const char *cwd, VmPlugSpec 
 /* As the command `plug` of the control socket has it. (transfer full) */
 json_object *vm_plug_spec_to_json (const VmPlugSpec *spec);
 gboolean vm_plug_spec_from_json (json_object *object, VmPlugSpec *ret, GError **error);
+/* For people: "dir /srv/data at /data, read-only". (transfer full) */
+char *vm_plug_spec_to_text (const VmPlugSpec *spec);
 /* [a-z][a-z0-9-]{0,19}: ids, and names of serial lines. */
 gboolean vm_plug_is_id (const char *text);
 

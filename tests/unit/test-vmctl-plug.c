@@ -72,6 +72,33 @@ test_parse (void)
 }
 
 static void
+test_text (void)
+{
+  static const char *const cases[][3] = {
+      {"dir", "/srv/a:/data:ro", "dir /srv/a at /data, read-only"},
+      {"dir", "/srv/a", "dir /srv/a"},
+      {"disk", "4G", "disk 4 GiB"},
+      {"disk", "/d.img:ro", "disk /d.img, read-only"},
+      {"cpu", "2", "cpu 2"},
+      {"mem", "1G", "mem 1 GiB"},
+      {"serial", "a", "serial a"},
+      {"port", "8080:80", "port 8080 of 127.0.0.1 to 80 inside"},
+      {"usb", "046d:c52b", "usb 046d:c52b"},
+      {"usb", "1.2", "usb 1.2"},
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
+    g_autofree char *text = NULL;
+    VmPlugSpec spec;
+
+    g_assert_true (vm_plug_spec_parse (cases[i][0], cases[i][1], "/", &spec, NULL));
+    text = vm_plug_spec_to_text (&spec);
+    g_assert_cmpstr (text, ==, cases[i][2]);
+    vm_plug_spec_clear (&spec);
+  }
+}
+
+static void
 test_parse_bad (void)
 {
   static const char *const bad[][2] = {
@@ -534,6 +561,7 @@ main (int argc, char **argv)
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/vmctl/plug/parse", test_parse);
   g_test_add_func ("/vmctl/plug/parse-bad", test_parse_bad);
+  g_test_add_func ("/vmctl/plug/text", test_text);
   g_test_add_func ("/vmctl/plug/json-bad", test_json_bad);
   g_test_add_func ("/vmctl/plug/check-disk", test_check_disk);
   ADD ("check-dir", test_check_dir);
