@@ -37,7 +37,8 @@ struct VmPlugs {
   VmActs *acts;      /* owned */
   GQueue jobs;       /* of Job, owned; the first is under way, if `is_busy` */
   gboolean is_busy;
-  guint ours; /* of the plan's own, how many are not done */
+  guint ours;     /* of the plan's own, how many are not done */
+  char *our_fate; /* owned; why one of them cannot be had; NULL */
 };
 
 static Job *add_job (VmPlugs *plugs, QmpRequest *take_request);
@@ -163,10 +164,20 @@ settle_ours (VmPlugs *plugs, const GError *error)
   VmSupervisor *sup = plugs->sup;
 
   plugs->ours--;
-  if (error != NULL)
-    vm_supervisor_stop (sup, VM_REASON_START_FAILED, error->message, VM_STOP_QUIT, 0);
-  else if (plugs->ours == 0)
+  if (error != NULL && plugs->our_fate == NULL)
+    plugs->our_fate = g_strdup (error->message);
+  if (plugs->our_fate == NULL && plugs->ours == 0)
     vm_supervisor_release_command (sup);
+  else if (plugs->our_fate != NULL && sup->lifeline < 0)
+    vm_plugs_client_came (plugs);
+}
+
+/* Who has started it and is on the way is waited for, to hear it. */
+void
+vm_plugs_client_came (VmPlugs *plugs)
+{
+  if (plugs->our_fate != NULL)
+    vm_supervisor_stop (plugs->sup, VM_REASON_START_FAILED, plugs->our_fate, VM_STOP_QUIT, 0);
 }
 
 /* Takes `ret`; the answer is that, or `error`. */
@@ -490,7 +501,7 @@ add_ours (VmPlugs *plugs)
 gboolean
 vm_plugs_hold_command (VmPlugs *plugs)
 {
-  return plugs->ours > 0;
+  return plugs->ours > 0 || plugs->our_fate != NULL;
 }
 
 void
@@ -547,6 +558,7 @@ vm_plugs_free (VmPlugs *plugs)
       qmp_request_error (job->request, "GenericError", "the sandbox ended");
     free_job (job);
   }
+  g_free (plugs->our_fate);
   g_free (plugs);
 }
 

@@ -22,6 +22,8 @@ json_object *vm_plugs_to_json (VmPlugs *plugs);
 
 /* The plan's own plugs are not done yet: the command waits for them. */
 gboolean vm_plugs_hold_command (VmPlugs *plugs);
+/* The command's client is there: if one of the plan's plugs cannot be had, the sandbox ends now. */
+void vm_plugs_client_came (VmPlugs *plugs);
 /* The agent is up; what waits can begin. */
 void vm_plugs_agent_up (VmPlugs *plugs);
 /* A supervisor that takes over: what is this process's is done again, and what was half done is undone. */

@@ -30,7 +30,9 @@ import socket, sys
 s = socket.create_connection(("127.0.0.1", int(sys.argv[1])), 20)
 s.sendall(b"hello")
 s.shutdown(socket.SHUT_WR)
-print(s.makefile().read())
+answer = s.makefile().read()
+print(answer)
+sys.exit(answer == "")
 END
 cat >"$tmp/serve.py" <<'END'
 import socket, sys
