@@ -100,6 +100,7 @@ void
 vm_supervisor_release_command (VmSupervisor *sup)
 {
   vm_sessions_set_agent (sup->sessions, sup->agent);
+  vm_supervisor_step (sup, "plugged"); /* who comes after us knows that the command has been started */
   vm_control_agent_up (sup);
 }
 

@@ -535,6 +535,11 @@ vm_plugs_take_over (VmPlugs *plugs)
 {
   json_object *devices = plugs->sup->record->devices;
 
+  if (plugs->sup->plan->plugs != NULL && g_strcmp0 (plugs->sup->record->step, "up") == 0) {
+    vm_supervisor_stop (plugs->sup, VM_REASON_START_FAILED,
+                        "its supervisor was killed before its command could start", VM_STOP_QUIT, 0);
+    return;
+  }
   for (gsize i = 0; i < json_object_array_length (devices); i++)
     take_over_device (plugs, json_object_array_get_idx (devices, i));
 }

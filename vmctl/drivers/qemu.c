@@ -80,7 +80,7 @@ leave_room (VmPlan *plan, const VmSpec *spec, const VmHost *host)
   guint64 memory = (host->memory + VM_QEMU_MEMORY_UNIT - 1) / VM_QEMU_MEMORY_UNIT * VM_QEMU_MEMORY_UNIT;
 
   plan->cpus_max = CLAMP (host->cpus, plan->cpus, MAX (plan->cpus, VM_QEMU_CPUS_MAX));
-  plan->memory_max = MAX (memory, plan->memory);
+  plan->memory_max = MAX (MIN (memory, VM_QEMU_MEMORY_ROOM), plan->memory);
   if (spec->root_ports != 0)
     plan->root_ports = spec->root_ports;
 }
