@@ -6,6 +6,8 @@
  *   open-usb    {vendor, product, bus, device}
  *   listen      [name]                      a socket in the runtime directory
  *   unlink      [name]                      takes it away
+ *   line        [name]                      a serial line of a sandbox without ports (vmctl/lines.h)
+ *   unline      [name]
  *   forward     {id, address, host-port, guest-port}
  *   unforward   [id]
  *   limit       {cpus | memory}             of the control group
@@ -298,6 +300,12 @@ vm_acts_do_here (VmSupervisor *sup, const char *command, json_object *arguments,
     return vm_forwards_add (sup->forwards, arguments, error);
   if (g_str_equal (command, "unforward")) {
     vm_forwards_remove (sup->forwards, first_word (arguments));
+    return TRUE;
+  }
+  if (g_str_equal (command, "line"))
+    return vm_lines_add (sup->lines, first_word (arguments), error);
+  if (g_str_equal (command, "unline")) {
+    vm_lines_remove (sup->lines, first_word (arguments));
     return TRUE;
   }
   if (g_str_equal (command, "limit"))

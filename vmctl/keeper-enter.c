@@ -321,12 +321,15 @@ int
 keeper_enter_unbind (KeeperEnter *enter, const KeeperInside *inside, const char *name)
 {
   int at = find_name (enter, name), back, r;
+  Rights before;
   pid_t agent = find_agent (inside->child, 0);
 
   errno = at < 0 ? ENOENT : agent == 0 ? ESRCH : 0;
   if (errno != 0 || go (agent, &back) < 0)
     return -1;
+  before = act_as (inside, 0, 0); /* whoever may enter it */
   r = fchdir (enter->mounts[at]) == 0 ? umount2 (".", MNT_DETACH) : -1;
+  (void)act_as (inside, before.uid, before.gid);
   come_back (back);
   if (r < 0 && errno != EINVAL) /* it has gone with what it was in */
     return -1;

@@ -420,16 +420,28 @@ add_serial (VmPlugPlan *plan, const char *name, const char *socket)
                     vm_plug_words ("agent", "unport", name, NULL));
 }
 
+/* Without ports: the directory of a socket, at a place of vmctl's own. */
+static void
+add_line (VmPlugPlan *plan, const VmPlugFacts *facts, const char *name)
+{
+  g_autofree char *dir = g_strdup_printf ("%s/line-%s", facts->plan->runtime_dir, name);
+  g_autofree char *target = g_strdup_printf ("/run/vmctl/serial/%s", name);
+  g_autofree char *inside = g_strconcat (target, "/socket", NULL);
+
+  vm_json_add_str (plan->device, "inside", inside);
+  vm_plug_add_step (plan, vm_plug_words ("here", "line", name, NULL),
+                    vm_plug_words ("here", "unline", name, NULL));
+  vm_plug_add_step (plan, vm_plug_words ("keeper", "enter", dir, plan->id, target, "ro", NULL),
+                    vm_plug_words ("keeper", "leave", plan->id, NULL));
+}
+
 static gboolean
 plan_serial (VmPlugPlan *plan, const VmPlugSpec *spec, const VmPlugFacts *facts, GError **error)
 {
   g_autofree char *socket = g_strdup_printf ("serial-%s.sock", spec->name), *path = NULL;
 
-  if (!needs_vm (
-          facts, "a serial line",
-          "it has no port to read from; a socket does the same: vmctl up --socket, or in a directory: dir",
-          error))
-    return FALSE;
+  if (facts->plan->isolation == VM_ISOLATION_NONE)
+    return needs_vm (facts, "a serial line", "it has no inside; a socket does the same", error);
   if (has_value (facts, "name", spec->name))
     return vm_error (error, VM_ERROR_EXISTS, "there is a serial line '%s' already; choose another name",
                      spec->name);
@@ -438,7 +450,10 @@ plan_serial (VmPlugPlan *plan, const VmPlugSpec *spec, const VmPlugFacts *facts,
                      SERIAL_PORTS);
   path = g_build_filename (facts->plan->runtime_dir, socket, NULL);
   vm_json_add_str (plan->device, "socket", path);
-  add_serial (plan, spec->name, socket);
+  if (is_vm (facts))
+    add_serial (plan, spec->name, socket);
+  else
+    add_line (plan, facts, spec->name);
   return TRUE;
 }
 
@@ -556,33 +571,4 @@ vm_plug_plan_make (const VmPlugSpec *spec, const VmPlugFacts *facts, GError **er
   if (plan->unplug == NULL)
     plan->unplug = undo_of (plan);
   return g_steal_pointer (&plan);
-}
-
-json_object *
-vm_plug_plan_to_json (const VmPlugPlan *plan)
-{
-  json_object *object = json_object_new_object (), *steps = json_object_new_array ();
-
-  for (guint i = 0; i < plan->steps->len; i++) {
-    const VmPlugStep *step = g_ptr_array_index (plan->steps, i);
-    json_object *one = json_object_new_object ();
-
-    vm_json_add (one, "act", json_object_get (step->act));
-    if (step->undo != NULL)
-      vm_json_add (one, "undo", json_object_get (step->undo));
-    json_object_array_add (steps, one);
-  }
-  vm_json_add_str (object, "id", plan->id);
-  vm_json_add_str (object, "kind", vm_plug_kind_name (plan->kind));
-  vm_json_add (object, "steps", steps);
-  return object;
-}
-
-char *
-vm_plug_act_to_text (json_object *act)
-{
-  g_autofree char *arguments = vm_json_line (json_object_object_get (act, "arguments"));
-
-  return g_strdup_printf ("%-6s  %s %s", vm_json_str (act, "at", ""), vm_json_str (act, "command", ""),
-                          arguments);
 }

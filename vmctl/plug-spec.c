@@ -404,33 +404,3 @@ vm_plug_spec_from_json (json_object *object, VmPlugSpec *ret, GError **error)
   vm_plug_spec_clear (ret);
   return FALSE;
 }
-
-char *
-vm_plug_spec_to_text (const VmPlugSpec *spec)
-{
-  const char *kind = kind_names[spec->kind], *ro = spec->read_only ? ", read-only" : "";
-  g_autofree char *size = spec->size != 0 ? vm_size_format (spec->size) : NULL;
-
-  switch (spec->kind) {
-  case VM_PLUG_DIR:
-    return g_strdup_printf ("%s %s%s%s%s", kind, spec->source, spec->target != NULL ? " at " : "",
-                            spec->target != NULL ? spec->target : "", ro);
-  case VM_PLUG_DISK:
-    return g_strdup_printf ("%s %s%s", kind, spec->source != NULL ? spec->source : size, ro);
-  case VM_PLUG_CPU:
-    return g_strdup_printf ("%s %u", kind, spec->count);
-  case VM_PLUG_MEM:
-    return g_strdup_printf ("%s %s", kind, size);
-  case VM_PLUG_SERIAL:
-    return g_strdup_printf ("%s %s", kind, spec->name);
-  case VM_PLUG_PORT:
-    return g_strdup_printf ("%s %u of %s to %u inside", kind, spec->host_port,
-                            spec->address != NULL ? spec->address : "127.0.0.1", spec->guest_port);
-  case VM_PLUG_USB:
-  case VM_PLUG_KINDS:
-    break;
-  }
-  if (spec->vendor != 0 || spec->product != 0)
-    return g_strdup_printf ("%s %04x:%04x", kind, spec->vendor, spec->product);
-  return g_strdup_printf ("%s %u.%u", kind, spec->bus, spec->device);
-}

@@ -369,5 +369,6 @@ vm_supervisor_make_sessions (VmSupervisor *sup)
   sup->sessions = vm_sessions_new (sup->output_log, &session_handlers, sup);
   sup->relays = vm_relays_new (sup->plan, sup->log, agent_broken, sup);
   sup->forwards = vm_forwards_new (agent_broken, sup);
+  sup->lines = vm_lines_new (sup->runtime_fd);
   sup->plugs = vm_plugs_new (sup);
 }

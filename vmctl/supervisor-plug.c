@@ -216,7 +216,7 @@ end_plug (Job *job)
     end_job (job, NULL, job->why);
     return;
   }
-  vm_json_add_str (job->plan->device, "inside", job->result);
+  vm_json_add_str (job->plan->device, "inside", job->result); /* NULL: what the plan says */
   put_device (plugs, job, FALSE);
   save (plugs);
   vm_log_line (plugs->sup->log, "plugged %s", job->plan->id);
@@ -510,20 +510,31 @@ vm_plugs_agent_up (VmPlugs *plugs)
   next_job (plugs);
 }
 
+/* What was the predecessor's process's is done again. */
+static gboolean
+do_again (VmPlugs *plugs, json_object *device, GError **error)
+{
+  const char *kind = vm_json_str (device, "kind", "");
+  int none = -1; /* nothing is opened */
+
+  if (g_str_equal (kind, vm_plug_kind_name (VM_PLUG_PORT)))
+    return vm_acts_do_here (plugs->sup, "forward", device, &none, error);
+  if (g_str_equal (kind, vm_plug_kind_name (VM_PLUG_SERIAL)) && !vm_driver_has_monitor (plugs->sup->driver))
+    return vm_lines_add (plugs->sup->lines, vm_json_str (device, "name", ""), error);
+  return TRUE;
+}
+
 static void
 take_over_device (VmPlugs *plugs, json_object *device)
 {
-  const char *kind = vm_json_str (device, "kind", "");
   g_autoptr (GError) error = NULL;
-  int none = -1; /* nothing is opened */
 
   if (vm_json_bool (device, HALF_DONE, FALSE)) {
     Job *job = add_job (plugs, NULL);
 
     job->id = g_strdup (vm_json_str (device, "id", ""));
     job->is_lenient = TRUE;
-  } else if (g_str_equal (kind, vm_plug_kind_name (VM_PLUG_PORT)) &&
-             !vm_acts_do_here (plugs->sup, "forward", device, &none, &error)) {
+  } else if (!do_again (plugs, device, &error)) {
     g_autofree char *text = g_strdup_printf ("%s: %s", vm_json_str (device, "id", ""), error->message);
 
     vm_supervisor_warn (plugs->sup, text);

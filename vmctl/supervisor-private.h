@@ -12,6 +12,7 @@
 #include "vmctl/console.h"
 #include "vmctl/driver.h"
 #include "vmctl/forwards.h"
+#include "vmctl/lines.h"
 #include "vmctl/link.h"
 #include "vmctl/log.h"
 #include "vmctl/plan.h"
@@ -43,6 +44,7 @@ typedef struct {
   VmSessions *sessions; /* owned */
   VmRelays *relays;     /* owned */
   VmForwards *forwards; /* owned */
+  VmLines *lines;       /* owned */
   VmPlugs *plugs;       /* owned; vmctl/supervisor-plug.h */
   VmConsole *console;   /* owned; NULL for drivers without one */
 

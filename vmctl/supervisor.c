@@ -456,6 +456,7 @@ clear_supervisor (VmSupervisor *sup)
   g_clear_pointer (&sup->sessions, vm_sessions_free);
   g_clear_pointer (&sup->relays, vm_relays_free);
   g_clear_pointer (&sup->forwards, vm_forwards_free);
+  g_clear_pointer (&sup->lines, vm_lines_free);
   g_clear_pointer (&sup->agent, vm_link_free);
   g_clear_pointer (&sup->qmp, qmp_client_free);
   g_clear_pointer (&sup->plugs, vm_plugs_free);

@@ -241,19 +241,51 @@ def _(s):
     refused(s, "a disk cannot be plugged into", "disk", "32M")
 
 
-@check("plug-serial", "a serial line is plugged, and goes again")
+UPPER_LINE = """
+import os, socket, stat, sys, time
+path = sys.argv[1]
+if stat.S_ISSOCK(os.stat(path).st_mode):
+    s = socket.socket(socket.AF_UNIX)
+    s.connect(path)
+    fd = s.fileno()
+else:
+    fd = os.open(path, os.O_RDWR)
+print("ready", flush=True)
+data = b""
+while not data.endswith(b"\\n"):
+    got = os.read(fd, 65536)
+    data += got
+    if not got:
+        time.sleep(0.02)  # of a port: nobody is at the other end yet
+data = data.upper()
+while data:
+    data = data[os.write(fd, data):]
+"""
+
+
+def line(path, data):
+    directory = os.open(os.path.dirname(path), os.O_PATH)  # the path may be longer than an address may be
+    with socket.socket(socket.AF_UNIX) as outside:
+        outside.settimeout(60)
+        outside.connect(f"/proc/self/fd/{directory}/{os.path.basename(path)}")
+        os.close(directory)
+        outside.sendall(data)
+        return outside.makefile("rb").readline()
+
+
+@check("plug-serial", "a serial line speaks both ways, again and again, and goes again")
 def _(s):
     name = plug(s, "serial", "talk")
-    path = device(s, name)["socket"]
+    path, inside = device(s, name)["socket"], device(s, name)["inside"]
     s.equal(os.stat(path).st_mode & 0o777, 0o600)
-    s.equal(s.shell("test -w /dev/virtio-ports/talk && echo there"), "there")
+    for data in (b"hello\n", b"x" * 300000 + b"\n"):
+        with s.client([s.vmctl, "exec", s.shared(), "--", "python3", "-c", UPPER_LINE, inside]) as there:
+            s.equal(there.stdout.readline(), b"ready\n")
+            s.equal(line(path, data), data.upper())
+    refused(s, "already", "serial", "talk")
     unplug(s, name)
     s.true(not os.path.exists(path), "its socket is left")
-
-
-@otherwise("plug-serial")
-def _(s):
-    refused(s, "a serial line cannot be plugged into", "serial", "talk")
+    s.true(s.inside("test", "-e", inside).status != 0, "it is left inside")
 
 
 @check("plug-usb", "a USB device that the host does not have is refused")

@@ -449,7 +449,11 @@ test_elsewhere (Fixture *f, gconstpointer data)
 {
   f->plan->isolation = VM_ISOLATION_NAMESPACE;
   refuse (f, "disk=1G", NULL, VM_ERROR_UNSUPPORTED, "namespaces");
-  refuse (f, "serial=a", NULL, VM_ERROR_UNSUPPORTED, "namespaces");
+  expect (f, "serial=a",
+          "here    line [\"a\"]\nkeeper  enter "
+          "[\"/run/user/1/vmctl/abcd1234/line-a\",\"serial0\",\"/run/vmctl/serial/a\","
+          "\"ro\"]\n",
+          "keeper  leave [\"serial0\"]\nhere    unline [\"a\"]\n");
   f->plan->isolation = VM_ISOLATION_CONTAINER;
   refuse (f, "usb=1.1", NULL, VM_ERROR_UNSUPPORTED, "a container");
   expect (
@@ -458,6 +462,7 @@ test_elsewhere (Fixture *f, gconstpointer data)
       "here    unforward [\"port0\"]\n");
   f->plan->isolation = VM_ISOLATION_NONE;
   refuse (f, "mem=1G", NULL, VM_ERROR_UNSUPPORTED, "limits");
+  refuse (f, "serial=a", NULL, VM_ERROR_UNSUPPORTED, "null driver");
 }
 
 static void

@@ -44,6 +44,7 @@ tear_down (Fixture *f, gconstpointer data)
   vm_sessions_free (sup->sessions);
   vm_relays_free (sup->relays);
   vm_forwards_free (sup->forwards);
+  vm_lines_free (sup->lines);
   vm_plugs_free (sup->plugs);
   vm_link_free (sup->agent);
   peer_clear (&f->agent);

@@ -23,7 +23,8 @@ enum {
   VM_QEMU_DIMMS = 16,
 };
 #define VM_QEMU_MEMORY_UNIT (G_GUINT64_CONSTANT (1) << 30)
-/* A processor of 39 bits, which there are, or an emulated one of 40 can address it, with the holes of the bus. */
+/* A processor of 39 bits, which there are, or an emulated one of 40 can address it, with the holes of the
+ * bus. */
 #define VM_QEMU_MEMORY_ROOM (G_GUINT64_CONSTANT (256) << 30)
 
 /* Appends qemu-system-x86_64 and its options. The machine is the same one in every mode, and but for memory,
