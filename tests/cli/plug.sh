@@ -103,6 +103,12 @@ run 0 up --new --plug "port=$outside:$inside" -- python3 "$tmp/echo.py" "$outsid
 has "$out" HELLO
 run 125 up --new --plug "port=$inside:1" -- true
 has "$err" "in use"
+# A supervisor that is killed when all of it is there: who takes over listens, and the command runs.
+VMCTL_FAILPOINT=plugged "$V" up -q --driver null -d --new -n two --plug "port=$outside:$inside" . -- \
+  sh -c 'echo ran >ran; exec sleep 1000' >"$tmp/.out" 2>&1
+until_has ran ls
+until_has HELLO sh -c "'$V' list >/dev/null 2>&1; python3 '$tmp/echo.py' $outside"
+run 0 "$V" stop two
 run 125 up --new --plug dir -- true
 has "$err" "--plug"
 run 125 up --new --root-ports 0 -- true
