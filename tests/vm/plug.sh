@@ -133,7 +133,9 @@ print(len(s.makefile().read().strip("A")), end="")' "$port"; }
 is "$(ask)" 0 "a megabyte goes there and back"
 refused "a port in use" "in use" port "$port:80"
 refused "an address of others" "no address" port "192.0.2.1:$port:80"
-kill -KILL "$(pid_of "$ONE" supervisor)"
+supervisor=$(pid_of "$ONE" supervisor)
+kill -KILL "$supervisor"
+until_true 20 dead "$supervisor"
 vm list >/dev/null
 is "$(ask)" 0 "a supervisor that takes over listens again"
 unplug port0
