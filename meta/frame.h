@@ -21,12 +21,14 @@
  * its own stream and nobody buffers more than FRAME_WINDOW for it. Sending more than the credit is a protocol
  * error and ends the connection (and, by the supervisor, the sandbox). EOF ends a stream; no DATA may follow.
  *
- *   host -> agent   channel 0: HELLO SEED CLOCK SETUP PING POWEROFF
+ *   host -> agent   channel 0: HELLO SEED CLOCK SETUP PING POWEROFF CHANGE
  *                   channel n: OPEN DATA EOF CREDIT(stdout, stderr) SIGNAL RESIZE CLOSE
  *                   relays:    DATA(stdin) EOF CREDIT(stdout) CLOSE
- *   agent -> host   channel 0: HELLO UP PONG LOG FAILED
+ *                   forwards:  FORWARD_OPEN DATA(stdin) EOF CREDIT(stdout) CLOSE
+ *   agent -> host   channel 0: HELLO UP PONG LOG FAILED CHANGED
  *                   channel n: STARTED DATA EOF CREDIT(stdin) EXIT
  *                   relays:    RELAY_OPEN DATA(stdout) EOF CREDIT(stdin) CLOSE
+ *                   forwards:  DATA(stdout) EOF CREDIT(stdin) CLOSE
  *
  * Start: preamble, HELLO, then the host sends SEED, CLOCK, SETUP and OPEN (channel 1) in one go, without
  * waiting; the agent answers UP when the file systems and the identity are in place, or FAILED with a text.
@@ -41,6 +43,14 @@
  * DATA. Only when both sides have said CLOSE is the number free; a RELAY_OPEN before that, an index that the
  * meta dir does not have, and frames for a relay that is not open are protocol errors. Only bytes cross: no
  * descriptors, no credentials. When the connection is lost all relays have ended, without a CLOSE.
+ *
+ * Forwards: ports inside, for those outside. As relays, but the host has the connection first: it picks a
+ * channel from FRAME_CHANNEL_FORWARD on and sends FORWARD_OPEN with the port; the agent connects to that port
+ * of its loopback address, and says CLOSE where nobody listens.
+ *
+ * Changes: what is plugged into a sandbox that runs may need a hand inside. CHANGE has a number and words;
+ * the agent does what they say (meta/agent/change.h) beside its other work, and answers with CHANGED and the
+ * same number. Several may be under way, and overtake each other. A host that goes gets no answer any more.
  *
  * A host may go and another one come. Of the sessions only the main command lives on; the others get SIGHUP
  * and their channels are forgotten. The agent begins anew with the preamble; its HELLO says which state it is
@@ -77,6 +87,11 @@ enum {
   FRAME_CHANNEL_MAIN = 1,
   FRAME_CHANNEL_RELAY = 0x10000, /* the first of those that the agent picks */
   FRAME_RELAYS_MAX = 32,         /* connections relayed at once; also how many sockets there may be */
+  FRAME_CHANNEL_FORWARD =
+      0x20000, /* the first of those that the host picks for connections to ports inside */
+  FRAME_FORWARDS_MAX = 32,
+  FRAME_CHANGE_WORDS_MAX = 8,
+  FRAME_CHANGED_TEXT_MAX = 4096,
 };
 
 typedef enum {
@@ -102,7 +117,12 @@ typedef enum {
   FRAME_CLOSE,  /* the client has gone: SIGHUP to the session, then what it still says is thrown away. EXIT
                    still follows. Of a relay: the last frame of either side */
   FRAME_RELAY_OPEN, /* agent: somebody connected to a relay. u32 index */
-  FRAME_TYPE_MAX = FRAME_RELAY_OPEN,
+  FRAME_CHANGE,     /* ch 0: do something to the running inside. u32 number, then 1 to FRAME_CHANGE_WORDS_MAX
+                       words, each ended by NUL */
+  FRAME_CHANGED, /* ch 0: it is done, or cannot be. u32 number, u32 errno (0: done), text: what came of it, or
+                    more about the error; not trusted, at most FRAME_CHANGED_TEXT_MAX bytes */
+  FRAME_FORWARD_OPEN, /* connect to a port inside. u16 port, u16 zero */
+  FRAME_TYPE_MAX = FRAME_FORWARD_OPEN,
 } FrameType;
 
 enum {

@@ -12,6 +12,7 @@
 #include "vmctl/base/escape.h"
 #include "vmctl/base/fd.h"
 #include "vmctl/base/json.h"
+#include "vmctl/supervisor-plug.h"
 
 enum {
   LOG_DEFAULT = 65536,
@@ -177,6 +178,7 @@ attach (VmSupervisor *sup, json_object *arguments, QmpRequest *take_request)
   qmp_request_return (take_request, ret);
   if (has_ended) /* it only waited for this client */
     vm_supervisor_stop (sup, VM_REASON_EXITED, NULL, VM_STOP_POWERDOWN, VM_STOP_POWERDOWN_MS);
+  vm_plugs_client_came (sup->plugs);
 }
 
 static void
@@ -356,7 +358,9 @@ static const struct {
     {"cont", cont},
     {"exec", exec_command},
     {"input-send-event", input_send_event},
+    {"plug", vm_control_plug},
     {"query-commands", query_commands},
+    {"query-devices", vm_control_query_devices},
     {"query-log", query_log},
     {"query-sandbox", query_sandbox},
     {"query-screen", vm_screen_query},
@@ -371,6 +375,7 @@ static const struct {
     {"screendump", screendump},
     {"signal", signal_session},
     {"stop", stop},
+    {"unplug", vm_control_unplug},
 };
 
 static void

@@ -220,6 +220,49 @@ vm_group_make (const VmGroups *groups, const VmGroupLimits *limits, GError **err
           put_number (groups->dirs[VM_GROUP_PIDS], "pids.max", limits->processes, error));
 }
 
+/* What cannot be had back: all but what is cached of files. 0: unknown. */
+static guint64
+memory_in_use (const VmGroups *groups)
+{
+  const char *dir = groups->dirs[VM_GROUP_MEMORY];
+  gboolean v1 = groups->kind == VM_GROUP_V1;
+  vm_autofd usage_fd = open_file (dir, v1 ? "memory.usage_in_bytes" : "memory.current", O_RDONLY);
+  vm_autofd stat_fd = open_file (dir, "memory.stat", O_RDONLY);
+  g_autofree char *usage = read_from_start (usage_fd), *stat = read_from_start (stat_fd);
+  guint64 used = usage != NULL ? g_ascii_strtoull (usage, NULL, 10) : 0;
+  guint64 cached = field (stat, v1 ? "total_inactive_file" : "inactive_file") +
+                   field (stat, v1 ? "total_active_file" : "active_file");
+
+  return used > cached ? used - cached : 0;
+}
+
+/* In v1 the limit with swap is never below the one without: which of them goes first depends. */
+static gboolean
+change_memory (const VmGroups *groups, const VmGroupLimits *limits, GError **error)
+{
+  const char *dir = groups->dirs[VM_GROUP_MEMORY];
+  g_autofree char *used = NULL;
+  guint64 in_use = memory_in_use (groups);
+
+  if (in_use > limits->memory) {
+    used = g_strdup_printf ("%" G_GUINT64_FORMAT " MiB", in_use >> 20);
+    return vm_error (error, VM_ERROR_BUSY, "%s of memory are in use inside; end something there first", used);
+  }
+  if (groups->kind == VM_GROUP_V1 && has_file (dir, "memory.memsw.limit_in_bytes"))
+    (void)put_number (dir, "memory.memsw.limit_in_bytes", limits->memory, NULL);
+  return limit_memory (groups, limits, error);
+}
+
+gboolean
+vm_group_limit (const VmGroups *groups, const VmGroupLimits *limits, GError **error)
+{
+  if ((limits->memory != 0 && groups->dirs[VM_GROUP_MEMORY] == NULL) ||
+      (limits->cpus != 0 && groups->dirs[VM_GROUP_CPU] == NULL))
+    return vm_error (error, VM_ERROR_UNSUPPORTED, "there is no control group that could keep the limit");
+  return (limits->memory == 0 || change_memory (groups, limits, error)) &&
+         (limits->cpus == 0 || limit_cpu (groups, limits, error));
+}
+
 /* "0" in version 1's `tasks` moves the one thread that wrote it. A process that has no other is as well
  * moved, and needs none of the lock that `cgroup.procs` takes against every fork of the host: it costs 10 to
  * 20 ms. */

@@ -45,6 +45,9 @@ typedef struct {
 
 /* Makes the group's directories, with the limits. What was made stays when it fails: vm_group_remove. */
 gboolean vm_group_make (const VmGroups *groups, const VmGroupLimits *limits, GError **error);
+/* Changes those of the limits that are not 0, while it runs. UNSUPPORTED: there is no group for it. BUSY:
+ * more memory is in use. */
+gboolean vm_group_limit (const VmGroups *groups, const VmGroupLimits *limits, GError **error);
 /* A descriptor; who writes "0" there is in the group. -1 and error. */
 int vm_group_open_entrance (const char *dir, GError **error);
 

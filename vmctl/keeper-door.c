@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/mount.h>
+#include <linux/openat2.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
@@ -81,16 +82,57 @@ name_is_sound (const char *name)
   return n > 0 && n <= NAME_LENGTH_MAX && strspn (name, "abcdefghijklmnopqrstuvwxyz0123456789-") == n;
 }
 
+/* What the supervisor has looked at is what is opened: no link is followed, which somebody may have put there
+ * meanwhile. */
+static int
+open_source (const char *source)
+{
+  struct open_how how = {.flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_NO_SYMLINKS};
+
+  return (int)syscall (SYS_openat2, AT_FDCWD, source, &how, sizeof how);
+}
+
+/* Keeps errno. */
+static int
+let_go (int fd)
+{
+  int err = errno;
+
+  if (fd >= 0)
+    (void)close (fd);
+  errno = err;
+  return -1;
+}
+
+int
+keeper_door_clone (const char *source, int read_only, int *ret_is_dir)
+{
+  /* As bwrap does for the mounts that are there from the start. */
+  struct mount_attr attr = {.attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, .propagation = MS_SLAVE};
+  int fd = open_source (source), tree = -1;
+  struct stat st;
+
+  if (read_only)
+    attr.attr_set |= MOUNT_ATTR_RDONLY;
+  if (fd >= 0 && fstat (fd, &st) == 0)
+    tree = (int)syscall (SYS_open_tree, fd, "",
+                         AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
+  (void)let_go (fd);
+  if (tree >= 0 &&
+      syscall (SYS_mount_setattr, tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof attr) < 0)
+    tree = let_go (tree);
+  if (tree >= 0)
+    *ret_is_dir = S_ISDIR (st.st_mode);
+  return tree;
+}
+
 /* A name that is taken is refused: one mount would hide the other. */
 static int
-mount_point (const char *path, const char *source)
+mount_point (const char *path, int is_dir)
 {
-  struct stat st;
   int fd;
 
-  if (stat (source, &st) < 0)
-    return -1;
-  if (S_ISDIR (st.st_mode))
+  if (is_dir)
     return mkdir (path, 0700);
   fd = open (path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
   if (fd < 0)
@@ -103,30 +145,6 @@ remove_mount_point (const char *path)
 {
   if (unlink (path) < 0)
     (void)rmdir (path);
-}
-
-/* A detached copy of the source's mount tree, restricted before anybody can see it, then attached: there is
- * no moment in which a read-only directory can be written. */
-static int
-attach (const char *source, const char *path, int read_only)
-{
-  /* As bwrap does for the mounts that are there from the start. */
-  struct mount_attr attr = {.attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV};
-  int tree, r, err;
-
-  if (read_only)
-    attr.attr_set |= MOUNT_ATTR_RDONLY;
-
-  tree = (int)syscall (SYS_open_tree, AT_FDCWD, source, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
-  if (tree < 0)
-    return -1;
-  r = (int)syscall (SYS_mount_setattr, tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof attr);
-  if (r == 0)
-    r = (int)syscall (SYS_move_mount, tree, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH);
-  err = errno;
-  (void)close (tree);
-  errno = err;
-  return r;
 }
 
 static int
@@ -142,18 +160,22 @@ int
 keeper_door_bind (const char *door, const char *source, const char *name, int read_only)
 {
   char path[PATH_ROOM];
-  int err;
+  int tree, is_dir, err, r = -1;
 
   if (*source != '/' || path_at (door, name, path) < 0)
     return KEEPER_DOOR_BAD;
-  if (mount_point (path, source) < 0)
-    return -1;
-  if (attach (source, path, read_only) == 0)
-    return 0;
-  err = errno;
-  remove_mount_point (path);
-  errno = err;
-  return -1;
+  /* Restricted before anybody can see it: there is no moment in which a read-only directory can be written.
+   */
+  tree = keeper_door_clone (source, read_only, &is_dir);
+  if (tree >= 0 && mount_point (path, is_dir) == 0) {
+    r = (int)syscall (SYS_move_mount, tree, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH);
+    err = errno;
+    if (r < 0)
+      remove_mount_point (path);
+    errno = err;
+  }
+  (void)let_go (tree);
+  return r;
 }
 
 int

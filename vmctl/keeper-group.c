@@ -363,6 +363,51 @@ keeper_group_make (KeeperGroup *g, int runtime)
   return 0;
 }
 
+/* In v1 the limit with swap is never below the one without: which of them goes first depends. */
+static int
+change (KeeperGroup *g, unsigned long long memory, unsigned cpus)
+{
+  int memory_dir = g->dirs[KEEPER_GROUP_MEMORY], cpu_dir = g->dirs[KEEPER_GROUP_CPU];
+
+  errno = ENOENT;
+  if ((memory != 0 && memory_dir < 0) || (cpus != 0 && cpu_dir < 0))
+    return -1;
+  if (memory != 0) {
+    g->memory = memory;
+    if (g->is_v1)
+      (void)put_number (memory_dir, "memory.memsw.limit_in_bytes", memory);
+    if (limit_memory (g, memory_dir) < 0)
+      return -1;
+  }
+  if (cpus == 0)
+    return 0;
+  g->cpus = cpus;
+  return limit_cpus (g, cpu_dir);
+}
+
+int
+keeper_group_limit (KeeperGroup *g, const char *memory, const char *cpus)
+{
+  char *memory_end, *cpus_end;
+  unsigned long long bytes = strtoull (memory, &memory_end, 10);
+  unsigned long n = strtoul (cpus, &cpus_end, 10);
+  uid_t uid;
+  gid_t gid;
+  int r, err;
+
+  if (*g->name == '\0' || *memory == '\0' || *cpus == '\0' || *memory_end != '\0' || *cpus_end != '\0' ||
+      n > 255)
+    return KEEPER_GROUP_BAD;
+  uid = (uid_t)setfsuid (0);
+  gid = (gid_t)setfsgid (0);
+  r = change (g, bytes, (unsigned)n);
+  err = errno;
+  (void)setfsgid (gid);
+  (void)setfsuid (uid);
+  errno = err;
+  return r;
+}
+
 /* As vmctl/group.c has it: `tasks` costs less. */
 int
 keeper_group_enter (const KeeperGroup *g)

@@ -35,6 +35,11 @@ int keeper_group_want (KeeperGroup *g, const char *value);
  * makes the group with its limits, which the user may stop and continue; a scope that systemd made for this
  * process likewise. -1, and a complaint. */
 int keeper_group_make (KeeperGroup *g, int runtime);
+enum { KEEPER_GROUP_BAD = -2 }; /* no group of its own, no numbers; as KEEPER_DOOR_BAD */
+
+/* Changes those of its limits that are not 0, while it runs: of root's group, too, the user says how much. 0;
+ * -1 with errno; KEEPER_GROUP_BAD. */
+int keeper_group_limit (KeeperGroup *g, const char *memory, const char *cpus);
 /* In the child: enters it. -1: errno says why. */
 int keeper_group_enter (const KeeperGroup *g);
 /* Kills what is left in it, and removes it, with root's rights to files whatever they are now. */

@@ -29,6 +29,8 @@
  * 4. It serves one-line requests on the listening SOCK_SEQPACKET socket (words separated by NUL):
  *      console               "ok" and the outer end of QEMU's stdio; a new supervisor takes over the serial
  * console with it bind SOURCE NAME MODE  mount SOURCE (absolute) at door/NAME, MODE rw or ro unbind NAME
+ *      enter SOURCE NAME TARGET MODE   mount SOURCE at TARGET inside (vmctl/keeper-enter.h)   leave NAME
+ *      limit BYTES CPUS      of the control group that it made itself
  *      status                "running PID"
  *      end                   kills COMMAND: for those who may not signal a keeper that is root's
  * 5. When COMMAND ends, the file `exit` ("status N" or "signal N") in --dir says how, connected clients hear
@@ -36,6 +38,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <linux/mount.h>
 #include <poll.h>
 #include <sched.h>
@@ -55,6 +58,7 @@
 
 #include "vmctl/keeper-cage.h"
 #include "vmctl/keeper-door.h"
+#include "vmctl/keeper-enter.h"
 #include "vmctl/keeper-group.h"
 #include "vmctl/keeper-net.h"
 #include "vmctl/container.h"
@@ -77,6 +81,7 @@ typedef struct {
   pid_t self, child;
   KeeperNet net;
   int clients[CLIENTS_MAX];
+  KeeperEnter enter; /* what was added later */
 } Keeper;
 
 static void
@@ -262,14 +267,37 @@ serve_door (int fd, int result, const char *what)
 }
 
 static void
-serve_request (const Keeper *k, int fd, char *request, size_t n)
+serve_enter (Keeper *k, int fd, const char *const *words)
 {
-  const char *words[4] = {"", "", "", ""};
+  KeeperInside inside = {.child = k->child};
+  size_t n = strlen (words[2]);
+
+  if (k->container.list >= 0) {
+    inside.stage = &k->container.stage;
+    inside.root = CONTAINER_ROOT;
+  }
+  if (k->plain || k->console >= 0 || *words[1] == '\0') /* no inside of this kernel's; no name */
+    reply (fd, "error bad request", NONE);
+  else if (strcmp (words[0], "leave") == 0)
+    serve_door (fd, keeper_enter_unbind (&k->enter, &inside, words[1]), "cannot unmount");
+  else if (*words[1] != '/' || n == 0 || n > KEEPER_ENTER_NAME_MAX || *words[3] != '/')
+    reply (fd, "error bad request", NONE);
+  else
+    serve_door (
+        fd,
+        keeper_enter_bind (&k->enter, &inside, words[1], words[2], words[3], strcmp (words[4], "rw") != 0),
+        "cannot mount");
+}
+
+static void
+serve_request (Keeper *k, int fd, char *request, size_t n)
+{
+  const char *words[5] = {"", "", "", "", ""};
   size_t at = 0;
   char text[64];
 
   request[n] = '\0';
-  for (int i = 0; i < 4 && at < n; i++) {
+  for (int i = 0; i < 5 && at < n; i++) {
     words[i] = request + at;
     at += strlen (request + at) + 1;
   }
@@ -280,6 +308,10 @@ serve_request (const Keeper *k, int fd, char *request, size_t n)
                 "cannot mount");
   else if (strcmp (words[0], "unbind") == 0)
     serve_door (fd, keeper_door_unbind (k->door, words[1]), "cannot unmount");
+  else if (strcmp (words[0], "enter") == 0 || strcmp (words[0], "leave") == 0)
+    serve_enter (k, fd, words);
+  else if (strcmp (words[0], "limit") == 0)
+    serve_door (fd, keeper_group_limit (&k->group, words[1], words[2]), "cannot change the limit");
   else if (strcmp (words[0], "status") == 0) {
     (void)snprintf (text, sizeof text, "running %d", (int)k->child);
     reply (fd, text, NONE);
@@ -483,6 +515,7 @@ let_go_of_files (Keeper *k)
     complain ("cannot look at the runtime directory");
   k->owner = st.st_uid;
   if (geteuid () == 0 && st.st_uid != 0) {
+    (void)setgroups (0, NULL); /* nor with root's groups, should he ask for a directory */
     (void)setfsgid (st.st_gid);
     (void)setfsuid (st.st_uid);
   }

@@ -176,6 +176,14 @@ to_json (const VmPlan *plan)
     vm_json_add_bool (object, "registered", TRUE);
   vm_json_add_int (object, "memory", (gint64)plan->memory);
   vm_json_add_int (object, "cpus", plan->cpus);
+  if (plan->cpus_max != plan->cpus)
+    vm_json_add_int (object, "cpus-max", plan->cpus_max);
+  if (plan->memory_max != plan->memory)
+    vm_json_add_int (object, "memory-max", (gint64)plan->memory_max);
+  if (plan->root_ports != VM_SPEC_ROOT_PORTS_DEFAULT)
+    vm_json_add_int (object, "root-ports", plan->root_ports);
+  if (plan->plugs != NULL)
+    vm_json_add_strv (object, "plugs", (const char *const *)plan->plugs);
   if (plan->processes != 0)
     vm_json_add_int (object, "processes", plan->processes);
   if (plan->groups.kind != VM_GROUP_NONE)
@@ -395,6 +403,12 @@ read_numbers (json_object *object, VmPlan *plan, GError **error)
   plan->uid = (guint)uid;
   plan->gid = (guint)gid;
   plan->cpus = (guint)cpus;
+  plan->cpus_max = (guint)CLAMP (vm_json_int (object, "cpus-max", (gint64)cpus), 1, 255);
+  plan->memory_max = (guint64)MAX (vm_json_int (object, "memory-max", (gint64)plan->memory), 0);
+  plan->root_ports = (guint)CLAMP (vm_json_int (object, "root-ports", VM_SPEC_ROOT_PORTS_DEFAULT), 1,
+                                   VM_SPEC_ROOT_PORTS_MAX);
+  if (vm_json_array (object, "plugs") != NULL)
+    plan->plugs = vm_json_dup_strv (vm_json_array (object, "plugs"));
   plan->boot_timeout = (guint)timeout;
   plan->net = (VmNet)net;
   plan->restart_max = (guint)CLAMP (vm_json_int (object, "restart-max", 0), 0, G_MAXINT32);

@@ -3,9 +3,11 @@
 
 #include "vmctl/base/escape.h"
 #include "vmctl/base/file.h"
+#include "vmctl/base/json.h"
 #include "vmctl/grant.h"
 #include "vmctl/path.h"
 #include "vmctl/plan-parts.h"
+#include "vmctl/plug.h"
 
 static void line (GString *out, const char *label, const char *format, ...) G_GNUC_PRINTF (3, 4);
 
@@ -204,6 +206,26 @@ add_makes (GString *out, const VmPlan *plan)
   }
 }
 
+static void
+add_plugs (GString *out, const VmPlan *plan)
+{
+  char **one = plan->plugs;
+
+  if (one != NULL)
+    g_string_append (out, "plugged before the command starts:\n");
+  for (; one != NULL && *one != NULL; one++) {
+    g_autoptr (json_object) object = vm_json_parse_object (*one, strlen (*one), NULL);
+    g_autofree char *text = NULL;
+    VmPlugSpec spec;
+
+    if (object == NULL || !vm_plug_spec_from_json (object, &spec, NULL))
+      continue;
+    text = vm_plug_spec_to_text (&spec);
+    line (out, "", "%s", text);
+    vm_plug_spec_clear (&spec);
+  }
+}
+
 char *
 vm_plan_to_text (const VmPlan *plan)
 {
@@ -224,6 +246,7 @@ vm_plan_to_text (const VmPlan *plan)
   add_mounts (out, plan, VM_MOUNT_DEV);
   add_mounts (out, plan, VM_MOUNT_FILE);
   add_makes (out, plan);
+  add_plugs (out, plan);
   g_string_append (out, "environment:\n");
   for (char **one = plan->environment; *one != NULL; one++)
     add_variable (out, *one);

@@ -94,6 +94,7 @@ vm_plan_free (VmPlan *plan)
   g_strfreev (plan->environment);
   g_strfreev (plan->secrets);
   g_strfreev (plan->template_inputs);
+  g_strfreev (plan->plugs);
   g_free (plan);
 }
 
@@ -146,7 +147,7 @@ set_memory (VmPlan *plan, const VmSpec *spec, const VmHost *host, GError **error
       memory = MIN (memory, spec->memory_limit);
     memory = MAX (memory, VM_SPEC_MEMORY_MIN);
   }
-  plan->memory = memory - memory % MEMORY_UNIT;
+  plan->memory = plan->memory_max = memory - memory % MEMORY_UNIT;
   if (plan->memory < VM_SPEC_MEMORY_MIN)
     return vm_error (error, VM_ERROR_USAGE, "--memory: %s is too little; a guest needs at least 128M", asked);
   return TRUE;
@@ -166,7 +167,7 @@ set_cpus (VmPlan *plan, const VmSpec *spec, const VmHost *host, GError **error)
     if (spec->cpus_limit != 0)
       cpus = MIN (cpus, spec->cpus_limit);
   }
-  plan->cpus = MIN (cpus, 255);
+  plan->cpus = plan->cpus_max = MIN (cpus, 255);
   return TRUE;
 }
 
@@ -278,6 +279,7 @@ fill (VmPlan *plan, const VmSpec *spec, const VmProfile *profile, const VmHost *
       !vm_plan_add_root (plan, host, error))
     return FALSE;
   vm_plan_set_limits (plan, spec, host);
+  plan->plugs = g_strdupv (spec->plugs);
   vm_plan_add_home (plan, host);
   vm_plan_add_project (plan, host);
   add_meta (plan);
@@ -301,6 +303,7 @@ vm_plan_new (void)
 {
   VmPlan *plan = g_new0 (VmPlan, 1);
 
+  plan->root_ports = VM_SPEC_ROOT_PORTS_DEFAULT;
   plan->mounts = g_ptr_array_new_with_free_func ((GDestroyNotify)vm_mount_free);
   plan->makes = g_ptr_array_new_with_free_func ((GDestroyNotify)vm_make_free);
   plan->passed_over = g_new0 (char *, 1);

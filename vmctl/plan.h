@@ -107,6 +107,11 @@ typedef struct {
   VmScreen screen; /* owned */
   gboolean trace;  /* the moment at which QEMU is executed is noted (vmctl/trace.h) */
   gboolean serial;
+  guint root_ports;   /* of a virtual machine: places for what is plugged later */
+  guint cpus_max;     /* likewise processors; never less than `cpus` */
+  guint64 memory_max; /* likewise bytes of memory; never less than `memory` */
+  char *
+      *plugs; /* owned; what is plugged before the command starts: JSON of vm_plug_spec_to_json; NULL: none */
   gboolean registered; /* nspawn: with machined; only in a unit of its own, which machined may end */
   guint boot_timeout;  /* seconds */
   guint restart_max;   /* how often it starts again after a failure; 0: never */

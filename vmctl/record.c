@@ -59,6 +59,7 @@ vm_record_new (void)
   record->passed_over = g_new0 (char *, 1);
   record->groups = g_new0 (char *, 1);
   record->unkept = g_new0 (char *, 1);
+  record->devices = json_object_new_array ();
   return record;
 }
 
@@ -86,6 +87,7 @@ vm_record_free (VmRecord *record)
   g_free (record->net);
   g_free (record->display);
   g_free (record->size);
+  json_object_put (record->devices);
   g_strfreev (record->warnings);
   g_free (record);
 }
@@ -155,6 +157,8 @@ vm_record_to_json (const VmRecord *record)
   vm_json_add_str (object, "net", record->net);
   vm_json_add_str (object, "display", record->display);
   vm_json_add_str (object, "size", record->size);
+  if (json_object_array_length (record->devices) > 0)
+    vm_json_add (object, "devices", json_object_get (record->devices));
   vm_json_add_strv (object, "warnings", (const char *const *)record->warnings);
   return object;
 }
@@ -248,6 +252,10 @@ vm_record_from_json (json_object *object, GError **error)
   record->net = g_strdup (vm_json_str (object, "net", NULL));
   record->display = g_strdup (vm_json_str (object, "display", NULL));
   record->size = g_strdup (vm_json_str (object, "size", NULL));
+  if (vm_json_array (object, "devices") != NULL) {
+    json_object_put (record->devices);
+    record->devices = json_object_get (vm_json_array (object, "devices"));
+  }
   g_strfreev (record->warnings);
   record->warnings = vm_json_dup_strv (vm_json_array (object, "warnings"));
   return g_steal_pointer (&record);

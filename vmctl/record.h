@@ -69,14 +69,15 @@ typedef struct {
   char *restart_why;              /* owned; why the last time; NULL: never */
   char *paused_why;               /* owned; why it is paused, if nobody asked for that; NULL */
   guint cpus;
-  guint processes; /* 0: no limit */
-  char **groups;   /* owned, never NULL; directories of the control group, to be removed at the end */
-  char **unkept;   /* owned, never NULL; limits that nobody keeps, a sentence */
-  char *net;       /* owned; "none", "public" */
-  char *display;   /* owned; "none", "gtk", "vnc"; NULL: there is no screen */
-  char *size;      /* owned; of the screen, "1280x800"; NULL: none */
-  VmStamps stamps; /* when what happened */
-  char **warnings; /* owned, never NULL; what the user should know (protected files that appeared) */
+  guint processes;      /* 0: no limit */
+  char **groups;        /* owned, never NULL; directories of the control group, to be removed at the end */
+  char **unkept;        /* owned, never NULL; limits that nobody keeps, a sentence */
+  char *net;            /* owned; "none", "public" */
+  char *display;        /* owned; "none", "gtk", "vnc"; NULL: there is no screen */
+  char *size;           /* owned; of the screen, "1280x800"; NULL: none */
+  VmStamps stamps;      /* when what happened */
+  json_object *devices; /* owned, never NULL; array: what was plugged, with the acts that take it away */
+  char **warnings;      /* owned, never NULL; what the user should know (protected files that appeared) */
 } VmRecord;
 
 VmRecord *vm_record_new (void);

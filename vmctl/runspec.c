@@ -25,6 +25,9 @@ take_options (const VmRunOptions *o, VmSpec *spec, GError **error)
   for (char **socket = o->sockets; socket != NULL && *socket != NULL; socket++)
     if (!vm_spec_add_socket (spec, *socket, "--socket", error))
       return FALSE;
+  for (char **plug = o->plugs; plug != NULL && *plug != NULL; plug++)
+    if (!vm_spec_add_plug (spec, *plug, "--plug", error))
+      return FALSE;
   spec->cold = o->cold;
   spec->no_root = o->no_root;
   spec->serial = o->serial;
@@ -37,6 +40,7 @@ take_options (const VmRunOptions *o, VmSpec *spec, GError **error)
          (o->memory == NULL || vm_spec_set_memory (spec, o->memory, "--memory", error)) &&
          (o->cpus == NULL || vm_spec_set_cpus (spec, o->cpus, "--cpus", error)) &&
          (o->processes == NULL || vm_spec_set_processes (spec, o->processes, "--processes", error)) &&
+         (o->root_ports == NULL || vm_spec_set_root_ports (spec, o->root_ports, "--root-ports", error)) &&
          (o->disk == NULL || vm_spec_set_disk (spec, o->disk, "--disk", error)) &&
          (o->display == NULL || vm_spec_set_display (spec, o->display, "--display", error)) &&
          (o->size == NULL || vm_spec_set_size (spec, o->size, "--size", error)) &&

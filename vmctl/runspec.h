@@ -10,8 +10,8 @@
 
 typedef struct {
   char *accel, *driver, *min_isolation, *profile, *name, *memory, *cpus, *processes, *disk, *net, *kernel,
-      *boot_timeout, *restart, *watchdog, *display, *size; /* owned */
-  char **env, **grants, **no_grants, **sockets;            /* owned */
+      *boot_timeout, *restart, *watchdog, *display, *size, *root_ports; /* owned */
+  char **env, **grants, **no_grants, **sockets, **plugs;                /* owned */
   gboolean cold, no_root, serial, tmux, no_config;
 } VmRunOptions;
 
@@ -99,6 +99,13 @@ typedef struct {
        NULL,                                                                                                 \
        "nobody becomes root inside (no sudo)",                                                               \
        NULL},                                                                                                \
+      {"plug",                                                                                               \
+       0,                                                                                                    \
+       VM_OPTION_LIST,                                                                                       \
+       offsetof (type, run.plugs),                                                                           \
+       "KIND=ARGS",                                                                                          \
+       "plug this before the command starts, as vmctl plug does (repeat)",                                   \
+       NULL},                                                                                                \
       {"processes",                                                                                          \
        0,                                                                                                    \
        VM_OPTION_STRING,                                                                                     \
@@ -114,6 +121,13 @@ typedef struct {
        VM_OPTION_STRING, offsetof (type, run.restart),                                                       \
        "POLICY",         "never, or on-failure[:N]: start again, at most N times (default never)",           \
        "restart"},                                                                                           \
+      {"root-ports",                                                                                         \
+       0,                                                                                                    \
+       VM_OPTION_STRING,                                                                                     \
+       offsetof (type, run.root_ports),                                                                      \
+       "N",                                                                                                  \
+       "places for devices that are plugged into a virtual machine later (default 4)",                       \
+       NULL},                                                                                                \
       {"serial",                                                                                             \
        0,                                                                                                    \
        VM_OPTION_FLAG,                                                                                       \

@@ -245,6 +245,9 @@ vm_sessions_frame (VmSessions *sessions, const FrameHeader *header, const guint8
   case FRAME_RESIZE:
   case FRAME_CLOSE:
   case FRAME_RELAY_OPEN:
+  case FRAME_CHANGE:
+  case FRAME_FORWARD_OPEN:
+  case FRAME_CHANGED:
   default:
     broken (sessions, "a frame that the agent may not send");
   }

@@ -183,6 +183,9 @@ client_frame_ok (VmSessions *sessions, Session *s, const FrameHeader *header, co
   case FRAME_EXIT:
   case FRAME_CLOSE:
   case FRAME_RELAY_OPEN:
+  case FRAME_CHANGE:
+  case FRAME_FORWARD_OPEN:
+  case FRAME_CHANGED:
   default:
     return FALSE;
   }

@@ -5,7 +5,9 @@
 
 #include "vmctl/base/error.h"
 #include "vmctl/base/file.h"
+#include "vmctl/base/json.h"
 #include "vmctl/driver.h"
+#include "vmctl/plug.h"
 
 enum {
   PROCESSES_MIN = 16,
@@ -72,6 +74,7 @@ vm_spec_clear (VmSpec *spec)
   g_strfreev (spec->grants);
   g_strfreev (spec->no_grants);
   g_strfreev (spec->sockets);
+  g_strfreev (spec->plugs);
   g_strfreev (spec->ignored);
   *spec = (VmSpec){0};
 }
@@ -295,6 +298,34 @@ vm_spec_set_watchdog (VmSpec *spec, const char *text, const char *what, GError *
     return vm_error (error, VM_ERROR_USAGE, "%s: '%s' is not a number of seconds; write one from %d to 3600",
                      what, text, WATCHDOG_MIN);
   spec->watchdog = seconds;
+  return TRUE;
+}
+
+gboolean
+vm_spec_set_root_ports (VmSpec *spec, const char *text, const char *what, GError **error)
+{
+  return parse_count (text, VM_SPEC_ROOT_PORTS_MAX, &spec->root_ports) ||
+         vm_error (error, VM_ERROR_USAGE, "%s: '%s' is no number from 1 to %d", what, text,
+                   VM_SPEC_ROOT_PORTS_MAX);
+}
+
+gboolean
+vm_spec_add_plug (VmSpec *spec, const char *text, const char *what, GError **error)
+{
+  guint n = spec->plugs != NULL ? g_strv_length (spec->plugs) : 0;
+  g_autofree char *cwd = g_get_current_dir ();
+  g_autoptr (json_object) object = NULL;
+  VmPlugSpec plug;
+
+  if (!vm_plug_spec_parse_word (text, cwd, &plug, error)) {
+    g_prefix_error (error, "%s: ", what);
+    return FALSE;
+  }
+  object = vm_plug_spec_to_json (&plug);
+  vm_plug_spec_clear (&plug);
+  spec->plugs = g_renew (char *, spec->plugs, n + 2);
+  spec->plugs[n] = vm_json_line (object);
+  spec->plugs[n + 1] = NULL;
   return TRUE;
 }
 

@@ -13,6 +13,8 @@
 #define VM_SPEC_DISK_DEFAULT (G_GUINT64_CONSTANT (16) << 30)
 #define VM_SPEC_BOOT_TIMEOUT_DEFAULT 120
 #define VM_SPEC_RESTARTS_DEFAULT 5
+#define VM_SPEC_ROOT_PORTS_DEFAULT 4
+#define VM_SPEC_ROOT_PORTS_MAX 12
 #define VM_SPEC_TEMPLATES_MAX_DEFAULT (G_GUINT64_CONSTANT (2) << 30)
 
 typedef enum {
@@ -69,11 +71,14 @@ typedef struct {
   gboolean cold;    /* boot, and neither use nor make a template */
   gboolean makes_no_templates; /* those that are there are used */
   guint64 templates_max;       /* bytes that templates may take on the disk; 0: 2 GiB */
-  gboolean serial;             /* the session runs on the serial console */
-  guint boot_timeout;          /* seconds; 0: 120 */
-  guint restart_max;           /* how often it starts again after a failure; 0: never */
-  gboolean sets_restart;       /* somebody said so */
-  guint watchdog;              /* seconds without a sign of life after which it ends; 0: it never does */
+  guint root_ports;            /* places for devices that are plugged later; 0: 4 */
+  char *
+      *plugs; /* owned; what is plugged before the command starts: JSON of vm_plug_spec_to_json; NULL: none */
+  gboolean serial;       /* the session runs on the serial console */
+  guint boot_timeout;    /* seconds; 0: 120 */
+  guint restart_max;     /* how often it starts again after a failure; 0: never */
+  gboolean sets_restart; /* somebody said so */
+  guint watchdog;        /* seconds without a sign of life after which it ends; 0: it never does */
   char **ignored; /* owned; what a project's .vmctl.conf asked for and did not get, one sentence each; NULL:
                      none */
 } VmSpec;
@@ -85,6 +90,10 @@ void vm_spec_clear (VmSpec *spec);
 gboolean vm_spec_set_memory (VmSpec *spec, const char *text, const char *what,
                              GError **error); /* plain number: MiB; at least 128M */
 gboolean vm_spec_set_cpus (VmSpec *spec, const char *text, const char *what, GError **error); /* 1..255 */
+gboolean
+vm_spec_set_root_ports (VmSpec *spec, const char *text, const char *what, GError **error); /* 1..12 */
+/* "KIND=ARGS", as vmctl plug takes them; a relative path counts from the current directory. */
+gboolean vm_spec_add_plug (VmSpec *spec, const char *text, const char *what, GError **error);
 gboolean vm_spec_set_disk (VmSpec *spec, const char *text, const char *what,
                            GError **error); /* SIZE (plain: bytes; 64M..16T) or "none" */
 gboolean

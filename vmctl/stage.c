@@ -269,6 +269,15 @@ stage_open (Stage *stage, int fd)
   return open_all (stage, -1, -1);
 }
 
+int
+stage_map_ids (const Stage *stage, int tree)
+{
+  int map = make_own_map (stage), r = map < 0 ? -1 : set_attributes (tree, 0, map);
+
+  (void)close_keep_errno (map);
+  return r;
+}
+
 /* The tree */
 
 static int

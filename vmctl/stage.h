@@ -46,5 +46,8 @@ typedef struct {
 int stage_open (Stage *stage, int fd);
 /* Makes the tree and mounts it at `path` (a directory). In the caller's own mount namespace. */
 int stage_build (Stage *stage, const char *path);
+/* With `shift`: a detached mount that came later, id-mapped as a read-write one of the list. 0, or -1 with
+ * errno. */
+int stage_map_ids (const Stage *stage, int tree);
 /* A tmpfs over a directory that exists. */
 int stage_cover (const char *path);

@@ -13,6 +13,7 @@
 #include "vmctl/base/fd.h"
 #include "vmctl/base/file.h"
 #include "vmctl/base/json.h"
+#include "vmctl/supervisor-plug.h"
 
 enum {
   SEED_BYTES = 64,
@@ -91,8 +92,20 @@ agent_is_up (VmSupervisor *sup)
     vm_supervisor_template_up (sup);
   }
   vm_supervisor_watch_agent (sup);
-  vm_control_agent_up (sup);
+  vm_forwards_set_agent (sup->forwards, sup->agent);
+  if (!vm_plugs_hold_command (sup->plugs))
+    vm_control_agent_up (sup);
+  vm_plugs_agent_up (sup->plugs);
   vm_supervisor_agent_can_stop (sup);
+}
+
+void
+vm_supervisor_release_command (VmSupervisor *sup)
+{
+  vm_sessions_set_agent (sup->sessions, sup->agent);
+  vm_supervisor_step_on_record (sup,
+                                "plugged"); /* who comes after us knows that the command has been started */
+  vm_control_agent_up (sup);
 }
 
 static void
@@ -121,7 +134,8 @@ agent_hello (VmSupervisor *sup, const FrameHeader *header, const guint8 *payload
     vm_supervisor_step (sup, "setup");
     send_setup (sup);
   }
-  vm_sessions_set_agent (sup->sessions, sup->agent);
+  if (!vm_plugs_hold_command (sup->plugs))
+    vm_sessions_set_agent (sup->sessions, sup->agent);
   vm_relays_set_agent (sup->relays, sup->agent);
   if ((flags & FRAME_HELLO_UP) != 0)
     agent_is_up (sup);
@@ -154,6 +168,9 @@ agent_control (VmSupervisor *sup, const FrameHeader *header, const guint8 *paylo
   case FRAME_PONG:
     vm_supervisor_agent_answered (sup);
     break;
+  case FRAME_CHANGED:
+    vm_plugs_agent_said (sup->plugs, header, payload);
+    break;
   case FRAME_SEED:
   case FRAME_CLOCK:
   case FRAME_SETUP:
@@ -169,6 +186,8 @@ agent_control (VmSupervisor *sup, const FrameHeader *header, const guint8 *paylo
   case FRAME_EXIT:
   case FRAME_CLOSE:
   case FRAME_RELAY_OPEN:
+  case FRAME_CHANGE:
+  case FRAME_FORWARD_OPEN:
   default:
     vm_supervisor_stop (sup, VM_REASON_AGENT_BROKEN, "a frame that it may not send", VM_STOP_QUIT, 0);
   }
@@ -188,6 +207,8 @@ agent_frame (VmLink *link, const FrameHeader *header, const guint8 *payload, gpo
     agent_control (sup, header, payload);
   else if (vm_relays_wants (header))
     vm_relays_frame (sup->relays, header, payload);
+  else if (vm_forwards_wants (header))
+    vm_forwards_frame (sup->forwards, header, payload);
   else
     vm_sessions_frame (sup->sessions, header, payload);
 }
@@ -213,6 +234,8 @@ agent_closed (VmLink *link, const char *why, gpointer data)
                why != NULL ? why : "");
   vm_sessions_set_agent (sup->sessions, NULL);
   vm_relays_set_agent (sup->relays, NULL);
+  vm_forwards_set_agent (sup->forwards, NULL);
+  vm_plugs_give_up (sup->plugs, "the agent inside has gone");
   g_clear_pointer (&sup->agent, vm_link_free);
   if (sup->greet_timer != 0)
     g_source_remove (sup->greet_timer);
@@ -353,4 +376,7 @@ vm_supervisor_make_sessions (VmSupervisor *sup)
 {
   sup->sessions = vm_sessions_new (sup->output_log, &session_handlers, sup);
   sup->relays = vm_relays_new (sup->plan, sup->log, agent_broken, sup);
+  sup->forwards = vm_forwards_new (agent_broken, sup);
+  sup->lines = vm_lines_new (sup->runtime_fd);
+  sup->plugs = vm_plugs_new (sup);
 }

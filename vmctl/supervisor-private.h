@@ -2,8 +2,8 @@
 /* The supervisor's state, shared by its files: supervisor.c (entry and main loop), supervisor-start.c (steps
  * of a start, taking over), supervisor-meta.c (the meta dir), supervisor-net.c (vmctl-net),
  * supervisor-template.c (templates), supervisor-restart.c (starting again), supervisor-screen.c and
- * supervisor-vnc.c (the screen), supervisor-agent.c (the agent's connection), supervisor-stop.c (ways to end),
- * control.c (commands). */
+ * supervisor-vnc.c (the screen), supervisor-agent.c (the agent's connection), supervisor-stop.c (ways to
+ * end), control.c (commands). */
 #pragma once
 
 #include <glib.h>
@@ -12,6 +12,8 @@
 #include "qmp/server.h"
 #include "vmctl/console.h"
 #include "vmctl/driver.h"
+#include "vmctl/forwards.h"
+#include "vmctl/lines.h"
 #include "vmctl/link.h"
 #include "vmctl/log.h"
 #include "vmctl/plan.h"
@@ -19,6 +21,8 @@
 #include "vmctl/relays.h"
 #include "vmctl/session.h"
 #include "vmctl/supervisor.h"
+
+typedef struct VmPlugs VmPlugs;
 
 typedef enum { VM_STOP_NOT, VM_STOP_POWERDOWN, VM_STOP_QUIT, VM_STOP_KILL } VmStopStep;
 
@@ -48,6 +52,9 @@ typedef struct {
   gboolean agent_up;    /* its fix-up is done */
   VmSessions *sessions; /* owned */
   VmRelays *relays;     /* owned */
+  VmForwards *forwards; /* owned */
+  VmLines *lines;       /* owned */
+  VmPlugs *plugs;       /* owned; vmctl/supervisor-plug.h */
   VmConsole *console;   /* owned; NULL for drivers without one */
 
   int keeper_fd;    /* owned; connected SOCK_SEQPACKET */
@@ -137,7 +144,10 @@ void vm_supervisor_net_said (VmSupervisor *sup, const char *text);
 
 /* supervisor-agent.c */
 void vm_supervisor_connect_agent (VmSupervisor *sup, int take_fd);
-void vm_supervisor_make_sessions (VmSupervisor *sup); /* and relays */
+void vm_supervisor_make_sessions (VmSupervisor *sup); /* relays, forwards and plugs, too */
+
+/* What the plan plugs is there: the command may start, and those of clients. */
+void vm_supervisor_release_command (VmSupervisor *sup);
 
 /* The sandbox was frozen while we took over, and can greet now. */
 void vm_supervisor_agent_woke (VmSupervisor *sup);
@@ -199,6 +209,10 @@ gboolean vm_screen_input (VmSupervisor *sup, json_object *arguments, QmpRequest 
 
 /* supervisor-vnc.c: with --display vnc, lets clients in at vnc.sock of the runtime directory. */
 gboolean vm_supervisor_listen_vnc (VmSupervisor *sup, GError **error);
+/* control-plug.c: commands, as those of control.c */
+void vm_control_plug (VmSupervisor *sup, json_object *arguments, QmpRequest *take_request);
+void vm_control_unplug (VmSupervisor *sup, json_object *arguments, QmpRequest *take_request);
+void vm_control_query_devices (VmSupervisor *sup, json_object *arguments, QmpRequest *take_request);
 
 /* control.c */
 gboolean vm_control_start (VmSupervisor *sup, GError **error);

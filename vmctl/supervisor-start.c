@@ -18,6 +18,7 @@
 #include "vmctl/container.h"
 #include "vmctl/make.h"
 #include "vmctl/root-keeper.h"
+#include "vmctl/supervisor-plug.h"
 
 enum { WORDS_MAX = 4096, KEEPER_MESSAGE_MAX = 512, STATUS_WAIT_MS = 10000 };
 
@@ -81,6 +82,8 @@ keeper_said (int fd, GIOCondition condition, gpointer data)
   text[n] = '\0';
   if (g_str_has_prefix (text, "net "))
     vm_supervisor_net_said (sup, text + strlen ("net "));
+  if (g_str_equal (text, "ok") || g_str_has_prefix (text, "error "))
+    vm_plugs_keeper_said (sup->plugs, text);
   if (!g_str_has_prefix (text, "exit "))
     return G_SOURCE_CONTINUE;
   sup->keeper_tag = 0;
@@ -187,6 +190,7 @@ qmp_event (QmpClient *client, const char *name, json_object *event_data, json_ob
   vm_log_line (sup->log, "event %s %s", name,
                event_data != NULL ? json_object_to_json_string (event_data) : "");
   qmp_server_forward_event (sup->control, message);
+  vm_plugs_event (sup->plugs, name, event_data);
   if (g_str_equal (name, "STOP") && sup->record->state == VM_STATE_RUNNING)
     vm_supervisor_set_state (sup, VM_STATE_PAUSED);
   else if (g_str_equal (name, "RESUME") && sup->record->state == VM_STATE_PAUSED)
@@ -506,6 +510,7 @@ vm_supervisor_take_over (VmSupervisor *sup, GError **error)
   if (!vm_supervisor_listen_vnc (sup, error) || !connect_vmm (sup, error))
     return FALSE;
   vm_supervisor_set_state (sup, sup->record->state); /* running, paused; the record names us now */
+  vm_plugs_take_over (sup->plugs);
   if (sup->record->state == VM_STATE_STOPPING)
     vm_supervisor_go_on_stopping (sup);
   return TRUE;

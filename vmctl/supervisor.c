@@ -34,6 +34,7 @@
 #include "vmctl/base/file.h"
 #include "vmctl/base/json.h"
 #include "vmctl/store.h"
+#include "vmctl/supervisor-plug.h"
 
 enum { PLAN_MAX = 16 << 20, ANSWER_MAX = 65536, START_WAIT_MS = 60000, READY_FD = 3, ROOT_KEEPER_FD = 4 };
 
@@ -482,9 +483,12 @@ clear_supervisor (VmSupervisor *sup)
       g_source_remove (*tags[i]);
   g_clear_pointer (&sup->sessions, vm_sessions_free);
   g_clear_pointer (&sup->relays, vm_relays_free);
+  g_clear_pointer (&sup->forwards, vm_forwards_free);
+  g_clear_pointer (&sup->lines, vm_lines_free);
   g_clear_pointer (&sup->agent, vm_link_free);
   g_clear_pointer (&sup->bundle, g_bytes_unref);
   g_clear_pointer (&sup->qmp, qmp_client_free);
+  g_clear_pointer (&sup->plugs, vm_plugs_free);
   g_clear_pointer (&sup->control, qmp_server_free);
   g_clear_pointer (&sup->console, vm_console_free);
   g_clear_pointer (&sup->log, vm_log_free);

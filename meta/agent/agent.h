@@ -13,6 +13,8 @@
  *   session.c  one command: its life from OPEN to EXIT   (launch.c: what to run, spawn.c: running it,
  *              stream.c: its stdin, stdout, stderr with credit, pty.c: terminals, console.c: the serial one)
  *   relays.c   sockets of the host inside (meta/relay.c: one connection)
+ *   forwards.c ports inside, for those outside
+ *   change.c   what is plugged into it while it runs (change-do.c: doing it)
  *   desktop.c  a screen: X server and window manager (xclient.c: who asks it for pixels, and types)
  *   stop.c     POWEROFF (power.c: the last step)
  *   sudo.c     the `sudo` of a sandbox whose user may become root
@@ -26,6 +28,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "meta/agent/change.h"
+#include "meta/agent/forwards.h"
 #include "meta/agent/desktop.h"
 #include "meta/agent/link.h"
 #include "meta/agent/metaread.h"
@@ -82,6 +86,8 @@ typedef struct Agent {
   unsigned turn; /* whose streams go first */
   Relays relays;
   Desktop desktop;
+  Forward forwards[FRAME_FORWARDS_MAX];
+  Change changes[CHANGES_MAX];
   AgentMain main;
   AgentStop stop;
   int console_fd, console_poll; /* waiting for a line on the serial console, or -1 */

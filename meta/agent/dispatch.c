@@ -69,6 +69,8 @@ agent_link_lost (Agent *agent, const char *why)
   for (unsigned i = 0; i < AGENT_SESSIONS; i++)
     session_link_lost (&agent->sessions[i]);
   relays_link_lost (agent);
+  forwards_link_lost (agent);
+  change_link_lost (agent);
 }
 
 static void
@@ -196,6 +198,8 @@ handle_control (Agent *agent, const FrameHeader *header, const uint8_t *data)
       return -EPROTO;
     send_control (agent, FRAME_PONG, data, n);
     return 0;
+  case FRAME_CHANGE:
+    return change_begin (agent, data, n);
   case FRAME_POWEROFF:
     if (n != 4)
       return -EPROTO;
@@ -270,6 +274,8 @@ handle_frame (Agent *agent, const FrameHeader *header, const uint8_t *data)
     return handle_control (agent, header, data);
   if (relays_is_channel (header->channel))
     return relays_frame (agent, header, data);
+  if (forwards_is_channel (header->channel))
+    return forwards_frame (agent, header, data);
   if (header->type == FRAME_OPEN)
     return session_open (agent, header->channel, header->stream == 1, data, header->length);
   return handle_session (agent, header, data);

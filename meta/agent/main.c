@@ -39,6 +39,7 @@ agent_init (Agent *agent, LinkKind kind, int fd, bool vm)
   for (unsigned i = 0; i < AGENT_SESSIONS; i++)
     session_init (&agent->sessions[i]);
   relays_init (&agent->relays);
+  forwards_init (agent);
   agent->vm = vm;
   agent->only_uid = UINT64_MAX;
   agent->meta_fd = agent->console_fd = agent->console_poll = agent->console_told = agent->lifeline_fd = -1;
@@ -75,6 +76,8 @@ agent_free (Agent *agent)
   for (unsigned i = 0; i < AGENT_SESSIONS; i++)
     session_forget (&agent->sessions[i]);
   relays_free (&agent->relays);
+  forwards_free (agent);
+  change_free (agent);
   meta_clear (&agent->meta);
   premade_clear (&agent->premade);
   link_free (&agent->link);
@@ -93,7 +96,7 @@ reap (Agent *agent)
   int status;
 
   while ((pid = waitpid (-1, &status, WNOHANG)) > 0) {
-    if (console_reaped (agent, pid))
+    if (console_reaped (agent, pid) || change_reaped (agent, pid, status))
       continue;
     desktop_reaped (agent, pid);
     if (pid == agent->modules_pid)
@@ -166,6 +169,7 @@ wait_for_something (Agent *agent)
   link_prepare_poll (&agent->link, &agent->poller);
   console_prepare_poll (agent);
   relays_prepare_poll (agent);
+  forwards_prepare_poll (agent);
   for (unsigned i = 0; i < AGENT_SESSIONS; i++) {
     session_prepare_poll (agent, &agent->sessions[i]);
     if (agent->link.state == LINK_UP)
@@ -189,6 +193,7 @@ agent_run (Agent *agent)
     console_handle (agent);
     handle_sessions (agent);
     relays_handle (agent);
+    forwards_handle (agent);
     if (link_flush (&agent->link) < 0)
       agent_link_lost (agent, NULL);
     if (agent->link.state == LINK_ENDED && !agent->stop.wanted)

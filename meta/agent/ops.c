@@ -61,8 +61,8 @@ open_share (const Ops *ops, const char *name)
   return fd < 0 ? -errno : fd;
 }
 
-static int
-op_bind (const Ops *ops, const char *name, const char *target, const char *access)
+int
+ops_bind (const Ops *ops, const char *name, const char *target, const char *access)
 {
   bool ro = strcmp (access, "ro") == 0;
   struct stat st;
@@ -290,7 +290,7 @@ run_one (const Ops *ops, char *const *words, const char **ret_target)
   if (strcmp (op, "dir") == 0)
     return op_dir (ops, a, b, c);
   if (strcmp (op, "bind") == 0)
-    return op_bind (ops, a, b, c);
+    return ops_bind (ops, a, b, c);
   if (strcmp (op, "link") == 0)
     return op_link (ops, a, b);
   if (strcmp (op, "tmpfs") == 0)

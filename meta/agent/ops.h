@@ -14,5 +14,7 @@ typedef struct {
   bool was_root;         /* acts as the tree's user now, and may be root again */
 } Ops;
 
+/* One of them, later: what the rw share has at `name` also at `target`, "ro" or "rw". 0 or -errno. */
+int ops_bind (const Ops *ops, const char *name, const char *target, const char *access);
 /* In order, until one fails. */
 int ops_run (const Ops *ops, const Meta *meta, Why *why);

@@ -5,7 +5,7 @@
 
 #include <poll.h>
 
-enum { POLLER_MAX = 400 };
+enum { POLLER_MAX = 440 };
 
 typedef struct {
   struct pollfd fds[POLLER_MAX];

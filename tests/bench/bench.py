@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Measures vmctl against named baselines, in one run, interleaved, medians. Never a test: it asserts nothing.
 
-    bench.py [--n 10] [--only cold,template,memory,exec,stream,rest,pause,list,plan,bwrap,bwrap-exec,bwrap-many,screenshot] [--json]
+    bench.py [--n 10] [--only cold,template,memory,exec,stream,rest,pause,plug,qmp,list,plan,bwrap,bwrap-exec,bwrap-many,screenshot] [--json]
 
 Baselines: floor.sh (cold start by hand), clone.py (a clone by hand), ssh into the same guest (exec), a raw virtio-serial port of the same guest (stream)."""
 import argparse, glob, json, os, shutil, socket, subprocess, sys, tempfile, threading, time
@@ -201,6 +201,42 @@ class Bench:
         for verb in t:
             self.row(f"`vmctl {verb} S`", lib.median(t[verb]) * 1000, "ms", target="<= 50")
 
+    def plug(self):
+        """From the verb's start until a program inside has read a file of the directory: it waits for it by itself."""
+        more = os.path.join(self.dir, "more")
+        os.mkdir(more)
+        with open(os.path.join(more, "file"), "w", encoding="ascii") as f:
+            f.write("x")
+        times = []
+        script = "echo go; while ! test -e /mnt/plugged/file; do :; done; echo there; while test -e /mnt/plugged/file; do :; done; echo gone"
+        for _ in range(self.n):
+            inside = subprocess.Popen([lib.VMCTL, "exec", self.id, "--", "sh", "-c", script], env=self.env, stdout=subprocess.PIPE)
+            assert inside.stdout.readline() == b"go\n"
+            began = time.monotonic()
+            self.vmctl("plug", self.id, "dir", f"{more}:/mnt/plugged", "--id", "bench", stdout=subprocess.DEVNULL)
+            assert inside.stdout.readline() == b"there\n"
+            times.append(time.monotonic() - began)
+            self.vmctl("unplug", self.id, "bench")
+            assert inside.stdout.readline() == b"gone\n"
+            inside.wait()
+        self.row("`vmctl plug S dir D` to visible inside", lib.median(times), "s", target="<= 0.25")
+
+    def qmp(self):
+        """A machine of its own is the baseline: QEMU's monitor talks to one, and that is the supervisor."""
+        path, count = os.path.join(self.dir, "direct"), 2000
+        with subprocess.Popen(["qemu-system-x86_64", "-M", "none", "-nodefaults", "-display", "none", "-qmp",
+                               f"unix:{path},server=on,wait=off"]) as qemu:
+            wait_for(lambda: os.path.exists(path), 20)
+            direct = lib.Control(path)
+
+            def ask(control):
+                for _ in range(count):
+                    control.call("query-status")
+            t = lib.interleaved(max(3, self.n // 2), {"direct": lambda: ask(direct), "control socket": lambda: ask(self.control)})
+            qemu.kill()
+        self.row("`query-status` through the control socket", count / lib.median(t["control socket"]), "/s", "QEMU's own socket",
+                 count / lib.median(t["direct"]), ">= 0.7")
+
     def stop(self):
         self.vmctl("stop", self.id, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
@@ -263,7 +299,7 @@ def table(rows):
 def main():
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("--n", type=int, default=10)
-    p.add_argument("--only", default="cold,template,memory,exec,stream,rest,pause,list,plan,bwrap,bwrap-exec,bwrap-many,screenshot")
+    p.add_argument("--only", default="cold,template,memory,exec,stream,rest,pause,plug,qmp,list,plan,bwrap,bwrap-exec,bwrap-many,screenshot")
     p.add_argument("--json", action="store_true")
     a = p.parse_args()
     only, b = a.only.split(","), Bench(a.n)
@@ -273,10 +309,10 @@ def main():
         for name in ("template", "memory"):
             if name in only:
                 getattr(b, name)()
-        if {"exec", "stream", "rest", "pause"} & set(only):
+        if {"exec", "stream", "rest", "pause", "plug", "qmp"} & set(only):
             b.start()
             try:
-                for name in ("rest", "pause", "exec", "stream"):
+                for name in ("rest", "pause", "plug", "qmp", "exec", "stream"):
                     if name in only:
                         getattr(b, name)()
             finally:

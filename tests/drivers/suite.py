@@ -15,6 +15,7 @@ import checks_terminal
 import checks_life
 import checks_lifecycle
 import checks_payloads
+import checks_plug
 import transcript
 
 sys.exit(Suite().main(sys.argv[1:]))

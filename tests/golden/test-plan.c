@@ -218,8 +218,10 @@ load_spec (json_object *test, VmSpec *spec)
                  {"accel", vm_spec_set_accel},
                  {"driver", vm_spec_set_driver},
                  {"min-isolation", vm_spec_set_min_isolation},
+                 {"root-ports", vm_spec_set_root_ports},
                  {"boot-timeout", vm_spec_set_timeout}};
   json_object *object = vm_json_object (test, "spec");
+  g_auto (GStrv) plugs = strings (object, "plugs");
   g_autoptr (GError) error = NULL;
 
   for (gsize i = 0; i < G_N_ELEMENTS (setters); i++) {
@@ -234,6 +236,10 @@ load_spec (json_object *test, VmSpec *spec)
   spec->grants = strings (object, "grants");
   spec->no_grants = strings (object, "no-grants");
   spec->sockets = strings (object, "sockets");
+  for (char **plug = plugs; plug != NULL && *plug != NULL; plug++) {
+    (void)vm_spec_add_plug (spec, *plug, "plugs", &error);
+    g_assert_no_error (error);
+  }
   spec->no_root = vm_json_bool (object, "no-root", FALSE);
   spec->cold = vm_json_bool (object, "cold", FALSE);
   spec->serial = vm_json_bool (object, "serial", FALSE);

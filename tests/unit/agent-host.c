@@ -160,6 +160,7 @@ make_host (const char *const *files)
   host->sessions = g_hash_table_new_full (g_direct_hash, g_direct_equal, NULL, session_free);
   host->log = g_string_new (NULL);
   host->pong = g_byte_array_new ();
+  host->changed = g_byte_array_new ();
   forget_connection (host);
   return host;
 }
@@ -219,6 +220,7 @@ host_free (Host *host)
   g_hash_table_unref (host->sessions);
   g_string_free (host->log, TRUE);
   g_byte_array_unref (host->pong);
+  g_byte_array_unref (host->changed);
   g_free (host->path);
   g_free (host->failed);
   g_free (host->buffer);
@@ -352,7 +354,10 @@ take_control (Host *host, const FrameHeader *header, const guint8 *payload)
     host->failed = g_strndup ((const char *)payload, header->length);
   } else if (header->type == FRAME_PONG)
     g_byte_array_append (host->pong, payload, header->length);
-  else {
+  else if (header->type == FRAME_CHANGED) {
+    g_byte_array_set_size (host->changed, 0);
+    g_byte_array_append (host->changed, payload, header->length);
+  } else {
     g_assert_cmpint (header->type, ==, FRAME_LOG);
     g_string_append_len (host->log, (const char *)payload, header->length);
   }

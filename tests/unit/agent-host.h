@@ -32,6 +32,7 @@ typedef struct {
   char *failed;
   GString *log;
   GByteArray *pong;
+  GByteArray *changed; /* the payload of the last CHANGED */
 } Host;
 
 typedef gboolean (*HostCondition) (Host *host, gpointer data);

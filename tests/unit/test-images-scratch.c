@@ -256,6 +256,50 @@ test_open_fails (Fixture *f, gconstpointer unused)
   g_assert_cmpint (base_fd, ==, -7);
 }
 
+/* qemu-img finds nothing wrong with them, and what is written to them is there. */
+static void
+test_new (Fixture *f, gconstpointer unused)
+{
+  static const guint64 sizes[] = {MIB, 512 * MIB, 512 * MIB + 512, G_GUINT64_CONSTANT (16) << 40};
+
+  if (!have_tools ())
+    return;
+  for (guint i = 0; i < G_N_ELEMENTS (sizes); i++) {
+    g_autofree char *size = NULL, *link = NULL;
+    g_autofree char *info = NULL, *checked = NULL;
+    g_autoptr (GError) error = NULL;
+    vm_autofd fd = image_scratch_new (sizes[i], f->dir, &error);
+    struct stat st;
+
+    g_assert_no_error (error);
+    g_assert_cmpuint (fixture_count (f->dir, "disk-"), ==, 0);
+    g_assert_cmpint (fstat (fd, &st), ==, 0);
+    g_assert_cmpuint (st.st_nlink, ==, 0);
+    g_assert_cmpuint ((guint64)st.st_blocks * 512, <, MIB);
+    link = g_strdup_printf ("/proc/%d/fd/%d", (int)getpid (), fd);
+    size = g_strdup_printf ("(%" G_GUINT64_FORMAT " bytes)", sizes[i]);
+    info = run ("qemu-img", "info", link, NULL);
+    g_assert_nonnull (strstr (info, "qcow2"));
+    g_assert_nonnull (strstr (info, size));
+    checked = run ("qemu-img", "check", link, NULL);
+    g_assert_nonnull (strstr (checked, "No errors"));
+  }
+}
+
+static void
+test_new_fails (Fixture *f, gconstpointer unused)
+{
+  g_autofree char *no_dir = fixture_path (f, "none");
+  g_autoptr (GError) error = NULL;
+
+  g_assert_cmpint (image_scratch_new (MIB - 1, f->dir, &error), <, 0);
+  fixture_assert_error (&error, "1 MiB", NULL);
+  g_assert_cmpint (image_scratch_new (G_MAXUINT64, f->dir, &error), <, 0);
+  fixture_assert_error (&error, "16 TiB", NULL);
+  g_assert_cmpint (image_scratch_new (MIB, no_dir, &error), <, 0);
+  fixture_assert_error (&error, no_dir, "No such file", NULL);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -269,5 +313,7 @@ main (int argc, char **argv)
   fixture_test ("/images/scratch/sweeps", test_sweeps);
   fixture_test ("/images/scratch/open", test_open);
   fixture_test ("/images/scratch/open-fails", test_open_fails);
+  fixture_test ("/images/scratch/new", test_new);
+  fixture_test ("/images/scratch/new-fails", test_new_fails);
   return g_test_run ();
 }

@@ -343,6 +343,49 @@ removing (Fixture *f, gconstpointer data)
 }
 
 static void
+put_file (const char *dir, const char *name, const char *text)
+{
+  g_autofree char *path = g_build_filename (dir, name, NULL);
+
+  g_assert_true (g_file_set_contents (path, text, -1, NULL));
+}
+
+static void
+expect_file (const char *dir, const char *name, const char *text)
+{
+  g_autofree char *path = g_build_filename (dir, name, NULL), *got = NULL;
+
+  g_assert_true (g_file_get_contents (path, &got, NULL, NULL));
+  g_assert_true (g_str_has_prefix (got, text));
+}
+
+/* On files that only play a group. What is cached of files does not count as used. */
+static void
+changing (Fixture *f, gconstpointer data)
+{
+  VmGroups groups = {.kind = VM_GROUP_UNIFIED};
+  g_autoptr (GError) error = NULL;
+
+  g_assert_false (vm_group_limit (&groups, &(VmGroupLimits){.cpus = 1}, &error));
+  g_assert_error (error, VM_ERROR, VM_ERROR_UNSUPPORTED);
+  g_clear_error (&error);
+  groups.dirs[VM_GROUP_MEMORY] = groups.dirs[VM_GROUP_CPU] = f->root;
+  put_file (f->root, "memory.current", "1000000000\n");
+  put_file (f->root, "memory.stat", "anon 1\ninactive_file 300000000\nactive_file 200000000\n");
+  put_file (f->root, "memory.max", "max       \n");
+  put_file (f->root, "cpu.max", "max       \n");
+  g_assert_false (vm_group_limit (&groups, &(VmGroupLimits){.memory = 499999999}, &error));
+  g_assert_error (error, VM_ERROR, VM_ERROR_BUSY);
+  expect_file (f->root, "memory.max", "max");
+  g_clear_error (&error);
+  g_assert_true (vm_group_limit (&groups, &(VmGroupLimits){.memory = 500000000}, &error));
+  expect_file (f->root, "memory.max", "500000000");
+  expect_file (f->root, "cpu.max", "max");
+  g_assert_true (vm_group_limit (&groups, &(VmGroupLimits){.cpus = 3}, &error));
+  expect_file (f->root, "cpu.max", "300000 100000");
+}
+
+static void
 no_freezer (void)
 {
   VmGroups groups = {.kind = VM_GROUP_V1};
@@ -369,6 +412,7 @@ main (int argc, char **argv)
   ADD ("v1", v1);
   ADD ("nothing", nothing);
   ADD ("removing", removing);
+  ADD ("changing", changing);
   g_test_add_func ("/vmctl/group/plan-v1", plan_v1);
   g_test_add_func ("/vmctl/group/plan-unified", plan_unified);
   g_test_add_func ("/vmctl/group/plan-systemd", plan_systemd);

@@ -49,6 +49,7 @@ full_record (void)
   g_strfreev (r->passed_over);
   r->passed_over = g_strdupv ((char *[]){(char *)"qemu: no; do", NULL});
   r->net = g_strdup ("public");
+  json_object_array_add (r->devices, vm_json_parse_object ("{\"id\":\"dir0\"}", 13, NULL));
   g_strfreev (r->warnings);
   r->warnings = g_strdupv ((char *[]){(char *)"one", (char *)"two", NULL});
   return r;

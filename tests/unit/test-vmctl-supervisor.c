@@ -9,7 +9,7 @@
 #include "vmctl/base/error.h"
 #include "vmctl/base/fd.h"
 #include "vmctl/base/file.h"
-#include "vmctl/supervisor-private.h"
+#include "vmctl/supervisor-plug.h"
 
 typedef struct {
   char *path;
@@ -43,6 +43,9 @@ tear_down (Fixture *f, gconstpointer data)
 
   vm_sessions_free (sup->sessions);
   vm_relays_free (sup->relays);
+  vm_forwards_free (sup->forwards);
+  vm_lines_free (sup->lines);
+  vm_plugs_free (sup->plugs);
   vm_link_free (sup->agent);
   peer_clear (&f->agent);
   vm_log_free (sup->log);

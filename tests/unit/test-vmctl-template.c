@@ -27,6 +27,7 @@ base_case (void)
                          .accel = (char *)"tcg",
                          .memory = G_GUINT64_CONSTANT (1) << 30,
                          .cpus = 1,
+                         .root_ports = 4,
                          .disk = G_GUINT64_CONSTANT (16) << 30,
                          .disk_base = (char *)"/c/disks/ext4-16.qcow2",
                          .net = VM_NET_PUBLIC,

@@ -9,7 +9,7 @@
 #include "vmctl/driver.h"
 #include "vmctl/jail.h"
 
-enum { MIB = 1 << 20, RW_SET = 1, BASE_SET = 2, ROOT_PORTS = 4 };
+enum { MIB = 1 << 20, RW_SET = 1, BASE_SET = 2 };
 
 /* Places on the PCI bus. A template's devices must be where they were; it is simpler if they always are. */
 enum {
@@ -19,10 +19,10 @@ enum {
   SLOT_DISK,
   SLOT_NIC,
   SLOT_BALLOON,
-  SLOT_PORTS = 0x10, /* ROOT_PORTS of them */
-  SLOT_SCREEN = 0x18,
+  SLOT_SCREEN,
   SLOT_KEYBOARD,
   SLOT_TABLET,
+  SLOT_PORTS = 0x10, /* the plan's number of them */
 };
 
 /* Raise it when a template that exists would not fit any more though its words are the same. */
@@ -95,6 +95,21 @@ add_display (const VmPlan *plan, VmQemuMode mode, VmArgv *argv)
     vm_argv_add (argv, kind == VM_DISPLAY_VNC ? "vnc=none" : "none");
 }
 
+/* With room for more, which costs a machine nothing that could be measured: a MiB of a template. */
+static void
+add_sizes (const VmPlan *plan, VmArgv *argv)
+{
+  g_autofree char *more_memory =
+      g_strdup_printf (",slots=%d,maxmem=%" G_GUINT64_FORMAT "M", VM_QEMU_DIMMS, plan->memory_max / MIB);
+  g_autofree char *more_cpus = g_strdup_printf (",maxcpus=%u", plan->cpus_max);
+
+  vm_argv_add (argv, "-m");
+  vm_argv_addf (argv, "%" G_GUINT64_FORMAT "%s", plan->memory / MIB,
+                plan->memory_max > plan->memory ? more_memory : "");
+  vm_argv_add (argv, "-smp");
+  vm_argv_addf (argv, "%u%s", plan->cpus, plan->cpus_max > plan->cpus ? more_cpus : "");
+}
+
 static void
 add_machine (const VmPlan *plan, VmQemuMode mode, VmArgv *argv)
 {
@@ -105,10 +120,8 @@ add_machine (const VmPlan *plan, VmQemuMode mode, VmArgv *argv)
                     is_kvm (plan) ? "kvm" : "tcg", NULL);
   /* la57 off: five-level paging costs a quarter of a second of emulated boot and gives nothing below 128 TiB.
    */
-  vm_argv_add_many (argv, "-cpu", is_kvm (plan) ? "host" : "max,la57=off", "-m", NULL);
-  vm_argv_addf (argv, "%" G_GUINT64_FORMAT, plan->memory / MIB);
-  vm_argv_add (argv, "-smp");
-  vm_argv_addf (argv, "%u", plan->cpus);
+  vm_argv_add_many (argv, "-cpu", is_kvm (plan) ? "host" : "max,la57=off", NULL);
+  add_sizes (plan, argv);
   if (mode != VM_QEMU_COLD)
     add_memory (plan, mode, argv);
   add_kernel (plan, mode, argv);
@@ -264,9 +277,9 @@ add_screen (const VmPlan *plan, VmArgv *argv)
 
 /* Where devices can be added to a running machine. */
 static void
-add_root_ports (VmArgv *argv)
+add_root_ports (const VmPlan *plan, VmArgv *argv)
 {
-  for (guint i = 0; i < ROOT_PORTS; i++) {
+  for (guint i = 0; i < plan->root_ports; i++) {
     g_autofree char *id = g_strdup_printf ("port%u", i);
     json_object *port = pci_device ("pcie-root-port", id, SLOT_PORTS + i);
 
@@ -314,7 +327,7 @@ vm_qemu_argv (const VmPlan *plan, VmQemuMode mode, VmArgv *argv)
     add_disk (argv);
   add_nic (plan, mode, argv);
   add_balloon (argv);
-  add_root_ports (argv);
+  add_root_ports (plan, argv);
   add_screen (plan, argv);
   if (mode != VM_QEMU_COLD)
     add_generation (argv);

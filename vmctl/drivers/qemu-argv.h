@@ -19,6 +19,16 @@ typedef enum {
 #define VM_QEMU_HOT "/img/hot"
 #define VM_QEMU_PRELOAD "/img/vmctl-ram.so"
 
+/* Room for what is plugged later. */
+enum {
+  VM_QEMU_CPUS_MAX = 64, /* each costs a template some memory */
+  VM_QEMU_DIMMS = 16,
+};
+#define VM_QEMU_MEMORY_UNIT (G_GUINT64_CONSTANT (1) << 30)
+/* A processor of 39 bits, which there are, or an emulated one of 40 can address it, with the holes of the
+ * bus. */
+#define VM_QEMU_MEMORY_ROOM (G_GUINT64_CONSTANT (256) << 30)
+
 /* Appends qemu-system-x86_64 and its options. The machine is the same one in every mode, and but for memory,
  * processors and the disk's size the same for every plan: a template serves whatever is asked for. */
 void vm_qemu_argv (const VmPlan *plan, VmQemuMode mode, VmArgv *argv);

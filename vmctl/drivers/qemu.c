@@ -72,6 +72,19 @@ choose_template (VmPlan *plan, const VmSpec *spec, const VmHost *host)
   plan->ram_preload = g_strdup (host->ram_preload);
 }
 
+/* For what may be plugged later: as much as this host has, in numbers that a template can be found by again.
+ */
+static void
+leave_room (VmPlan *plan, const VmSpec *spec, const VmHost *host)
+{
+  guint64 memory = (host->memory + VM_QEMU_MEMORY_UNIT - 1) / VM_QEMU_MEMORY_UNIT * VM_QEMU_MEMORY_UNIT;
+
+  plan->cpus_max = CLAMP (host->cpus, plan->cpus, MAX (plan->cpus, VM_QEMU_CPUS_MAX));
+  plan->memory_max = MAX (MIN (memory, VM_QEMU_MEMORY_ROOM), plan->memory);
+  if (spec->root_ports != 0)
+    plan->root_ports = spec->root_ports;
+}
+
 static gboolean
 fill (VmPlan *plan, const VmSpec *spec, const VmHost *host, GError **error)
 {
@@ -87,6 +100,7 @@ fill (VmPlan *plan, const VmSpec *spec, const VmHost *host, GError **error)
   plan->initramfs = g_strdup (host->initramfs);
   plan->kernel_version = g_strdup (host->kernel_version);
   plan->mac = make_mac (plan->id);
+  leave_room (plan, spec, host);
   plan->disk = vm_spec_disk_size (spec);
   if (plan->disk != 0 &&
       !need (host->disk_base, "the place of the disk is not known; run: vmctl doctor", error))

@@ -83,6 +83,8 @@ fixed_option (const VmRunOptions *run, const VmRecord *record)
       {"--socket", run->sockets != NULL},
       {"--restart", run->restart != NULL},
       {"--watchdog", run->watchdog != NULL},
+      {"--plug", run->plugs != NULL},
+      {"--root-ports", run->root_ports != NULL},
   };
 
   for (guint i = 0; i < G_N_ELEMENTS (fixed); i++)

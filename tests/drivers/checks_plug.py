@@ -1,0 +1,298 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What is plugged into a running sandbox: the same words mean the same everywhere, or are refused with a reason."""
+import json
+import os
+import socket
+
+from core import Skipped, check, otherwise
+
+
+def plug(s, *words):
+    done = s.verb("plug", s.shared(), *words)
+    s.equal(done.status, 0, f"plug: {done}")
+    return done.text.split("\t")[0]
+
+
+def unplug(s, *ids):
+    done = s.verb("unplug", s.shared(), *ids)
+    s.equal(done.status, 0, f"unplug: {done}")
+
+
+def refused(s, text, *words):
+    done = s.verb("plug", s.shared(), "--id", "refused", *words)
+    s.equal(done.status, 1, str(done))
+    s.has(done.said, text)
+    s.equal(device(s, "refused"), None, "it was plugged")
+
+
+def device(s, name):
+    """Of the shared sandbox, where other checks plug theirs."""
+    found = [d for d in json.loads(s.verb("devices", "--json", s.shared()).out) if d["id"] == name]
+    return found[0] if found else None
+
+
+@check("plug-dir", "a directory appears where it is wanted, is written as the user, and goes again")
+def _(s):
+    more = s.directory("plugged")
+    s.write(f"{more}/file", "outside")
+    name = plug(s, "dir", f"{more}:/srv/not there/yet")
+    s.equal(s.shell("cat '/srv/not there/yet/file'; echo inside >'/srv/not there/yet/new'; id -u"), f"outside{s.uid}")
+    with open(f"{more}/new", encoding="ascii") as f:
+        s.equal(f.read(), "inside\n")
+    s.equal(os.stat(f"{more}/new").st_uid, s.uid, "its owner")
+    s.true(not os.path.exists("/srv/not there"), "the mount point was made on the host")
+    s.equal(device(s, name)["source"], os.path.realpath(more))
+    unplug(s, name)
+    s.equal(s.shell("ls '/srv/not there/yet'"), "")
+    s.equal(device(s, name), None)
+
+
+@check("plug-dir-home", "below the home and in /tmp, with what is mounted in it, and while somebody is in it")
+def _(s):
+    more = s.directory("plugged-home")
+    s.write(f"{more}/sub/file", "deep")
+    one, two = plug(s, "dir", f"{more}:{s.home}/here/more"), plug(s, "dir", f"{more}/sub:/tmp/a/b", "--id", "second")
+    s.equal(two, "second")
+    s.equal(s.shell(f"cat {s.home}/here/more/sub/file /tmp/a/b/file; stat -c %u {s.home}/here"), f"deepdeep{s.uid}")
+    with s.client([s.vmctl, "exec", s.shared(), "--", "sh", "-c", "cd /tmp/a/b && echo in; read line"],
+                  stdin=-1) as inside:  # subprocess.PIPE
+        s.equal(inside.stdout.readline(), b"in\n")
+        unplug(s, two, one)
+    s.equal(s.shell(f"ls /tmp/a/b {s.home}/here/more | grep -v :"), "")
+
+
+@check("plug-dir-ro", "with :ro nothing in it can be changed, nor can that be")
+def _(s):
+    more = s.directory("plugged-ro")
+    s.write(f"{more}/file", "outside")
+    name = plug(s, "dir", f"{more}:ro")
+    s.equal(s.shell(f"cat {more}/file; echo x >{more}/file 2>/dev/null; touch {more}/new 2>/dev/null; ls {more}"), "outsidefile")
+    s.true(s.inside("mount", "-o", "remount,rw,bind", more).status != 0, "it was mounted writable")
+    s.equal(os.listdir(more), ["file"])
+    unplug(s, name)
+
+
+@check("plug-dir-links", "a link inside that lies where it is wanted leads nowhere on the host")
+def _(s):
+    more, victim = s.directory("plugged-links"), s.directory("plugged-victim")
+    s.shell(f"ln -s {victim} /tmp/link; ln -s /proc/self/root/etc /tmp/link2")
+    for place in ("/tmp/link/x", "/tmp/link2/x"):
+        done = s.verb("plug", s.shared(), "dir", f"{more}:{place}", "--id", "link")
+        if done.status == 0:
+            unplug(s, "link")
+    s.equal(os.listdir(victim), [])
+    s.true(not os.path.exists("/etc/x"), "/etc/x was made")
+
+
+@check("plug-dir-refused", "what no sandbox may see is refused, and what would hide what it needs")
+def _(s):
+    more = s.directory("plugged-bad")
+    os.symlink(s.state, f"{more}/link")
+    for path in ("/", s.home, os.path.dirname(s.home), s.state, s.runtime, f"{s.runtime}/{s.shared()}/meta", f"{more}/link",
+                 os.environ["XDG_CACHE_HOME"] + "/vmctl"):
+        refused(s, "dir: ", "dir", path)
+    for place in ("/", s.home, s.project, os.path.dirname(s.project), "/run/vmctl/meta", "/proc/x", "/dev/x"):
+        refused(s, "dir: ", "dir", f"{more}:{place}")
+    refused(s, "make it first", "dir", f"{more}:{s.project}/not-there")
+    refused(s, "No such file", "dir", f"{more}/nothing")
+    s.true(not os.path.exists(f"{s.project}/not-there"), "a mount point was made in the project")
+
+
+UPPER = """
+import socketserver, sys
+class Upper(socketserver.StreamRequestHandler):
+    def handle(self):
+        self.wfile.write(self.rfile.read().upper())
+socketserver.ThreadingTCPServer.allow_reuse_address = True
+server = socketserver.ThreadingTCPServer(("127.0.0.1", int(sys.argv[1])), Upper)
+print("serving", flush=True)
+server.serve_forever()
+"""
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def ask(port, data):
+    with socket.create_connection(("127.0.0.1", port), 20) as c:
+        c.sendall(data)
+        c.shutdown(socket.SHUT_WR)
+        return c.makefile("rb").read()
+
+
+@check("plug-port", "a port of the host leads to one inside, also without a network", null=True)
+def _(s):
+    outside, inside = free_port(), free_port()
+    box = s.start("--net", "none", "--new") if s.isolated else s.start("--new")
+    try:
+        with s.client([s.vmctl, "exec", box, "--", "python3", "-c", UPPER, str(inside)]) as server:
+            s.equal(server.stdout.readline(), b"serving\n")
+            s.equal(s.verb("plug", box, "port", f"{outside}:{inside}").status, 0)
+            s.equal(ask(outside, b"hello"), b"HELLO")
+            s.equal(ask(outside, b"a" * 3000000), b"A" * 3000000)
+            done = s.verb("plug", box, "port", f"{outside}:{inside}")
+            s.equal(done.status, 1)
+            s.has(done.said, "in use")
+            s.equal(s.verb("unplug", box, "port0").status, 0)
+            try:
+                s.equal(ask(outside, b"hello"), None, "somebody answers")
+            except ConnectionRefusedError:
+                pass
+    finally:
+        s.stop(box)
+
+
+def needs_group(s, box):
+    if s.driver != "qemu" and not s.record(box)["groups"]:
+        done = s.verb("plug", box, "cpu", "1")
+        s.equal(done.status, 1, str(done))
+        s.has(done.said, "control group")
+        raise Skipped("this caller has no control group whose limits could be changed; that is said")
+
+
+BUSY = """
+import os, time
+pids = []
+for i in range(2):
+    pid = os.fork()
+    if pid == 0:
+        end = time.monotonic() + 2
+        while time.monotonic() < end:
+            pass
+        os._exit(0)
+    pids.append(pid)
+for pid in pids:
+    os.waitpid(pid, 0)
+t = os.times()
+print(t.children_user + t.children_system)
+"""
+
+
+@check("plug-cpu", "processors come and go")
+def _(s):
+    if os.cpu_count() < 2:
+        raise Skipped("this host has one processor")
+    box = s.start("--cpus", "1", "--new")
+    try:
+        needs_group(s, box)
+        for words, count in ((("plug", box, "cpu", "2"), 2), (("plug", box, "cpu", "1"), 1), (("unplug", box, "cpu"), 1)):
+            done = s.verb(*words)
+            s.equal(done.status, 0, str(done))
+            if s.driver == "qemu":
+                s.equal(s.verb("exec", box, "--", "nproc").text, str(count))
+            elif count == 1:
+                used = float(s.verb("exec", box, "--", "python3", "-c", BUSY).text)
+                s.true(used < 2.6, f"{used} s of two processors' time")
+        done = s.verb("plug", box, "cpu", "250")
+        s.equal(done.status, 1)
+        s.has(done.said, "of this host")
+    finally:
+        s.stop(box)
+
+
+def memory_of_machine(s, box):
+    return int(s.verb("exec", box, "--", "sed", "-n", r"s/MemTotal: *\([0-9]*\) kB/\1/p", "/proc/meminfo").text)
+
+
+def machine_grows(s, box):
+    size, before = s.record(box)["memory"] >> 20, memory_of_machine(s, box)
+    s.equal(s.verb("plug", box, "mem", f"{size + 256}M").status, 0)
+    s.equal(memory_of_machine(s, box) - before, 256 << 10)
+    done = s.verb("unplug", box, "mem")
+    s.equal(done.status, 0, str(done))
+    s.equal(memory_of_machine(s, box), before)
+
+
+def limit_grows(s, box):
+    eat = ["exec", box, "--", "python3", "-c", "import sys; x = bytearray(400 << 20); print(len(x))"]
+    s.true(s.verb(*eat).status != 0, "400 MiB of 256 MiB are to be had")
+    s.equal(s.verb("plug", box, "mem", "1G").status, 0)
+    s.equal(s.verb(*eat).text, str(400 << 20))
+    done = s.verb("unplug", box, "mem")
+    s.equal(done.status, 0, str(done))
+    s.true(s.verb(*eat).status != 0, "400 MiB of 256 MiB are to be had again")
+
+
+@check("plug-mem", "memory comes and goes")
+def _(s):
+    box = s.start("--new") if s.driver == "qemu" else s.start("--memory", "256M", "--new")
+    try:
+        needs_group(s, box)
+        (machine_grows if s.driver == "qemu" else limit_grows)(s, box)
+        s.equal(s.verb("plug", box, "mem", "64M").status, 1)
+    finally:
+        s.stop(box)
+
+
+@check("plug-disk", "a disk is plugged, used by the user inside, and goes again")
+def _(s):
+    name = plug(s, "disk", "32M")
+    path = device(s, name)["inside"]
+    s.equal(s.shell(f"echo on the disk >{path} && head -c 11 {path}"), "on the disk")
+    unplug(s, name)
+    s.true(s.inside("test", "-e", path).status != 0, "the device is still there")
+
+
+@otherwise("plug-disk")
+def _(s):
+    refused(s, "a disk cannot be plugged into", "disk", "32M")
+
+
+UPPER_LINE = """
+import os, socket, stat, sys, time
+path = sys.argv[1]
+if stat.S_ISSOCK(os.stat(path).st_mode):
+    s = socket.socket(socket.AF_UNIX)
+    s.connect(path)
+    fd = s.fileno()
+else:
+    fd = os.open(path, os.O_RDWR)
+print("ready", flush=True)
+data = b""
+while not data.endswith(b"\\n"):
+    got = os.read(fd, 65536)
+    data += got
+    if not got:
+        time.sleep(0.02)  # of a port: nobody is at the other end yet
+data = data.upper()
+while data:
+    data = data[os.write(fd, data):]
+"""
+
+
+def line(path, data):
+    directory = os.open(os.path.dirname(path), os.O_PATH)  # the path may be longer than an address may be
+    with socket.socket(socket.AF_UNIX) as outside:
+        outside.settimeout(60)
+        outside.connect(f"/proc/self/fd/{directory}/{os.path.basename(path)}")
+        os.close(directory)
+        outside.sendall(data)
+        return outside.makefile("rb").readline()
+
+
+@check("plug-serial", "a serial line speaks both ways, again and again, and goes again")
+def _(s):
+    name = plug(s, "serial", "talk")
+    path, inside = device(s, name)["socket"], device(s, name)["inside"]
+    s.equal(os.stat(path).st_mode & 0o777, 0o600)
+    for data in (b"hello\n", b"x" * 300000 + b"\n"):
+        with s.client([s.vmctl, "exec", s.shared(), "--", "python3", "-c", UPPER_LINE, inside]) as there:
+            s.equal(there.stdout.readline(), b"ready\n")
+            s.equal(line(path, data), data.upper())
+    refused(s, "already", "serial", "talk")
+    unplug(s, name)
+    s.true(not os.path.exists(path), "its socket is left")
+    s.true(s.inside("test", "-e", inside).status != 0, "it is left inside")
+
+
+@check("plug-usb", "a USB device that the host does not have is refused")
+def _(s):
+    refused(s, "this host has no such device", "usb", "f00d:f00d")
+
+
+@otherwise("plug-usb")
+def _(s):
+    refused(s, "a USB device cannot be plugged into", "usb", "f00d:f00d")

@@ -1,0 +1,445 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Jobs of plugging, with a scripted QEMU, keeper and agent: in what order they are asked, and what is undone
+ * when one of them says no, says nothing that makes sense, or goes. */
+#include <fcntl.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "fake-qmp.h"
+#include "frame-peer.h"
+#include "vmctl/base/error.h"
+#include "vmctl/base/fd.h"
+#include "vmctl/base/file.h"
+#include "vmctl/base/json.h"
+#include "vmctl/plan-parts.h"
+#include "vmctl/supervisor-plug.h"
+
+typedef struct {
+  char *path, *more;
+  VmDirs dirs;
+  VmSupervisor sup;
+  Peer agent;
+  int keeper; /* the other end */
+  FakeQmp *fake;
+  QmpSchema *schema;
+} Fixture;
+
+static void
+agent_frame (VmLink *link, const FrameHeader *header, const guint8 *payload, gpointer data)
+{
+  Fixture *f = data;
+
+  vm_plugs_agent_said (f->sup.plugs, header, payload);
+}
+
+static void
+agent_closed (VmLink *link, const char *why, gpointer data)
+{
+}
+
+static const VmLinkHandlers agent_handlers = {.frame = agent_frame, .closed = agent_closed};
+
+static void
+qmp_event (QmpClient *client, const char *name, json_object *event_data, json_object *message, gpointer data)
+{
+  Fixture *f = data;
+
+  vm_plugs_event (f->sup.plugs, name, event_data);
+}
+
+static const QmpClientHandlers qmp_handlers = {.event = qmp_event};
+
+static void
+make_plan (Fixture *f)
+{
+  VmPlan *plan = f->sup.plan = vm_plan_new ();
+
+  plan->isolation = VM_ISOLATION_VM;
+  plan->home = g_strdup ("/home/ada");
+  plan->project = g_strdup ("/home/ada/p");
+  plan->runtime_dir = g_strdup (f->path);
+  plan->state_dir = g_strdup (f->path);
+}
+
+static void
+set_up (Fixture *f, gconstpointer data)
+{
+  g_autofree char *real = g_dir_make_tmp ("vmctl-plugs-XXXXXX", NULL);
+  VmSupervisor *sup = &f->sup;
+  int ends[2];
+
+  f->path = g_steal_pointer (&real);
+  f->more = g_build_filename (f->path, "more", NULL);
+  g_assert_cmpint (g_mkdir_with_parents (f->more, 0700), ==, 0);
+  f->dirs =
+      (VmDirs){.runtime = (char *)"/r", .state = (char *)"/s", .cache = (char *)"/c", .config = (char *)"/g"};
+  sup->dirs = &f->dirs;
+  sup->driver = &vm_driver_qemu;
+  sup->runtime_fd = open (f->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  sup->log = vm_log_open (sup->runtime_fd, "supervisor.log", VM_LOG_LIMIT, NULL);
+  sup->record = vm_record_new ();
+  sup->record->id = g_strdup ("abcd1234");
+  sup->record->state = VM_STATE_RUNNING;
+  make_plan (f);
+  g_assert_true (vm_fd_socketpair (SOCK_SEQPACKET, ends, NULL));
+  sup->keeper_fd = ends[0];
+  f->keeper = ends[1];
+  sup->agent = vm_link_new (peer_connect (&f->agent), FALSE, &agent_handlers, f);
+  sup->agent_up = TRUE;
+  sup->plugs = vm_plugs_new (sup);
+  f->schema =
+      fake_qmp_load_schema (g_test_get_filename (G_TEST_DIST, "tests/data/qmp-schema-7.2.json", NULL), NULL);
+  g_assert_nonnull (f->schema);
+}
+
+static void
+tear_down (Fixture *f, gconstpointer data)
+{
+  VmSupervisor *sup = &f->sup;
+
+  g_clear_pointer (&sup->qmp, qmp_client_free);
+  vm_plugs_free (sup->plugs);
+  if (f->fake != NULL)
+    fake_qmp_join (f->fake);
+  qmp_schema_free (f->schema);
+  vm_link_free (sup->agent);
+  peer_clear (&f->agent);
+  vm_log_free (sup->log);
+  vm_plan_free (sup->plan);
+  vm_record_free (sup->record);
+  vm_fd_clear (&sup->runtime_fd);
+  vm_fd_clear (&sup->keeper_fd);
+  vm_fd_clear (&f->keeper);
+  g_assert_true (vm_file_remove_tree (AT_FDCWD, f->path, NULL));
+  g_free (f->path);
+  g_free (f->more);
+}
+
+static void
+start_qemu (Fixture *f, const char *script)
+{
+  int fd;
+
+  f->fake = fake_qmp_start (script, f->schema, &fd);
+  f->sup.qmp = qmp_client_new (fd, &qmp_handlers, f);
+}
+
+static void
+plug (Fixture *f, const char *word, guint fail_after)
+{
+  VmPlugSpec spec;
+
+  g_assert_true (vm_plug_spec_parse_word (word, "/", &spec, NULL));
+  vm_plugs_plug (f->sup.plugs, &spec, fail_after, NULL);
+}
+
+static void
+plug_dir (Fixture *f)
+{
+  g_autofree char *word = g_strconcat ("dir=", f->more, ":/data", NULL);
+
+  plug (f, word, 0);
+}
+
+static gsize
+n_devices (Fixture *f)
+{
+  return json_object_array_length (f->sup.record->devices);
+}
+
+/* What the log says, which is where it can be seen that a job is over. */
+static void
+until_logged (Fixture *f, const char *text)
+{
+  gint64 end = g_get_monotonic_time () + 20 * G_USEC_PER_SEC;
+
+  for (;;) {
+    g_autofree char *log = vm_file_read (f->sup.runtime_fd, "supervisor.log", 1 << 20, NULL, NULL);
+
+    if (log != NULL && strstr (log, text) != NULL)
+      return;
+    g_assert_cmpint (g_get_monotonic_time (), <, end);
+    g_main_context_iteration (NULL, FALSE);
+  }
+}
+
+/* The request that came, with '|' between its words. */
+static void
+expect_keeper (Fixture *f, const char *text)
+{
+  char request[9000];
+  ssize_t n;
+
+  turn ();
+  n = recv (f->keeper, request, sizeof request, MSG_DONTWAIT);
+  g_assert_cmpint (n, >, 0);
+  for (ssize_t i = 0; i < n; i++)
+    if (request[i] == '\0')
+      request[i] = '|';
+  request[n] = '\0';
+  g_assert_cmpstr (request, ==, text);
+}
+
+static void
+expect_no_keeper (Fixture *f)
+{
+  char byte;
+
+  turn ();
+  g_assert_cmpint (recv (f->keeper, &byte, 1, MSG_DONTWAIT), <, 0);
+}
+
+/* A change with these words, '|' behind each; its number. */
+static guint32
+expect_change (Fixture *f, const char *text)
+{
+  g_autofree char *words = NULL;
+  gsize n;
+
+  peer_expect (&f->agent, FRAME_CHANGE, FRAME_CHANNEL_CONTROL, FRAME_STDIN);
+  g_assert_cmpuint (f->agent.payload->len, >, 4);
+  n = f->agent.payload->len - 4;
+  words = g_malloc (n + 1);
+  memcpy (words, f->agent.payload->data + 4, n);
+  words[n] = '\0';
+  for (gsize i = 0; i < n; i++)
+    if (words[i] == '\0')
+      words[i] = '|';
+  g_assert_cmpstr (words, ==, text);
+  return frame_get_u32 (f->agent.payload->data);
+}
+
+static void
+answer_change (Fixture *f, guint32 number, guint32 code, const char *text)
+{
+  guint8 payload[256];
+
+  frame_put_u32 (payload, number);
+  frame_put_u32 (payload + 4, code);
+  memcpy (payload + 8, text, strlen (text));
+  peer_send (&f->agent, FRAME_CHANGED, FRAME_CHANNEL_CONTROL, FRAME_STDIN, payload, 8 + strlen (text));
+  turn ();
+}
+
+static void
+test_dir (Fixture *f, gconstpointer data)
+{
+  g_autofree char *bind = g_strconcat ("bind|", f->more, "|dir0|rw", NULL);
+  json_object *device;
+
+  plug_dir (f);
+  expect_keeper (f, bind);
+  g_assert_true (vm_json_bool (json_object_array_get_idx (f->sup.record->devices, 0), "half-done", FALSE));
+  peer_expect_nothing (&f->agent);
+  vm_plugs_keeper_said (f->sup.plugs, "ok");
+  answer_change (f, expect_change (f, "bind|door/dir0|/data|rw|"), 0, "");
+  until_logged (f, "plugged dir0");
+  device = json_object_array_get_idx (f->sup.record->devices, 0);
+  g_assert_cmpstr (vm_json_str (device, "target", ""), ==, "/data");
+  g_assert_false (vm_json_bool (device, "half-done", FALSE));
+  vm_plugs_unplug (f->sup.plugs, "dir0", NULL);
+  answer_change (f, expect_change (f, "unbind|/data|"), 0, "");
+  expect_keeper (f, "unbind|dir0");
+  vm_plugs_keeper_said (f->sup.plugs, "ok");
+  g_assert_cmpuint (n_devices (f), ==, 0);
+}
+
+static void
+test_keeper_refuses (Fixture *f, gconstpointer data)
+{
+  plug_dir (f);
+  turn ();
+  vm_plugs_keeper_said (f->sup.plugs, "error cannot mount: Permission denied");
+  until_logged (f, "plug: dir0: cannot mount: Permission denied");
+  peer_expect_nothing (&f->agent);
+  g_assert_cmpuint (n_devices (f), ==, 0);
+}
+
+static void
+test_agent_refuses (Fixture *f, gconstpointer data)
+{
+  g_autofree char *bind = g_strconcat ("bind|", f->more, "|dir0|rw", NULL);
+
+  plug_dir (f);
+  expect_keeper (f, bind);
+  vm_plugs_keeper_said (f->sup.plugs, "ok");
+  answer_change (f, expect_change (f, "bind|door/dir0|/data|rw|"), 17, "a \033[1mlie");
+  expect_keeper (f, "unbind|dir0");
+  vm_plugs_keeper_said (f->sup.plugs, "ok");
+  until_logged (f, "plug: dir0: inside: File exists; a \\x1b[1mlie");
+  g_assert_cmpuint (n_devices (f), ==, 0);
+}
+
+/* What it says about nothing, it says in vain. */
+static void
+test_agent_babbles (Fixture *f, gconstpointer data)
+{
+  guint32 number;
+
+  answer_change (f, 0, 0, "");
+  answer_change (f, 1, 0, "early");
+  plug_dir (f);
+  turn ();
+  vm_plugs_keeper_said (f->sup.plugs, "ok");
+  number = expect_change (f, "bind|door/dir0|/data|rw|");
+  answer_change (f, number + 1, 5, "another's");
+  answer_change (f, 0, 5, "");
+  peer_send (&f->agent, FRAME_CHANGED, FRAME_CHANNEL_CONTROL, FRAME_STDIN, "1234567", 7);
+  turn ();
+  g_assert_true (vm_json_bool (json_object_array_get_idx (f->sup.record->devices, 0), "half-done", FALSE));
+  answer_change (f, number, 0, "");
+  until_logged (f, "plugged dir0");
+  answer_change (f, number, 5, "twice");
+  g_assert_cmpuint (n_devices (f), ==, 1);
+}
+
+static void
+test_agent_goes (Fixture *f, gconstpointer data)
+{
+  plug_dir (f);
+  turn ();
+  vm_plugs_keeper_said (f->sup.plugs, "ok");
+  (void)expect_change (f, "bind|door/dir0|/data|rw|");
+  vm_plugs_give_up (f->sup.plugs, "the agent inside has gone");
+  vm_plugs_keeper_said (f->sup.plugs, "ok");
+  until_logged (f, "plug: dir0: the agent inside has gone");
+  g_assert_cmpuint (n_devices (f), ==, 0);
+}
+
+/* One after the other. */
+static void
+test_queue (Fixture *f, gconstpointer data)
+{
+  g_autofree char *bind = g_strconcat ("bind|", f->more, "|dir0|rw", NULL);
+
+  plug_dir (f);
+  vm_plugs_unplug (f->sup.plugs, "dir0", NULL);
+  vm_plugs_unplug (f->sup.plugs, "nothing", NULL);
+  expect_keeper (f, bind);
+  expect_no_keeper (f);
+  vm_plugs_keeper_said (f->sup.plugs, "ok");
+  answer_change (f, expect_change (f, "bind|door/dir0|/data|rw|"), 0, "");
+  answer_change (f, expect_change (f, "unbind|/data|"), 0, "");
+  expect_keeper (f, "unbind|dir0");
+  vm_plugs_keeper_said (f->sup.plugs, "ok");
+  until_logged (f, "nothing was plugged as 'nothing'");
+}
+
+static void
+test_paused (Fixture *f, gconstpointer data)
+{
+  f->sup.record->state = VM_STATE_PAUSED;
+  plug_dir (f);
+  until_logged (f, "is paused");
+  expect_no_keeper (f);
+}
+
+#define OPEN "handshake\nexpect add-fd fds=1 {\"fdset-id\":16}\nreturn {\"fdset-id\":16,\"fd\":9}\n"
+#define NODE "expect blockdev-add {\"node-name\":\"plug-disk0\",\"driver\":\"qcow2\"}\n"
+#define DEVICE "expect device_add {\"id\":\"plug-disk0\",\"bus\":\"port0\",\"drive\":\"plug-disk0\"}\n"
+#define AWAY                                                                                                 \
+  "expect device_del {\"id\":\"plug-disk0\"}\nreturn\nevent DEVICE_DELETED "                                 \
+  "{\"device\":\"plug-disk0\",\"path\":\"/machine/peripheral/plug-disk0\"}\n"
+#define NODE_AWAY "expect blockdev-del {\"node-name\":\"plug-disk0\"}\nreturn\n"
+#define CLOSE "expect remove-fd {\"fdset-id\":16}\nreturn\nignore\n"
+
+/* QEMU says no at each of its steps. */
+static void
+test_qemu_refuses (Fixture *f, gconstpointer data)
+{
+  start_qemu (f, data);
+  plug (f, "disk=1G", 0);
+  until_logged (f, "plug: disk0: no, it cannot");
+  g_assert_cmpuint (n_devices (f), ==, 0);
+}
+
+/* All is well, and then it is told that it was not. */
+static void
+test_undone (Fixture *f, gconstpointer data)
+{
+  start_qemu (f, OPEN NODE "return\n" DEVICE "return\n" AWAY NODE_AWAY CLOSE);
+  plug (f, "disk=1G", 4);
+  until_logged (f, "behind step 4");
+  peer_expect_nothing (&f->agent);
+  g_assert_cmpuint (n_devices (f), ==, 0);
+}
+
+static void
+plug_disk (Fixture *f, const char *script)
+{
+  start_qemu (f, script);
+  plug (f, "disk=1G", 0);
+  answer_change (f, expect_change (f, "disk|disk0|"), 0, "/dev/vdb");
+  until_logged (f, "plugged disk0");
+  g_assert_cmpstr (vm_json_str (json_object_array_get_idx (f->sup.record->devices, 0), "inside", ""), ==,
+                   "/dev/vdb");
+}
+
+static void
+test_disk (Fixture *f, gconstpointer data)
+{
+  plug_disk (f, OPEN NODE "return\n" DEVICE "return\n" AWAY NODE_AWAY CLOSE);
+  vm_plugs_unplug (f->sup.plugs, "disk0", NULL);
+  until_logged (f, "unplugged disk0");
+  g_assert_cmpuint (n_devices (f), ==, 0);
+}
+
+/* The device stays, and can be asked for again. */
+static void
+test_guest_refuses (Fixture *f, gconstpointer data)
+{
+  plug_disk (f,
+             OPEN NODE "return\n" DEVICE "return\nexpect device_del\nreturn\nevent DEVICE_UNPLUG_GUEST_ERROR "
+                       "{\"device\":\"other\",\"path\":\"/x\"}\nevent DEVICE_UNPLUG_GUEST_ERROR "
+                       "{\"device\":\"plug-disk0\",\"path\":\"/x\"}\n" AWAY NODE_AWAY CLOSE);
+  vm_plugs_unplug (f->sup.plugs, "disk0", NULL);
+  until_logged (f, "unplug: disk0: the guest refuses to release it");
+  g_assert_cmpuint (n_devices (f), ==, 1);
+  vm_plugs_unplug (f->sup.plugs, "disk0", NULL);
+  until_logged (f, "unplugged disk0");
+}
+
+/* What a supervisor that was killed has left half done is undone, though some of it was never done. */
+static void
+test_take_over (Fixture *f, gconstpointer data)
+{
+  static const char text[] =
+      "{\"id\":\"dir0\",\"kind\":\"dir\",\"half-done\":true,\"unplug\":[{\"at\":\"agent\",\"command\":"
+      "\"unbind\","
+      "\"arguments\":[\"/data\"]},{\"at\":\"keeper\",\"command\":\"unbind\",\"arguments\":[\"dir0\"]}]}";
+
+  json_object_array_add (f->sup.record->devices, vm_json_parse_object (text, strlen (text), NULL));
+  vm_plugs_take_over (f->sup.plugs);
+  vm_plugs_agent_up (f->sup.plugs);
+  answer_change (f, expect_change (f, "unbind|/data|"), 2, "");
+  expect_keeper (f, "unbind|dir0");
+  vm_plugs_keeper_said (f->sup.plugs, "error cannot unmount: No such file or directory");
+  g_assert_cmpuint (n_devices (f), ==, 0);
+}
+
+#define ADD(name, function) g_test_add ("/vmctl/plugs/" name, Fixture, NULL, set_up, function, tear_down)
+#define REFUSES(name, script)                                                                                \
+  g_test_add ("/vmctl/plugs/qemu-refuses-" name, Fixture, script, set_up, test_qemu_refuses, tear_down)
+#define NO "error GenericError no, it cannot\n"
+
+int
+main (int argc, char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+  ADD ("dir", test_dir);
+  ADD ("keeper-refuses", test_keeper_refuses);
+  ADD ("agent-refuses", test_agent_refuses);
+  ADD ("agent-babbles", test_agent_babbles);
+  ADD ("agent-goes", test_agent_goes);
+  ADD ("queue", test_queue);
+  ADD ("paused", test_paused);
+  REFUSES ("descriptor", "handshake\nexpect add-fd fds=1\n" NO "ignore\n");
+  REFUSES ("node", OPEN NODE NO CLOSE);
+  REFUSES ("device", OPEN NODE "return\n" DEVICE NO NODE_AWAY CLOSE);
+  ADD ("undone", test_undone);
+  ADD ("disk", test_disk);
+  ADD ("guest-refuses", test_guest_refuses);
+  ADD ("take-over", test_take_over);
+  return g_test_run ();
+}

@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "vmctl/acts.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "vmctl/base/error.h"
+#include "vmctl/base/escape.h"
+#include "vmctl/base/fd.h"
+#include "vmctl/base/json.h"
+
+enum {
+  ACT_WAIT_MS = 15000,     /* for an answer; the agent waits 8 s for a device to appear */
+  RELEASE_WAIT_MS = 15000, /* for the guest to let a device go */
+  RESULT_MAX = 200,
+};
+
+/* ACPI: what a guest says to the wish to take something away (ACPI 6.4, _OST). */
+enum { OST_EJECT = 3, OST_EJECT_BY_OS = 0x103, OST_FAILURES = 0x80, OST_IN_PROGRESS = 0x84 };
+
+struct VmActs {
+  VmSupervisor *sup; /* borrowed */
+  int fd;            /* owned; -1: none */
+  VmActDone done;    /* NULL: nothing is under way */
+  gpointer data;
+  guint serial; /* of the act that is; answers to older ones mean nothing */
+  guint timer;  /* gives it up */
+  gboolean asks_keeper;
+  guint strays;        /* answers of the keeper that nobody waits for any more */
+  guint32 change;      /* the agent's number; 0: it is not asked */
+  guint32 last_change; /* ever used */
+  char *awaits;        /* owned; of this device QEMU is to say that it has gone; NULL */
+  gboolean is_gone;    /* it has said so */
+  gboolean is_asked;   /* QEMU has taken the wish */
+};
+
+VmActs *
+vm_acts_new (VmSupervisor *sup)
+{
+  VmActs *acts = g_new0 (VmActs, 1);
+
+  acts->sup = sup;
+  acts->fd = -1;
+  return acts;
+}
+
+static void
+clear_act (VmActs *acts)
+{
+  if (acts->timer != 0)
+    g_source_remove (acts->timer);
+  acts->timer = 0;
+  acts->asks_keeper = acts->is_gone = acts->is_asked = FALSE;
+  acts->change = 0;
+  acts->done = NULL;
+  acts->serial++;
+  g_clear_pointer (&acts->awaits, g_free);
+}
+
+void
+vm_acts_free (VmActs *acts)
+{
+  if (acts == NULL)
+    return;
+  clear_act (acts);
+  vm_fd_clear (&acts->fd);
+  g_free (acts);
+}
+
+void
+vm_acts_forget_descriptor (VmActs *acts)
+{
+  vm_fd_clear (&acts->fd);
+}
+
+/* `error` is taken. */
+static void
+finish (VmActs *acts, GError *error, const char *result)
+{
+  VmActDone done = acts->done;
+  gpointer data = acts->data;
+
+  clear_act (acts);
+  if (done != NULL)
+    done (error, result, data);
+  g_clear_error (&error);
+}
+
+static void
+fail (VmActs *acts, VmErrorCode code, const char *format, ...)
+{
+  GError *error = NULL;
+  va_list ap;
+
+  va_start (ap, format);
+  error = g_error_new_valist (VM_ERROR, (int)code, format, ap);
+  va_end (ap);
+  finish (acts, error, NULL);
+}
+
+static gboolean
+timed_out (gpointer data)
+{
+  VmActs *acts = data;
+
+  acts->timer = 0;
+  if (acts->asks_keeper)
+    acts->strays++;
+  if (acts->awaits != NULL)
+    fail (acts, VM_ERROR_TIMEOUT, "the guest has not released it in %d s; is it in use?",
+          RELEASE_WAIT_MS / 1000);
+  else
+    fail (acts, VM_ERROR_TIMEOUT, "%s did not answer in %d s", acts->asks_keeper ? "the keeper" : "the agent",
+          ACT_WAIT_MS / 1000);
+  return G_SOURCE_REMOVE;
+}
+
+static void
+wait_for (VmActs *acts, guint ms)
+{
+  acts->timer = g_timeout_add (ms, timed_out, acts);
+}
+
+/* QEMU */
+
+typedef struct {
+  VmActs *acts; /* borrowed */
+  guint serial;
+} Asked;
+
+static void
+device_may_have_gone (VmActs *acts)
+{
+  if (!acts->is_asked)
+    return;
+  if (acts->is_gone)
+    finish (acts, NULL, NULL);
+  else if (acts->timer == 0)
+    wait_for (acts, RELEASE_WAIT_MS);
+}
+
+static void
+qemu_answered (QmpClient *client, json_object *ret, json_object *reply, const GError *error, gpointer data)
+{
+  g_autofree Asked *asked = data;
+  VmActs *acts = asked->acts;
+
+  if (asked->serial != acts->serial)
+    return;
+  if (acts->awaits != NULL &&
+      (error == NULL || g_error_matches (error, QMP_ERROR, QMP_ERROR_DEVICE_NOT_FOUND))) {
+    acts->is_asked = TRUE;
+    acts->is_gone |= error != NULL; /* nothing to take away */
+    device_may_have_gone (acts);
+    return;
+  }
+  finish (acts, error != NULL ? g_error_copy (error) : NULL, NULL);
+}
+
+static void
+ask_qemu (VmActs *acts, json_object *act, const char *command, json_object *arguments)
+{
+  gboolean passes = vm_json_bool (act, "descriptor", FALSE);
+  Asked *asked;
+
+  if (acts->sup->qmp == NULL || (passes && acts->fd < 0)) {
+    fail (acts, VM_ERROR_FAILED,
+          passes ? "nothing was opened that could be passed" : "QEMU's monitor is lost");
+    return;
+  }
+  if (vm_json_str (act, "awaits", NULL) != NULL)
+    acts->awaits = g_strdup (vm_json_str (arguments, "id", ""));
+  asked = g_new (Asked, 1);
+  asked->acts = acts;
+  asked->serial = acts->serial;
+  qmp_client_send (acts->sup->qmp, command, json_object_get (arguments), &acts->fd, passes ? 1 : 0,
+                   ACT_WAIT_MS, qemu_answered, asked);
+}
+
+static gboolean
+is_refusal (const char *name, json_object *event_data)
+{
+  json_object *info = vm_json_object (event_data, "info");
+  gint64 source = vm_json_int (info, "source", 0), status = vm_json_int (info, "status", 0);
+
+  if (g_str_equal (name, "DEVICE_UNPLUG_GUEST_ERROR") || g_str_equal (name, "MEM_UNPLUG_ERROR"))
+    return TRUE;
+  return g_str_equal (name, "ACPI_DEVICE_OST") && (source == OST_EJECT || source == OST_EJECT_BY_OS) &&
+         status >= OST_FAILURES && status < OST_IN_PROGRESS;
+}
+
+static const char *
+device_of (json_object *event_data)
+{
+  const char *device = vm_json_str (event_data, "device", NULL);
+
+  return device != NULL ? device : vm_json_str (vm_json_object (event_data, "info"), "device", NULL);
+}
+
+void
+vm_acts_event (VmActs *acts, const char *name, json_object *event_data)
+{
+  if (acts->awaits == NULL || g_strcmp0 (device_of (event_data), acts->awaits) != 0)
+    return;
+  if (g_str_equal (name, "DEVICE_DELETED")) {
+    acts->is_gone = TRUE;
+    device_may_have_gone (acts);
+  } else if (is_refusal (name, event_data)) {
+    fail (acts, VM_ERROR_BUSY, "the guest refuses to release it; is it in use?");
+  }
+}
+
+/* The keeper: words, each ended by NUL but the last */
+
+static void
+append_words (GByteArray *bytes, const char *command, json_object *words)
+{
+  g_byte_array_append (bytes, (const guint8 *)command, (guint)strlen (command) + 1);
+  for (gsize i = 0; i < json_object_array_length (words); i++) {
+    const char *word = json_object_get_string (json_object_array_get_idx (words, i));
+
+    g_byte_array_append (bytes, (const guint8 *)word, (guint)strlen (word) + 1);
+  }
+}
+
+static void
+ask_keeper (VmActs *acts, const char *command, json_object *words)
+{
+  g_autoptr (GByteArray) bytes = g_byte_array_new ();
+
+  append_words (bytes, command, words);
+  if (send (acts->sup->keeper_fd, bytes->data, bytes->len - 1, MSG_NOSIGNAL | MSG_DONTWAIT) < 0) {
+    fail (acts, VM_ERROR_FAILED, "cannot ask the keeper: %s", g_strerror (errno));
+    return;
+  }
+  acts->asks_keeper = TRUE;
+  wait_for (acts, ACT_WAIT_MS);
+}
+
+void
+vm_acts_keeper_said (VmActs *acts, const char *text)
+{
+  if (acts->strays > 0) {
+    acts->strays--;
+    return;
+  }
+  if (!acts->asks_keeper)
+    return;
+  if (g_str_equal (text, "ok"))
+    finish (acts, NULL, NULL);
+  else
+    fail (acts, VM_ERROR_FAILED, "%s", g_str_has_prefix (text, "error ") ? text + strlen ("error ") : text);
+}
+
+/* The agent */
+
+static void
+ask_agent (VmActs *acts, const char *command, json_object *words)
+{
+  g_autoptr (GByteArray) payload = g_byte_array_new ();
+
+  if (acts->sup->agent == NULL || !acts->sup->agent_up) {
+    fail (acts, VM_ERROR_FAILED, "the agent inside is not there");
+    return;
+  }
+  acts->last_change = MAX (acts->last_change + 1, 1);
+  acts->change = acts->last_change;
+  g_byte_array_set_size (payload, 4);
+  frame_put_u32 (payload->data, acts->change);
+  append_words (payload, command, words);
+  if (payload->len > FRAME_PAYLOAD_MAX) {
+    fail (acts, VM_ERROR_USAGE, "the path is too long");
+    return;
+  }
+  wait_for (acts, ACT_WAIT_MS);
+  vm_link_send (acts->sup->agent, FRAME_CHANGE, FRAME_CHANNEL_CONTROL, FRAME_STDIN, payload->data,
+                payload->len);
+}
+
+void
+vm_acts_agent_said (VmActs *acts, const FrameHeader *header, const guint8 *payload)
+{
+  g_autofree char *text = NULL;
+  guint32 code;
+
+  if (header->length < 8 || acts->change == 0 || frame_get_u32 (payload) != acts->change)
+    return;
+  code = frame_get_u32 (payload + 4);
+  text = vm_escape_terminal ((const char *)payload + 8, (gssize)header->length - 8, RESULT_MAX);
+  if (code == 0)
+    finish (acts, NULL, *text != '\0' ? text : NULL);
+  else
+    fail (acts, VM_ERROR_FAILED, "inside: %s%s%s", code < 4096 ? g_strerror ((int)code) : "a nameless error",
+          *text != '\0' ? "; " : "", text);
+}
+
+void
+vm_acts_give_up (VmActs *acts, const char *why)
+{
+  if (acts->done != NULL)
+    fail (acts, VM_ERROR_FAILED, "%s", why);
+}
+
+/* All of them */
+
+void
+vm_acts_run (VmActs *acts, json_object *act, VmActDone done, gpointer data)
+{
+  const char *at = vm_json_str (act, "at", ""), *command = vm_json_str (act, "command", "");
+  json_object *arguments = json_object_object_get (act, "arguments");
+  gboolean are_words = json_object_is_type (arguments, json_type_array);
+  GError *error = NULL;
+
+  acts->done = done;
+  acts->data = data;
+  if (g_str_equal (at, "qmp"))
+    ask_qemu (acts, act, command, arguments);
+  else if (g_str_equal (at, "keeper") && are_words)
+    ask_keeper (acts, command, arguments);
+  else if (g_str_equal (at, "agent") && are_words)
+    ask_agent (acts, command, arguments);
+  else if (g_str_equal (at, "here")) {
+    (void)vm_acts_do_here (acts->sup, command, arguments, &acts->fd, &error);
+    finish (acts, error, NULL);
+  } else
+    fail (acts, VM_ERROR_INVALID, "an act that this vmctl does not know");
+}

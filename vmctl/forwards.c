@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "vmctl/forwards.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <glib-unix.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "meta/relay.h"
+#include "vmctl/base/error.h"
+#include "vmctl/base/fd.h"
+#include "vmctl/base/json.h"
+
+enum { BACKLOG = 128 };
+
+typedef struct {
+  VmForwards *owner; /* borrowed */
+  char *id;          /* owned */
+  int fd;            /* owned; listens */
+  guint source;      /* watches it; 0: nobody does */
+  guint16 port;      /* inside */
+} Listener;
+
+typedef struct {
+  Relay relay;
+  VmForwards *owner;  /* borrowed */
+  Listener *listener; /* borrowed; where it came in; NULL: that has gone */
+  gboolean used;
+  guint source; /* watches the socket; 0: nobody does */
+  int events;   /* for what */
+} Connection;
+
+struct VmForwards {
+  VmLink *agent;        /* borrowed; NULL: none */
+  GPtrArray *listeners; /* owned */
+  VmForwardsBroken broken;
+  gpointer data;
+  gboolean is_broken;
+  Connection connections[FRAME_FORWARDS_MAX];
+};
+
+static gboolean came (int fd, GIOCondition condition, gpointer data);
+
+static void
+free_listener (gpointer data)
+{
+  Listener *l = data;
+
+  if (l->source != 0)
+    g_source_remove (l->source);
+  vm_fd_clear (&l->fd);
+  g_free (l->id);
+  g_free (l);
+}
+
+VmForwards *
+vm_forwards_new (VmForwardsBroken broken, gpointer data)
+{
+  VmForwards *forwards = g_new0 (VmForwards, 1);
+
+  forwards->broken = broken;
+  forwards->data = data;
+  forwards->listeners = g_ptr_array_new_with_free_func (free_listener);
+  return forwards;
+}
+
+static Connection *
+unused (VmForwards *forwards)
+{
+  for (guint i = 0; i < FRAME_FORWARDS_MAX; i++)
+    if (!forwards->connections[i].used)
+      return &forwards->connections[i];
+  return NULL;
+}
+
+/* Who comes is let in only when there is an agent to tell, and room. */
+static void
+watch_listeners (VmForwards *forwards)
+{
+  gboolean wanted = forwards->agent != NULL && !forwards->is_broken && unused (forwards) != NULL;
+
+  for (guint i = 0; i < forwards->listeners->len; i++) {
+    Listener *l = g_ptr_array_index (forwards->listeners, i);
+
+    if (wanted && l->source == 0) {
+      l->source = g_unix_fd_add (l->fd, G_IO_IN, came, l);
+    } else if (!wanted && l->source != 0) {
+      g_source_remove (l->source);
+      l->source = 0;
+    }
+  }
+}
+
+/* Connections */
+
+static void
+stop_watching (Connection *c)
+{
+  if (c->source != 0)
+    g_source_remove (c->source);
+  c->source = 0;
+}
+
+static void
+forget (Connection *c)
+{
+  stop_watching (c);
+  if (c->used)
+    relay_clear (&c->relay);
+  c->used = FALSE;
+}
+
+static void
+forget_all (VmForwards *forwards)
+{
+  for (guint i = 0; i < FRAME_FORWARDS_MAX; i++)
+    forget (&forwards->connections[i]);
+}
+
+void
+vm_forwards_free (VmForwards *forwards)
+{
+  if (forwards == NULL)
+    return;
+  forget_all (forwards);
+  g_ptr_array_unref (forwards->listeners);
+  g_free (forwards);
+}
+
+static gboolean ready (int fd, GIOCondition condition, gpointer data);
+
+/* After anything that may have changed what to wait for. */
+static void
+update (Connection *c)
+{
+  int events = relay_events (&c->relay, TRUE);
+
+  if (relay_is_over (&c->relay)) {
+    forget (c);
+    watch_listeners (c->owner);
+    return;
+  }
+  if (c->source != 0 && events == c->events)
+    return;
+  stop_watching (c);
+  c->events = events;
+  if (events >= 0)
+    c->source = g_unix_fd_add (c->relay.fd, (GIOCondition)events | G_IO_HUP | G_IO_ERR, ready, c);
+}
+
+static gboolean
+ready (int fd, GIOCondition condition, gpointer data)
+{
+  Connection *c = data;
+
+  relay_ready (&c->relay, (short)condition, TRUE);
+  update (c);
+  return G_SOURCE_CONTINUE; /* or it was removed meanwhile */
+}
+
+static void
+send_frame (void *data, FrameType type, uint32_t channel, uint8_t stream, const void *payload, size_t n)
+{
+  Connection *c = data;
+
+  vm_link_send (c->owner->agent, type, channel, (FrameStream)stream, payload, n);
+}
+
+static gboolean
+came (int fd, GIOCondition condition, gpointer data)
+{
+  Listener *l = data;
+  VmForwards *forwards = l->owner;
+  Connection *c = unused (forwards);
+  guint8 payload[4] = {0};
+  guint32 channel;
+  int socket;
+
+  socket = accept4 (l->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+  if (socket < 0)
+    return G_SOURCE_CONTINUE;
+  channel = FRAME_CHANNEL_FORWARD + (guint32)(c - forwards->connections);
+  *c = (Connection){.owner = forwards, .listener = l, .used = TRUE};
+  frame_put_u16 (payload, l->port);
+  vm_link_send (forwards->agent, FRAME_FORWARD_OPEN, channel, FRAME_STDIN, payload, sizeof payload);
+  relay_init (&c->relay, channel, RELAY_HOST, send_frame, c);
+  relay_set_socket (&c->relay, socket);
+  update (c);
+  watch_listeners (forwards);
+  return G_SOURCE_CONTINUE; /* or it was removed just now */
+}
+
+/* Listening */
+
+static int
+listen_at (const char *address, guint16 port, GError **error)
+{
+  struct sockaddr_in where = {.sin_family = AF_INET, .sin_port = htons (port)};
+  vm_autofd fd = socket (AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  int on = 1;
+
+  if (inet_pton (AF_INET, address, &where.sin_addr) != 1) {
+    vm_error (error, VM_ERROR_USAGE, "port: '%s' is no IPv4 address", address);
+    return -1;
+  }
+  if (fd >= 0)
+    (void)setsockopt (fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  if (fd >= 0 && bind (fd, (struct sockaddr *)&where, sizeof where) == 0 && listen (fd, BACKLOG) == 0)
+    return vm_fd_steal (&fd);
+  if (errno == EADDRINUSE)
+    vm_error (error, VM_ERROR_BUSY,
+              "port: %u of %s is in use by another program of this host; choose another one: "
+              "HOST:GUEST",
+              port, address);
+  else if (errno == EADDRNOTAVAIL)
+    vm_error (error, VM_ERROR_USAGE, "port: '%s' is no address of this host", address);
+  else if (errno == EACCES)
+    vm_error (error, VM_ERROR_USAGE, "port: %u may be used by root only; choose one from 1024 on", port);
+  else
+    vm_error_errno (error, errno, "port: cannot listen at %u of %s", port, address);
+  return -1;
+}
+
+gboolean
+vm_forwards_add (VmForwards *forwards, json_object *what, GError **error)
+{
+  int fd = listen_at (vm_json_str (what, "address", ""), (guint16)vm_json_int (what, "host-port", 0), error);
+  Listener *l;
+
+  if (fd < 0)
+    return FALSE;
+  l = g_new0 (Listener, 1);
+  l->owner = forwards;
+  l->id = g_strdup (vm_json_str (what, "id", ""));
+  l->fd = fd;
+  l->port = (guint16)vm_json_int (what, "guest-port", 0);
+  g_ptr_array_add (forwards->listeners, l);
+  watch_listeners (forwards);
+  return TRUE;
+}
+
+void
+vm_forwards_remove (VmForwards *forwards, const char *id)
+{
+  for (guint i = 0; i < forwards->listeners->len; i++) {
+    Listener *l = g_ptr_array_index (forwards->listeners, i);
+
+    if (g_strcmp0 (l->id, id) != 0)
+      continue;
+    for (guint n = 0; n < FRAME_FORWARDS_MAX; n++) {
+      Connection *c = &forwards->connections[n];
+
+      if (!c->used || c->listener != l)
+        continue;
+      c->listener = NULL;
+      relay_shut (&c->relay);
+      update (c);
+    }
+    g_ptr_array_remove_index (forwards->listeners, i);
+    return;
+  }
+}
+
+/* The agent */
+
+void
+vm_forwards_set_agent (VmForwards *forwards, VmLink *agent)
+{
+  forwards->agent = agent;
+  if (agent == NULL)
+    forget_all (forwards);
+  watch_listeners (forwards);
+}
+
+gboolean
+vm_forwards_wants (const FrameHeader *header)
+{
+  return header->channel >= FRAME_CHANNEL_FORWARD &&
+         header->channel < FRAME_CHANNEL_FORWARD + FRAME_FORWARDS_MAX;
+}
+
+void
+vm_forwards_frame (VmForwards *forwards, const FrameHeader *header, const guint8 *payload)
+{
+  Connection *c = &forwards->connections[header->channel - FRAME_CHANNEL_FORWARD];
+
+  if (forwards->is_broken)
+    return;
+  if (forwards->agent != NULL && c->used && relay_frame (&c->relay, header, payload) == 0) {
+    update (c);
+    return;
+  }
+  forwards->is_broken = TRUE;
+  forget_all (forwards);
+  watch_listeners (forwards);
+  forwards->broken ("a frame that makes no sense for a forwarded connection", forwards->data);
+}

@@ -1,0 +1,597 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* How it works
+ *
+ * A job is a plug or an unplug. A plug makes its plan when its turn comes, writes the device to the record as
+ * half done, does the steps, and either the device is whole, or what was done is undone, the last step first,
+ * and the device leaves the record. An unplug does the acts that the record has; the first that fails ends
+ * it, and the device stays, with those that are left. A supervisor that finds a half done device undoes it,
+ * and does not mind that some of it was never done. */
+#include "vmctl/supervisor-plug.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include "vmctl/acts.h"
+#include "vmctl/base/error.h"
+#include "vmctl/base/json.h"
+
+#define HALF_DONE "half-done"
+
+typedef struct {
+  VmPlugs *plugs;      /* borrowed */
+  QmpRequest *request; /* owned; NULL: nobody asked by the control socket */
+  VmPlugSpec spec;     /* of a plug */
+  char *id;            /* owned; of an unplug; NULL: a plug */
+  VmPlugPlan *plan;    /* owned; of a plug that has begun */
+  json_object *unplug; /* owned; of an unplug that has begun */
+  guint at;            /* steps or acts that are done */
+  guint fail_after;
+  gboolean is_ours;    /* one of the plan's own */
+  gboolean is_lenient; /* what cannot be undone was not done */
+  GError *why;         /* owned; it has failed, and is being undone */
+  char *result;        /* owned; what the agent said last */
+} Job;
+
+struct VmPlugs {
+  VmSupervisor *sup; /* borrowed */
+  VmActs *acts;      /* owned */
+  GQueue jobs;       /* of Job, owned; the first is under way, if `is_busy` */
+  gboolean is_busy;
+  guint ours;     /* of the plan's own, how many are not done */
+  char *our_fate; /* owned; why one of them cannot be had; NULL */
+};
+
+static Job *add_job (VmPlugs *plugs, QmpRequest *take_request);
+static void add_ours (VmPlugs *plugs);
+static void next_job (VmPlugs *plugs);
+static void go_on (Job *job);
+
+VmPlugs *
+vm_plugs_new (VmSupervisor *sup)
+{
+  VmPlugs *plugs = g_new0 (VmPlugs, 1);
+
+  plugs->sup = sup;
+  plugs->acts = vm_acts_new (sup);
+  g_queue_init (&plugs->jobs);
+  if (!sup->adopted)
+    add_ours (plugs);
+  return plugs;
+}
+
+static void
+free_job (Job *job)
+{
+  vm_plug_spec_clear (&job->spec);
+  vm_plug_plan_free (job->plan);
+  json_object_put (job->unplug);
+  g_clear_error (&job->why);
+  g_free (job->result);
+  g_free (job->id);
+  g_free (job);
+}
+
+/* Devices in the record */
+
+static json_object *
+find_device (VmPlugs *plugs, const char *id, gsize *ret_index)
+{
+  json_object *devices = plugs->sup->record->devices;
+
+  for (gsize i = 0; i < json_object_array_length (devices); i++) {
+    json_object *device = json_object_array_get_idx (devices, i);
+
+    if (g_strcmp0 (vm_json_str (device, "id", NULL), id) == 0) {
+      *ret_index = i;
+      return device;
+    }
+  }
+  return NULL;
+}
+
+static void
+save (VmPlugs *plugs)
+{
+  g_autoptr (GError) error = NULL;
+
+  if (!vm_supervisor_save (plugs->sup, &error))
+    vm_log_line (plugs->sup->log, "cannot write the record: %s", error->message);
+}
+
+static void
+drop_device (VmPlugs *plugs, const char *id)
+{
+  gsize index;
+
+  if (find_device (plugs, id, &index) != NULL)
+    json_object_array_del_idx (plugs->sup->record->devices, index, 1);
+}
+
+/* In place of one with the same id. */
+static void
+put_device (VmPlugs *plugs, const Job *job, gboolean half_done)
+{
+  json_object *device = job->plan->device;
+
+  drop_device (plugs, job->plan->id);
+  vm_json_add (device, "unplug", json_object_get (job->plan->unplug));
+  json_object_object_del (device, HALF_DONE);
+  if (half_done)
+    vm_json_add_bool (device, HALF_DONE, TRUE);
+  json_object_array_add (plugs->sup->record->devices, json_object_get (device));
+}
+
+/* Without what is of no use but to us. (transfer full) */
+static json_object *
+shown_device (json_object *device)
+{
+  json_object *shown = json_object_new_object ();
+
+  json_object_object_foreach (device, key, value)
+  {
+    if (!g_str_equal (key, "unplug") && !g_str_equal (key, "fdset"))
+      vm_json_add (shown, key, json_object_get (value));
+  }
+  return shown;
+}
+
+json_object *
+vm_plugs_to_json (VmPlugs *plugs)
+{
+  json_object *devices = plugs->sup->record->devices, *list = json_object_new_array ();
+
+  for (gsize i = 0; i < json_object_array_length (devices); i++)
+    json_object_array_add (list, shown_device (json_object_array_get_idx (devices, i)));
+  return list;
+}
+
+/* The end of a job */
+
+static void
+emit (VmPlugs *plugs, const char *name, json_object *device)
+{
+  json_object *data = json_object_new_object ();
+
+  vm_json_add_str (data, "id", vm_json_str (device, "id", ""));
+  vm_json_add_str (data, "kind", vm_json_str (device, "kind", ""));
+  vm_supervisor_emit (plugs->sup, name, data);
+}
+
+/* A sandbox whose own devices cannot be had is not what was asked for. */
+static void
+settle_ours (VmPlugs *plugs, const GError *error)
+{
+  VmSupervisor *sup = plugs->sup;
+
+  plugs->ours--;
+  if (error != NULL && plugs->our_fate == NULL)
+    plugs->our_fate = g_strdup (error->message);
+  if (plugs->our_fate == NULL && plugs->ours == 0)
+    vm_supervisor_release_command (sup);
+  else if (plugs->our_fate != NULL && sup->lifeline < 0)
+    vm_plugs_client_came (plugs);
+}
+
+/* Who has started it and is on the way is waited for, to hear it. */
+void
+vm_plugs_client_came (VmPlugs *plugs)
+{
+  if (plugs->our_fate != NULL)
+    vm_supervisor_stop (plugs->sup, VM_REASON_START_FAILED, plugs->our_fate, VM_STOP_QUIT, 0);
+}
+
+/* Takes `ret`; the answer is that, or `error`. */
+static void
+end_job (Job *job, json_object *ret, const GError *error)
+{
+  VmPlugs *plugs = job->plugs;
+
+  g_queue_remove (&plugs->jobs, job);
+  plugs->is_busy = FALSE;
+  vm_acts_forget_descriptor (plugs->acts);
+  if (error != NULL)
+    vm_log_line (plugs->sup->log, "%s: %s", job->id != NULL ? "unplug" : "plug", error->message);
+  if (job->request == NULL)
+    json_object_put (ret);
+  else if (error != NULL)
+    qmp_request_error (job->request, "GenericError", "%s", error->message);
+  else
+    qmp_request_return (job->request, ret);
+  if (job->is_ours)
+    settle_ours (plugs, error);
+  free_job (job);
+  next_job (plugs);
+}
+
+/* Plugging */
+
+static void
+end_plug (Job *job)
+{
+  VmPlugs *plugs = job->plugs;
+
+  if (job->why != NULL) {
+    drop_device (plugs, job->plan->id);
+    save (plugs);
+    end_job (job, NULL, job->why);
+    return;
+  }
+  vm_json_add_str (job->plan->device, "inside", job->result); /* NULL: what the plan says */
+  put_device (plugs, job, FALSE);
+  save (plugs);
+  vm_log_line (plugs->sup->log, "plugged %s", job->plan->id);
+  emit (plugs, "DEVICE_PLUGGED", job->plan->device);
+  end_job (job, shown_device (job->plan->device), NULL);
+}
+
+static void G_GNUC_PRINTF (2, 3) add_to_error (GError *error, const char *format, ...)
+{
+  g_autofree char *before = error->message, *more = NULL;
+  va_list ap;
+
+  va_start (ap, format);
+  more = g_strdup_vprintf (format, ap);
+  va_end (ap);
+  error->message = g_strconcat (before, more, NULL);
+}
+
+static void
+undone (const GError *error, const char *result, gpointer data)
+{
+  Job *job = data;
+  VmPlugStep *step = g_ptr_array_index (job->plan->steps, job->at);
+
+  if (error != NULL && !vm_json_bool (step->undo, "may-fail", FALSE)) {
+    vm_log_line (job->plugs->sup->log, "cannot undo: %s", error->message);
+    add_to_error (job->why, "; and step %u could not be undone: %s", job->at + 1, error->message);
+  }
+  go_on (job);
+}
+
+static void
+undo (Job *job)
+{
+  while (job->at > 0) {
+    VmPlugStep *step = g_ptr_array_index (job->plan->steps, --job->at);
+
+    if (step->undo != NULL) {
+      vm_acts_run (job->plugs->acts, step->undo, undone, job);
+      return;
+    }
+  }
+  end_plug (job);
+}
+
+static void
+step_done (const GError *error, const char *result, gpointer data)
+{
+  Job *job = data;
+  VmPlugStep *step = g_ptr_array_index (job->plan->steps, job->at);
+
+  if (error != NULL && !vm_json_bool (step->act, "may-fail", FALSE)) {
+    job->why = g_error_copy (error);
+    g_prefix_error (&job->why, "%s: ", job->plan->id);
+  } else {
+    job->at++;
+    if (result != NULL) {
+      g_free (job->result);
+      job->result = g_strdup (result);
+    }
+    if (job->fail_after == job->at)
+      job->why = g_error_new (VM_ERROR, VM_ERROR_FAILED, "%s: it was to fail behind step %u", job->plan->id,
+                              job->at);
+  }
+  go_on (job);
+}
+
+static void
+gather_facts (VmPlugs *plugs, VmPlugFacts *ret)
+{
+  *ret = (VmPlugFacts){.plan = plugs->sup->plan,
+                       .devices = plugs->sup->record->devices,
+                       .host_cpus = (guint)MAX (sysconf (_SC_NPROCESSORS_ONLN), 1),
+                       .host_memory = (guint64)sysconf (_SC_PHYS_PAGES) * (guint64)sysconf (_SC_PAGESIZE)};
+}
+
+/* A replaced device keeps its place in the record until the new one is whole. */
+static void
+begin_plug (Job *job)
+{
+  VmPlugs *plugs = job->plugs;
+  g_autoptr (GError) error = NULL;
+  VmPlugFacts facts;
+  gsize index;
+
+  gather_facts (plugs, &facts);
+  if (vm_acts_look (plugs->sup, &job->spec, &error))
+    job->plan = vm_plug_plan_make (&job->spec, &facts, &error);
+  if (job->plan == NULL) {
+    end_job (job, NULL, error);
+    return;
+  }
+  if (find_device (plugs, job->plan->id, &index) == NULL) {
+    put_device (plugs, job, TRUE);
+    save (plugs);
+  }
+  go_on (job);
+}
+
+/* Unplugging */
+
+static void
+end_unplug (Job *job, const GError *error)
+{
+  VmPlugs *plugs = job->plugs;
+  gsize index;
+  json_object *device = find_device (plugs, job->id, &index);
+
+  if (error == NULL) {
+    emit (plugs, "DEVICE_UNPLUGGED", device);
+    json_object_array_del_idx (plugs->sup->record->devices, index, 1);
+    vm_log_line (plugs->sup->log, "unplugged %s", job->id);
+  } else if (job->at > 0) {
+    json_object_array_del_idx (job->unplug, 0, job->at); /* what is left, for another try */
+  }
+  save (plugs);
+  end_job (job, NULL, error);
+}
+
+/* A device that goes away in pieces. */
+static void
+note_leavings (Job *job, json_object *act)
+{
+  json_object *leaves = vm_json_object (act, "leaves");
+  gsize index;
+  json_object *device = find_device (job->plugs, job->id, &index);
+
+  if (leaves == NULL || device == NULL)
+    return;
+  json_object_object_foreach (leaves, key, value)
+  {
+    vm_json_add (device, key, json_object_get (value));
+  }
+}
+
+static void
+act_done (const GError *error, const char *result, gpointer data)
+{
+  Job *job = data;
+  g_autoptr (GError) why = NULL;
+
+  if (error != NULL && !job->is_lenient) {
+    why = g_error_copy (error);
+    g_prefix_error (&why, "%s: ", job->id);
+    end_unplug (job, why);
+    return;
+  }
+  note_leavings (job, json_object_array_get_idx (job->unplug, job->at));
+  job->at++;
+  go_on (job);
+}
+
+static void
+begin_unplug (Job *job)
+{
+  g_autoptr (GError) error = NULL;
+  gsize index;
+  json_object *device = find_device (job->plugs, job->id, &index);
+
+  if (device == NULL) {
+    vm_error (&error, VM_ERROR_NOT_FOUND, "nothing was plugged as '%s'; what was: vmctl devices", job->id);
+    end_job (job, NULL, error);
+    return;
+  }
+  job->unplug = json_object_get (vm_json_array (device, "unplug"));
+  go_on (job);
+}
+
+/* Both */
+
+static void
+go_on (Job *job)
+{
+  VmPlugs *plugs = job->plugs;
+
+  if (job->id != NULL && job->at < json_object_array_length (job->unplug))
+    vm_acts_run (plugs->acts, json_object_array_get_idx (job->unplug, job->at), act_done, job);
+  else if (job->id != NULL)
+    end_unplug (job, NULL);
+  else if (job->why != NULL)
+    undo (job);
+  else if (job->at < job->plan->steps->len)
+    vm_acts_run (plugs->acts, ((VmPlugStep *)g_ptr_array_index (job->plan->steps, job->at))->act, step_done,
+                 job);
+  else
+    end_plug (job);
+}
+
+static void
+next_job (VmPlugs *plugs)
+{
+  Job *job = g_queue_peek_head (&plugs->jobs);
+  VmState state = plugs->sup->record->state;
+  g_autoptr (GError) error = NULL;
+
+  if (job == NULL || plugs->is_busy || (!plugs->sup->agent_up && state < VM_STATE_STOPPING))
+    return;
+  plugs->is_busy = TRUE;
+  if (state == VM_STATE_PAUSED)
+    vm_error (&error, VM_ERROR_BUSY, "the sandbox is paused; let it go on first: vmctl resume %s",
+              plugs->sup->record->id);
+  else if (state >= VM_STATE_STOPPING)
+    vm_error (&error, VM_ERROR_BUSY, "the sandbox is %s", vm_state_name (state));
+  if (error != NULL)
+    end_job (job, NULL, error);
+  else if (job->id != NULL)
+    begin_unplug (job);
+  else
+    begin_plug (job);
+}
+
+static Job *
+add_job (VmPlugs *plugs, QmpRequest *take_request)
+{
+  Job *job = g_new0 (Job, 1);
+
+  job->plugs = plugs;
+  job->request = take_request;
+  g_queue_push_tail (&plugs->jobs, job);
+  return job;
+}
+
+void
+vm_plugs_plug (VmPlugs *plugs, VmPlugSpec *take_spec, guint fail_after, QmpRequest *take_request)
+{
+  Job *job = add_job (plugs, take_request);
+
+  job->spec = *take_spec;
+  *take_spec = (VmPlugSpec){0};
+  job->fail_after = fail_after;
+  next_job (plugs);
+}
+
+void
+vm_plugs_unplug (VmPlugs *plugs, const char *id, QmpRequest *take_request)
+{
+  Job *job = add_job (plugs, take_request);
+
+  job->id = g_strdup (id);
+  next_job (plugs);
+}
+
+json_object *
+vm_plugs_dry_run (VmPlugs *plugs, const VmPlugSpec *spec, GError **error)
+{
+  g_autoptr (json_object) copy = vm_plug_spec_to_json (spec);
+  g_autoptr (VmPlugPlan) plan = NULL;
+  VmPlugSpec own;
+  VmPlugFacts facts;
+
+  if (!vm_plug_spec_from_json (copy, &own, error))
+    return NULL;
+  gather_facts (plugs, &facts);
+  if (vm_acts_look (plugs->sup, &own, error))
+    plan = vm_plug_plan_make (&own, &facts, error);
+  vm_plug_spec_clear (&own);
+  return plan != NULL ? vm_plug_plan_to_json (plan) : NULL;
+}
+
+/* The life of the sandbox */
+
+/* What the plan has was checked when it was made. */
+static void
+add_ours (VmPlugs *plugs)
+{
+  char **words = plugs->sup->plan->plugs;
+
+  for (; words != NULL && *words != NULL; words++) {
+    g_autoptr (json_object) object = vm_json_parse_object (*words, strlen (*words), NULL);
+    VmPlugSpec spec = {0};
+    Job *job;
+
+    if (object == NULL || !vm_plug_spec_from_json (object, &spec, NULL))
+      continue;
+    job = add_job (plugs, NULL);
+    job->spec = spec;
+    job->is_ours = TRUE;
+    plugs->ours++;
+  }
+}
+
+gboolean
+vm_plugs_hold_command (VmPlugs *plugs)
+{
+  return plugs->ours > 0 || plugs->our_fate != NULL;
+}
+
+void
+vm_plugs_agent_up (VmPlugs *plugs)
+{
+  next_job (plugs);
+}
+
+/* What was the predecessor's process's is done again. */
+static gboolean
+do_again (VmPlugs *plugs, json_object *device, GError **error)
+{
+  const char *kind = vm_json_str (device, "kind", "");
+  int none = -1; /* nothing is opened */
+
+  if (g_str_equal (kind, vm_plug_kind_name (VM_PLUG_PORT)))
+    return vm_acts_do_here (plugs->sup, "forward", device, &none, error);
+  if (g_str_equal (kind, vm_plug_kind_name (VM_PLUG_SERIAL)) && !vm_driver_has_monitor (plugs->sup->driver))
+    return vm_lines_add (plugs->sup->lines, vm_json_str (device, "name", ""), error);
+  return TRUE;
+}
+
+static void
+take_over_device (VmPlugs *plugs, json_object *device)
+{
+  g_autoptr (GError) error = NULL;
+
+  if (vm_json_bool (device, HALF_DONE, FALSE)) {
+    Job *job = add_job (plugs, NULL);
+
+    job->id = g_strdup (vm_json_str (device, "id", ""));
+    job->is_lenient = TRUE;
+  } else if (!do_again (plugs, device, &error)) {
+    g_autofree char *text = g_strdup_printf ("%s: %s", vm_json_str (device, "id", ""), error->message);
+
+    vm_supervisor_warn (plugs->sup, text);
+  }
+}
+
+void
+vm_plugs_take_over (VmPlugs *plugs)
+{
+  json_object *devices = plugs->sup->record->devices;
+
+  if (plugs->sup->plan->plugs != NULL && g_strcmp0 (plugs->sup->record->step, "up") == 0) {
+    vm_supervisor_stop (plugs->sup, VM_REASON_START_FAILED,
+                        "its supervisor was killed before its command could start", VM_STOP_QUIT, 0);
+    return;
+  }
+  for (gsize i = 0; i < json_object_array_length (devices); i++)
+    take_over_device (plugs, json_object_array_get_idx (devices, i));
+}
+
+void
+vm_plugs_give_up (VmPlugs *plugs, const char *why)
+{
+  vm_acts_give_up (plugs->acts, why);
+}
+
+void
+vm_plugs_free (VmPlugs *plugs)
+{
+  Job *job;
+
+  if (plugs == NULL)
+    return;
+  vm_acts_free (plugs->acts);
+  while ((job = g_queue_pop_head (&plugs->jobs)) != NULL) {
+    if (job->request != NULL)
+      qmp_request_error (job->request, "GenericError", "the sandbox ended");
+    free_job (job);
+  }
+  g_free (plugs->our_fate);
+  g_free (plugs);
+}
+
+void
+vm_plugs_keeper_said (VmPlugs *plugs, const char *text)
+{
+  vm_acts_keeper_said (plugs->acts, text);
+}
+
+void
+vm_plugs_agent_said (VmPlugs *plugs, const FrameHeader *header, const guint8 *payload)
+{
+  vm_acts_agent_said (plugs->acts, header, payload);
+}
+
+void
+vm_plugs_event (VmPlugs *plugs, const char *name, json_object *event_data)
+{
+  vm_acts_event (plugs->acts, name, event_data);
+}
