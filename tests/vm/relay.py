@@ -12,7 +12,7 @@ relay.py PATH leave          what the client wrote just before it left has arriv
 relay.py PATH deaf           a server that has stopped reading for good: writing fails
 relay.py PATH many N BYTES   N connections at once, so many bytes through each and back
 relay.py PATH gone           nobody serves: the connection ends at once
-relay.py PATH hold           connects, writes "held", waits for the end of the connection
+relay.py PATH hold           writes "held" when the server has, and waits for the end of the connection
 """
 import hashlib
 import os
@@ -77,6 +77,7 @@ def serve_one(sock, kept):
         sock.sendall(b"deaf")
         kept["lock"].wait()
     elif kind == "hold":
+        sock.sendall(b"held\n")
         read_all(sock)
     sock.close()
 
@@ -184,7 +185,7 @@ def client(path, kind, args):
             return "closed" if read_all(sock) == b"" else "open"
         except ConnectionResetError:
             return "closed"
-    print("held", flush=True)
+    print(*read_line(sock), flush=True)  # it has gone all the way, and come back
     read_all(sock)
     return "ended"
 
