@@ -153,7 +153,7 @@ def _(s):
     done = s.verb("stats", "--json", box)
     s.equal(done.status, 0, str(done))
     one = json.loads(done.text)[0]
-    s.true(one["cpu-us"] > 0 and one["cpu-percent"] > 5, f"no processor time: {one}")
+    s.true(one["cpu-us"] > 0 and one["cpu-percent"] > 2, f"no processor time: {one}")
     s.true(one["processes"] >= 3 and one["memory"]["rss"] > 1 << 20, str(one))
     s.true(one["memory"].get("pss", 1) <= one["memory"]["rss"], str(one))
     if s.driver == "qemu":
