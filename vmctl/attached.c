@@ -271,6 +271,8 @@ end_of_main (VmContext *context, VmClient *client, const VmRecord *record, const
   if (!vm_client_wait_end (client, END_WAIT_MS) && !client->again)
     fprintf (stderr, "vmctl: warning: the sandbox is still shutting down; see: vmctl status %s\n",
              record->id);
+  if (client->again)
+    fprintf (stderr, "vmctl: the sandbox starts again; come back with: vmctl attach %s\n", record->id);
   print_warnings (client);
   if (g_strcmp0 (client->reason, vm_reason_name (VM_REASON_OUT_OF_MEMORY)) == 0) {
     g_autofree char *shown = vm_show_safe (client->text, -1);

@@ -16,7 +16,13 @@
 #include "vmctl/base/error.h"
 #include "vmctl/base/json.h"
 
-enum { FIRST_DELAY_MS = 1000, DELAY_MAX_MS = 60000 };
+enum {
+  FIRST_DELAY_MS = 1000,
+  DELAY_MAX_MS = 60000,
+  SCOPE_DELAY_MS = 500, /* systemd takes a moment to forget a scope, whose name is used again */
+  ROWS = 24,
+  COLUMNS = 80,
+};
 
 guint
 vm_supervisor_restart_delay (guint failures)
@@ -159,6 +165,18 @@ clear_life (VmSupervisor *sup)
   sup->again = VM_AGAIN_BY_POLICY;
 }
 
+/* From now on the main command is the one that comes: a client may attach, and waits for it. */
+static void
+open_main (VmSupervisor *sup)
+{
+  VmOpen open = {.tty = sup->record->tty,
+                 .rows = sup->start.rows != 0 ? sup->start.rows : ROWS,
+                 .columns = sup->start.columns != 0 ? sup->start.columns : COLUMNS,
+                 .console = sup->plan->serial};
+
+  vm_sessions_restart_main (sup->sessions, &open);
+}
+
 gboolean
 vm_supervisor_again (VmSupervisor *sup)
 {
@@ -175,8 +193,11 @@ vm_supervisor_again (VmSupervisor *sup)
   }
   vm_supervisor_forget_machine (sup);
   clear_life (sup);
+  open_main (sup);
   vm_supervisor_step_on_record (sup, "restart");
   vm_supervisor_set_state (sup, VM_STATE_STARTING);
+  if (sup->plan->groups.kind == VM_GROUP_SYSTEMD)
+    delay = MAX (delay, SCOPE_DELAY_MS);
   start_in (sup, delay);
   return TRUE;
 }
@@ -199,10 +220,6 @@ static gboolean
 start_now (gpointer data)
 {
   VmSupervisor *sup = data;
-  VmOpen open = {.tty = sup->record->tty,
-                 .rows = sup->start.rows,
-                 .columns = sup->start.columns,
-                 .console = sup->plan->serial};
   g_autoptr (GError) error = NULL;
 
   sup->again_timer = 0;
@@ -210,7 +227,6 @@ start_now (gpointer data)
     return G_SOURCE_REMOVE;
   vm_record_stamp (sup->record, VM_STAMP_SUPERVISED);
   look_for_template (sup);
-  vm_sessions_restart_main (sup->sessions, &open);
   if (vm_supervisor_start_somehow (sup, &error)) {
     vm_supervisor_step_on_record (sup, "boot");
     vm_supervisor_await_boot (sup);

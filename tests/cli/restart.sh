@@ -128,13 +128,23 @@ print([e["data"]["delay-ms"] for e in map(json.loads, sys.stdin) if e["event"] =
 run 0 "$V" status fails
 has "$out" "restarts   2, the last: exited with 3"
 
+# Who attaches while it waits gets the command that comes.
+run 0 up -d -n late --restart on-failure:1 -- sh -c '[ -e tried ] && read -r x && echo "got $x" && exit 0; while [ ! -e once ]; do sleep 0.02; done; : > tried; exit 3'
+watch late
+: > once
+while read -r line <&3; do case $line in *SANDBOX_RESTART*) break ;; esac done
+printf 'word\n' > "$tmp/typed"
+run_in 0 timeout 60 "$V" attach late < "$tmp/typed"
+is "what it said" "$out" "got word"
+watched
+
 # A good end is an end; so is a stop, also while it waits, when it is over at once.
 run 0 up -d -n good --restart on-failure -- sh -c 'while [ ! -e done ]; do sleep 0.02; done'
 watch good
 : > done
 watched
 hasnt "$events" SANDBOX_RESTART
-rm go
+rm go once tried
 run 0 up -d -n stopped --restart on-failure -- sh -c 'while [ ! -e go ]; do sleep 0.02; done; exit 3'
 watch stopped
 : > go

@@ -120,7 +120,7 @@ def _(s):
 def _(s):
     project = s.directory("stop5")
     with s.client(s.up_words("--name", "starts", "--", "sleep", "1000", project=project), stderr=subprocess.PIPE) as client:
-        s.until(lambda: "starts" in s.verb("list", "--json").text, "it is listed")
+        s.until(lambda: '"starts"' in s.verb("list", "--json").text, "it is listed")
         s.equal(s.verb("stop", "starts").status, 0)
         s.true(client.wait(60) in (125, 143), f"the status is {client.returncode}")
 
