@@ -883,6 +883,36 @@ test_list (Fixture *f, gconstpointer data)
                    "{\"session\":2,\"argv\":[\"cmd\"],\"tty\":false,\"attached\":true}]");
 }
 
+/* It ends, and is to run again with another agent: its client is let go, one that comes meanwhile waits. */
+static void
+test_restart (Fixture *f, gconstpointer data)
+{
+  static const guint8 killed[8] = {FRAME_EXIT_SIGNAL, 0, 0, 0, 15};
+  VmOpen open = {0};
+
+  run_main (f, FALSE, TRUE);
+  attach (f, &f->client);
+  vm_sessions_detach_main (f->sessions);
+  peer_expect (&f->client, FRAME_CLOSE, MAIN, IN);
+  peer_expect_end (&f->client);
+  vm_sessions_detach_main (f->sessions); /* nobody is there */
+  send_bytes (&f->agent, MAIN, OUT, 10);
+  peer_expect_u32 (&f->agent, FRAME_CREDIT, MAIN, OUT, 10);
+  peer_send (&f->agent, FRAME_EXIT, MAIN, IN, killed, sizeof killed);
+  assert_events (f, "exited 1 1 15;");
+  vm_sessions_set_agent (f->sessions, NULL);
+  g_clear_pointer (&f->agent_link, vm_link_free);
+  peer_clear (&f->agent);
+  vm_sessions_restart_main (f->sessions, &open);
+  attach (f, &f->other);
+  peer_expect_data (&f->other, MAIN, OUT, 10); /* what was written last */
+  connect_agent (f);
+  peer_expect (&f->agent, FRAME_OPEN, MAIN, IN);
+  send_bytes (&f->agent, MAIN, OUT, 20);
+  peer_expect_data (&f->other, MAIN, OUT, 20);
+  assert_events (f, "exited 1 1 15;");
+}
+
 int
 main (int argc, char **argv)
 {
@@ -916,6 +946,7 @@ main (int argc, char **argv)
   ADD ("detach", test_detach);
   ADD ("set-detached", test_set_detached);
   ADD ("steal", test_steal);
+  ADD ("restart", test_restart);
   ADD ("attach-nothing", test_attach_nothing);
   ADD ("adopt", test_adopt);
   ADD ("other", test_other);
