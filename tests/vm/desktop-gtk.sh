@@ -38,8 +38,8 @@ DEADLINE=200
 start window --display gtk --size 800x600 --memory 2G --cpus 2 "$P" -- sleep 1000
 is "$?" 0 "a machine with a window comes up"
 [ "$vm_failed" = 0 ] || finish
-windows () { xwininfo -root -tree | grep -c "QEMU (vmctl-$ID)"; }
-is "$(until_true 20 test "$(windows)" -gt 0; [ "$(windows)" -gt 0 ] && echo yes)" yes "the window is on the desktop"
+has_window () { xwininfo -root -tree | grep -q "QEMU (vmctl-$ID)"; }
+check "the window is on the desktop" until_true 20 has_window
 unlike "$("$VMCTL" exec "$ID" -- sh -c 'echo $DISPLAY; ls /tmp/.X11-unix; xauth list 2>/dev/null; ls -d /tmp/xauthority 2>&1')" "X$number" \
   "the desktop's socket is not in the guest"
 
@@ -66,10 +66,10 @@ fi
 check "the page's colour is in 'vmctl screenshot'" until_true 30 shown 2266aa
 check "and in the desktop's window" until_true 30 out 2266aa
 
-typed () { titled "TYPED Hi%5" || { "$VMCTL" input "$ID" type 'Hi%5'; return 1; }; }
-check "input type changes the page's title" until_true 30 typed
 clicked () { titled "CLICKED 400 400" || { "$VMCTL" input "$ID" click 400 400; return 1; }; }
 check "input click does, at the very pixel" until_true 30 clicked
+typed () { titled "TYPED Hi%5" || { "$VMCTL" input "$ID" type 'Hi%5'; return 1; }; }
+check "input type changes the page's title" until_true 30 typed
 run "$VMCTL" exec "$ID" -- sh -c 'ls ~/.config/chromium/Default >/dev/null && echo own; echo "bus $DBUS_SESSION_BUS_ADDRESS"'
 is "$OUT" $'own\nbus ' "the browser has a profile, and no session bus"
 check "the profile is the project's, in the state directory" sh -c "ls '$XDG_STATE_HOME'/vmctl/projects/*/chromium/* >/dev/null"
