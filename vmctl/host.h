@@ -11,6 +11,9 @@
 #include "vmctl/group.h"
 #include "vmctl/spec.h"
 
+/* What fontconfig knows of the system's fonts. */
+#define VM_HOST_FONT_CACHE "/var/cache/fontconfig"
+
 typedef struct {
   char *path; /* owned; absolute */
   char *link; /* owned; the text of a symbolic link, NULL: not a link */

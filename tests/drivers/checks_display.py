@@ -5,7 +5,7 @@ import stat
 import threading
 
 from checks_grants import bare
-from core import check
+from core import Skipped, check
 
 COLOUR = "336699"
 EVENTS = "exec stdbuf -oL xev -geometry 300x200+100+80 >events 2>&1"
@@ -127,3 +127,30 @@ def _(s):
     refused(s, done, "grant 'display'", "--display", status=125)
     done = s.verb("exec", screen(s), "--", "sh", "-c", "ls /tmp/.X11-unix; echo $WAYLAND_DISPLAY")
     s.equal(done.text, "X0\n", str(done))
+
+PAGE = """<!DOCTYPE html><title>vmctl page</title><body style="margin:0;background:#2266aa;height:2000px"><script>
+let typed = "";
+onkeydown = e => { if (e.key.length == 1) typed += e.key; document.title = "TYPED " + typed; };
+onclick = e => document.title = "CLICKED " + e.screenX + " " + e.screenY;
+</script>
+"""
+
+
+@check("display-browser", "Chromium with its own sandbox shows a page of the project; keys and a click change it")
+def _(s):
+    if s.driver != "bwrap" or s.uid == 0:
+        raise Skipped("in a machine tests/vm/desktop-gtk.sh does that; root and containers have no user namespaces for it")
+    needs(s)
+    s.needs_program("chromium", "xwininfo")
+    project, path = s.directory("browser"), s.tmp + "/browser.png"
+    s.write(project + "/page.html", PAGE)
+    box = s.start("--new", "--display", "none", "-g", "userns", "--net", "none", "--", "chromium", f"file://{project}/page.html",
+                  project=project, env=bare())
+    titled = lambda title: f'"{title} - Chromium"' in s.verb("exec", box, "--", "xwininfo", "-root", "-tree").text
+    s.until(lambda: titled("vmctl page"), "the page is there", 60)
+    s.until(lambda: s.verb("screenshot", box, path).status == 0 and pixel(s, path, 500, 450) == "2266aa", "its colour is on the screen")
+    s.equal(s.verb("input", box, "click", "500", "450").status, 0)
+    s.until(lambda: titled("CLICKED 500 450"), "the click arrives")
+    s.equal(s.verb("input", box, "type", "Hi%5").status, 0)
+    s.until(lambda: titled("TYPED Hi%5"), "the text arrives")
+    s.stop(box)

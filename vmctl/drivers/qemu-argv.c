@@ -43,9 +43,11 @@ vm_qemu_kernel_command_line (const VmPlan *plan, VmQemuMode mode)
    * needs no doubt. panic=-1 with -no-reboot: a panic ends QEMU at once. ttyS0 is the last and only console.
    */
   /* A window tells the graphics card its own size; video= makes the guest keep to the one that was asked for.
-   */
+   * tsc=reliable: an emulated machine with more than one processor would not trust that clock, though it is
+   * one for all of them, and read a device instead, which a browser does some thousand times a second. */
   return g_strconcat ("console=ttyS0 panic=-1 quiet cryptomgr.notests no_timer_check",
                       size != NULL ? " video=Virtual-1:" : "", size != NULL ? size : "",
+                      size != NULL && !is_kvm (plan) ? " tsc=reliable" : "",
                       mode == VM_QEMU_BUILD ? " " META_WORD_TEMPLATE : NULL, NULL);
 }
 

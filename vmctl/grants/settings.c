@@ -66,6 +66,11 @@ add_dns (VmPlan *plan, const VmHost *host, gboolean asked, GError **error)
 static gboolean
 add_fonts (VmPlan *plan, const VmHost *host, gboolean asked, GError **error)
 {
+  const VmHostEntry *cache = vm_host_entry (host->extra, VM_HOST_FONT_CACHE);
+
+  /* Without it every program reads every font first, which takes an emulated machine half a minute. */
+  if (cache != NULL && plan->screen.kind != VM_DISPLAY_UNSET)
+    vm_plan_add_entry (plan, cache, "grant:fonts");
   return vm_grant_add_etc (plan, host, "fonts") > 0 ||
          vm_grant_absent (asked, "fonts",
                           "this host has no /etc/fonts; install fonts (Debian: apt install fontconfig)",
@@ -77,4 +82,5 @@ const VmGrant vm_grant_tz = {"tz", "the time zone: TZ, /etc/localtime", add_tz};
 const VmGrant vm_grant_tls = {
     "tls", "trusted certificates, read-only: /etc/ssl/certs, /etc/ca-certificates, /etc/pki", add_tls};
 const VmGrant vm_grant_dns = {"dns", "a name server in /etc/resolv.conf", add_dns};
-const VmGrant vm_grant_fonts = {"fonts", "font settings, read-only: /etc/fonts", add_fonts};
+const VmGrant vm_grant_fonts = {
+    "fonts", "font settings, read-only: /etc/fonts, and with a screen what is known of the fonts", add_fonts};
