@@ -272,7 +272,8 @@ step_done (const GError *error, const char *result, gpointer data)
     job->why = g_error_copy (error);
     g_prefix_error (&job->why, "%s: ", job->plan->id);
   } else {
-    job->at++;
+    if (job->at++ == 0)
+      vm_failpoint ("plugging");
     if (result != NULL) {
       g_free (job->result);
       job->result = g_strdup (result);
