@@ -418,6 +418,36 @@ test_take_over (Fixture *f, gconstpointer data)
   g_assert_cmpuint (n_devices (f), ==, 0);
 }
 
+/* What was plugged is gone with the machine; what the plan has comes again, and before everything else. */
+static void
+test_begin_anew (Fixture *f, gconstpointer data)
+{
+  static const char text[] = "{\"id\":\"serial0\",\"kind\":\"serial\",\"unplug\":[{\"at\":\"qmp\","
+                             "\"command\":\"device_del\",\"arguments\":"
+                             "{\"id\":\"plug-serial0\"}},{\"at\":\"here\",\"command\":\"unlink\","
+                             "\"arguments\":[\"serial-a.sock\"]}]}";
+  g_autofree char *bind = g_strconcat ("bind|", f->more, "|dir0|rw", NULL);
+  g_autofree char *plug =
+      g_strconcat ("{\"kind\":\"dir\",\"source\":\"", f->more, "\",\"target\":\"/data\"}", NULL);
+  char *plugs[] = {plug, NULL};
+  g_autofree char *socket = g_build_filename (f->path, "serial-a.sock", NULL);
+
+  g_assert_true (g_file_set_contents (socket, "", 0, NULL));
+  json_object_array_add (f->sup.record->devices, vm_json_parse_object (text, strlen (text), NULL));
+  plug_dir (f);
+  expect_keeper (f, bind);
+  f->sup.plan->plugs = g_strdupv (plugs);
+  f->sup.agent_up = FALSE;
+  vm_plugs_begin_anew (f->sup.plugs);
+  g_assert_cmpuint (n_devices (f), ==, 0);
+  g_assert_false (g_file_test (socket, G_FILE_TEST_EXISTS));
+  g_assert_true (vm_plugs_hold_command (f->sup.plugs));
+  expect_no_keeper (f);
+  f->sup.agent_up = TRUE;
+  vm_plugs_agent_up (f->sup.plugs);
+  expect_keeper (f, bind);
+}
+
 #define ADD(name, function) g_test_add ("/vmctl/plugs/" name, Fixture, NULL, set_up, function, tear_down)
 #define REFUSES(name, script)                                                                                \
   g_test_add ("/vmctl/plugs/qemu-refuses-" name, Fixture, script, set_up, test_qemu_refuses, tear_down)
@@ -441,5 +471,6 @@ main (int argc, char **argv)
   ADD ("disk", test_disk);
   ADD ("guest-refuses", test_guest_refuses);
   ADD ("take-over", test_take_over);
+  ADD ("begin-anew", test_begin_anew);
   return g_test_run ();
 }
