@@ -423,10 +423,22 @@ test_mem (Fixture *f, gconstpointer data)
   refuse (f, "mem=9G", NULL, VM_ERROR_USAGE, "this host");
   refuse (f, "mem=64M", NULL, VM_ERROR_USAGE, "128M");
   refuse (f, "mem=1025M", NULL, VM_ERROR_USAGE, "128M");
-  refuse (f, "mem=512M", NULL, VM_ERROR_USAGE, "--memory");
+  expect (f, "mem=512M",
+          "here    limit {\"memory\":1073741824,\"cpus\":0}\nqmp     balloon {\"value\":536870912}\n"
+          "here    limit {\"memory\":1073741824,\"cpus\":0}\n",
+          "qmp     balloon {\"value\":1073741824}\nhere    limit {\"memory\":1073741824,\"cpus\":0}\n");
   f->plan->memory_max = 2 * GIB;
   refuse (f, "mem=3G", NULL, VM_ERROR_USAGE, "--memory");
   f->plan->memory_max = 8 * GIB;
+  plug (f, "mem=512M");
+  expect (
+      f, "mem=2G",
+      "qmp     balloon {\"value\":1073741824}\nhere    limit {\"memory\":2147483648,\"cpus\":0}\n"
+      "qmp     object-add {\"id\":\"plug-mem0\",\"qom-type\":\"memory-backend-ram\",\"size\":1073741824}\n"
+      "qmp     device_add {\"id\":\"plug-dimm0\",\"driver\":\"pc-dimm\",\"memdev\":\"plug-mem0\"}\n"
+      "agent   memory [\"2048\"]\n",
+      "qmp     device_del {\"id\":\"plug-dimm0\"}\nqmp     object-del {\"id\":\"plug-mem0\"}\n"
+      "here    limit {\"memory\":1073741824,\"cpus\":0}\n");
   plug (f, "mem=2G");
   expect (
       f, "mem=3G",

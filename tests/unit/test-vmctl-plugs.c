@@ -400,6 +400,42 @@ test_guest_refuses (Fixture *f, gconstpointer data)
   until_logged (f, "unplugged disk0");
 }
 
+static void
+plug_less (Fixture *f, const char *script)
+{
+  f->sup.plan->memory = f->sup.plan->memory_max = G_GUINT64_CONSTANT (1) << 30;
+  start_qemu (f, script);
+  plug (f, "mem=256M", 0);
+}
+
+#define BALLOON "handshake\nexpect balloon {\"value\":268435456}\n"
+#define ASKED "expect query-balloon\n"
+
+/* The guest gives back what it can: when nothing changes any more, that is the result. */
+static void
+test_balloon (Fixture *f, gconstpointer data)
+{
+  GString *script = g_string_new (BALLOON "return\n" ASKED "return {\"actual\":1073741824}\n");
+
+  for (guint i = 0; i < 21; i++)
+    g_string_append (script, ASKED "return {\"actual\":536870912}\n");
+  g_string_append (script, "ignore\n");
+  plug_less (f, script->str);
+  until_logged (f, "plugged mem");
+  g_assert_cmpstr (vm_json_str (json_object_array_get_idx (f->sup.record->devices, 0), "inside", ""), ==,
+                   "512");
+  g_string_free (script, TRUE);
+}
+
+static void
+test_no_balloon (Fixture *f, gconstpointer data)
+{
+  plug_less (f, BALLOON "error DeviceNotActive No balloon device has been activated\nignore\n");
+  answer_change (f, expect_change (f, "memory|1024|"), 0, "1024");
+  until_logged (f, "plug: mem: the machine has no balloon");
+  g_assert_cmpuint (n_devices (f), ==, 0);
+}
+
 /* What a supervisor that was killed has left half done is undone, though some of it was never done. */
 static void
 test_take_over (Fixture *f, gconstpointer data)
@@ -470,6 +506,8 @@ main (int argc, char **argv)
   ADD ("undone", test_undone);
   ADD ("disk", test_disk);
   ADD ("guest-refuses", test_guest_refuses);
+  ADD ("balloon", test_balloon);
+  ADD ("no-balloon", test_no_balloon);
   ADD ("take-over", test_take_over);
   ADD ("begin-anew", test_begin_anew);
   return g_test_run ();
