@@ -46,7 +46,8 @@
  *
  * Forwards: ports inside, for those outside. As relays, but the host has the connection first: it picks a
  * channel from FRAME_CHANNEL_FORWARD on and sends FORWARD_OPEN with the port; the agent connects to that port
- * of its loopback address, and says CLOSE where nobody listens.
+ * of its loopback address, and says CLOSE where nobody listens. Of UDP each DATA is one datagram, EOF does
+ * not exist, and what finds no credit is thrown away by the sender.
  *
  * Changes: what is plugged into a sandbox that runs may need a hand inside. CHANGE has a number and words;
  * the agent does what they say (meta/agent/change.h) beside its other work, and answers with CHANGED and the
@@ -90,6 +91,7 @@ enum {
   FRAME_CHANNEL_FORWARD =
       0x20000, /* the first of those that the host picks for connections to ports inside */
   FRAME_FORWARDS_MAX = 32,
+  FRAME_FORWARD_UDP = 1 << 0,
   FRAME_CHANGE_WORDS_MAX = 8,
   FRAME_CHANGED_TEXT_MAX = 4096,
 };
@@ -121,7 +123,7 @@ typedef enum {
                        words, each ended by NUL */
   FRAME_CHANGED, /* ch 0: it is done, or cannot be. u32 number, u32 errno (0: done), text: what came of it, or
                     more about the error; not trusted, at most FRAME_CHANGED_TEXT_MAX bytes */
-  FRAME_FORWARD_OPEN, /* connect to a port inside. u16 port, u16 zero */
+  FRAME_FORWARD_OPEN, /* connect to a port inside. u16 port, u16 flags (FRAME_FORWARD_UDP) */
   FRAME_TYPE_MAX = FRAME_FORWARD_OPEN,
 } FrameType;
 

@@ -14,6 +14,8 @@ enum {
   ACT_WAIT_MS = 15000,     /* for an answer; the agent waits 8 s for a device to appear */
   RELEASE_WAIT_MS = 15000, /* for the guest to let a device go */
   RESULT_MAX = 200,
+  BALLOON_LOOK_MS = 100,
+  BALLOON_IDLE = 20, /* looks without a change: the guest has done what it can */
 };
 
 /* ACPI: what a guest says to the wish to take something away (ACPI 6.4, _OST). */
@@ -27,12 +29,14 @@ struct VmActs {
   guint serial; /* of the act that is; answers to older ones mean nothing */
   guint timer;  /* gives it up */
   gboolean asks_keeper;
-  guint strays;        /* answers of the keeper that nobody waits for any more */
-  guint32 change;      /* the agent's number; 0: it is not asked */
-  guint32 last_change; /* ever used */
-  char *awaits;        /* owned; of this device QEMU is to say that it has gone; NULL */
-  gboolean is_gone;    /* it has said so */
-  gboolean is_asked;   /* QEMU has taken the wish */
+  guint strays;           /* answers of the keeper that nobody waits for any more */
+  guint32 change;         /* the agent's number; 0: it is not asked */
+  guint32 last_change;    /* ever used */
+  char *awaits;           /* owned; of this device QEMU is to say that it has gone; NULL */
+  gboolean is_gone;       /* it has said so */
+  gboolean is_asked;      /* QEMU has taken the wish */
+  gint64 wanted, reached; /* of the balloon, bytes; 0: it is not asked */
+  guint idle;             /* how often it has not changed */
 };
 
 VmActs *
@@ -53,6 +57,8 @@ clear_act (VmActs *acts)
   acts->timer = 0;
   acts->asks_keeper = acts->is_gone = acts->is_asked = FALSE;
   acts->change = 0;
+  acts->wanted = acts->reached = 0;
+  acts->idle = 0;
   acts->done = NULL;
   acts->serial++;
   g_clear_pointer (&acts->awaits, g_free);
@@ -129,6 +135,8 @@ typedef struct {
   guint serial;
 } Asked;
 
+static gboolean ask_balloon (gpointer data);
+
 static void
 device_may_have_gone (VmActs *acts)
 {
@@ -155,7 +163,56 @@ qemu_answered (QmpClient *client, json_object *ret, json_object *reply, const GE
     device_may_have_gone (acts);
     return;
   }
-  finish (acts, error != NULL ? g_error_copy (error) : NULL, NULL);
+  if (error == NULL && acts->wanted != 0)
+    (void)ask_balloon (acts);
+  else if (g_error_matches (error, QMP_ERROR, QMP_ERROR_DEVICE_NOT_ACTIVE))
+    fail (acts, VM_ERROR_UNSUPPORTED,
+          "the machine has no balloon, so the memory that it began with stays; start it with less: vmctl up "
+          "--memory");
+  else
+    finish (acts, error != NULL ? g_error_copy (error) : NULL, NULL);
+}
+
+/* The balloon: the guest gives back what it can, and the result says how much is left to it */
+
+static void balloon_answered (QmpClient *client, json_object *ret, json_object *reply, const GError *error,
+                              gpointer data);
+
+static gboolean
+ask_balloon (gpointer data)
+{
+  VmActs *acts = data;
+  Asked *asked = g_new (Asked, 1);
+
+  acts->timer = 0;
+  *asked = (Asked){.acts = acts, .serial = acts->serial};
+  qmp_client_send (acts->sup->qmp, "query-balloon", NULL, NULL, 0, ACT_WAIT_MS, balloon_answered, asked);
+  return G_SOURCE_REMOVE;
+}
+
+static void
+balloon_answered (QmpClient *client, json_object *ret, json_object *reply, const GError *error, gpointer data)
+{
+  g_autofree Asked *asked = data;
+  VmActs *acts = asked->acts;
+  g_autofree char *text = NULL;
+  gint64 actual;
+
+  if (asked->serial != acts->serial)
+    return;
+  if (error != NULL) {
+    finish (acts, g_error_copy (error), NULL);
+    return;
+  }
+  actual = vm_json_int (ret, "actual", 0);
+  acts->idle = actual == acts->reached ? acts->idle + 1 : 0;
+  acts->reached = actual;
+  if (actual != acts->wanted && acts->idle < BALLOON_IDLE) {
+    acts->timer = g_timeout_add (BALLOON_LOOK_MS, ask_balloon, acts);
+    return;
+  }
+  text = g_strdup_printf ("%" G_GINT64_FORMAT, actual >> 20);
+  finish (acts, NULL, text);
 }
 
 static void
@@ -171,6 +228,8 @@ ask_qemu (VmActs *acts, json_object *act, const char *command, json_object *argu
   }
   if (vm_json_str (act, "awaits", NULL) != NULL)
     acts->awaits = g_strdup (vm_json_str (arguments, "id", ""));
+  if (g_str_equal (command, "balloon"))
+    acts->wanted = vm_json_int (arguments, "value", 0);
   asked = g_new (Asked, 1);
   asked->acts = acts;
   asked->serial = acts->serial;

@@ -1,46 +1,18 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "vmctl/forwards.h"
+#include "vmctl/forwards-private.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <glib-unix.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "meta/relay.h"
 #include "vmctl/base/error.h"
 #include "vmctl/base/fd.h"
 #include "vmctl/base/json.h"
 
 enum { BACKLOG = 128 };
-
-typedef struct {
-  VmForwards *owner; /* borrowed */
-  char *id;          /* owned */
-  int fd;            /* owned; listens */
-  guint source;      /* watches it; 0: nobody does */
-  guint16 port;      /* inside */
-} Listener;
-
-typedef struct {
-  Relay relay;
-  VmForwards *owner;  /* borrowed */
-  Listener *listener; /* borrowed; where it came in; NULL: that has gone */
-  gboolean used;
-  guint source; /* watches the socket; 0: nobody does */
-  int events;   /* for what */
-} Connection;
-
-struct VmForwards {
-  VmLink *agent;        /* borrowed; NULL: none */
-  GPtrArray *listeners; /* owned */
-  VmForwardsBroken broken;
-  gpointer data;
-  gboolean is_broken;
-  Connection connections[FRAME_FORWARDS_MAX];
-};
 
 static gboolean came (int fd, GIOCondition condition, gpointer data);
 
@@ -67,8 +39,8 @@ vm_forwards_new (VmForwardsBroken broken, gpointer data)
   return forwards;
 }
 
-static Connection *
-unused (VmForwards *forwards)
+Connection *
+vm_forwards_unused (VmForwards *forwards)
 {
   for (guint i = 0; i < FRAME_FORWARDS_MAX; i++)
     if (!forwards->connections[i].used)
@@ -76,14 +48,17 @@ unused (VmForwards *forwards)
   return NULL;
 }
 
-/* Who comes is let in only when there is an agent to tell, and room. */
+/* Who comes is let in only when there is an agent to tell, and room. A flow of datagrams may have begun
+ * already. */
 static void
 watch_listeners (VmForwards *forwards)
 {
-  gboolean wanted = forwards->agent != NULL && !forwards->is_broken && unused (forwards) != NULL;
+  gboolean can_tell = forwards->agent != NULL && !forwards->is_broken;
+  gboolean has_room = vm_forwards_unused (forwards) != NULL;
 
   for (guint i = 0; i < forwards->listeners->len; i++) {
     Listener *l = g_ptr_array_index (forwards->listeners, i);
+    gboolean wanted = can_tell && (has_room || l->is_udp);
 
     if (wanted && l->source == 0) {
       l->source = g_unix_fd_add (l->fd, G_IO_IN, came, l);
@@ -108,7 +83,7 @@ static void
 forget (Connection *c)
 {
   stop_watching (c);
-  if (c->used)
+  if (c->used && !c->is_udp)
     relay_clear (&c->relay);
   c->used = FALSE;
 }
@@ -126,8 +101,17 @@ vm_forwards_free (VmForwards *forwards)
   if (forwards == NULL)
     return;
   forget_all (forwards);
+  if (forwards->idle_timer != 0)
+    g_source_remove (forwards->idle_timer);
   g_ptr_array_unref (forwards->listeners);
   g_free (forwards);
+}
+
+void
+vm_forwards_forget (Connection *c)
+{
+  forget (c);
+  watch_listeners (c->owner);
 }
 
 static gboolean ready (int fd, GIOCondition condition, gpointer data);
@@ -139,8 +123,7 @@ update (Connection *c)
   int events = relay_events (&c->relay, TRUE);
 
   if (relay_is_over (&c->relay)) {
-    forget (c);
-    watch_listeners (c->owner);
+    vm_forwards_forget (c);
     return;
   }
   if (c->source != 0 && events == c->events)
@@ -161,12 +144,22 @@ ready (int fd, GIOCondition condition, gpointer data)
   return G_SOURCE_CONTINUE; /* or it was removed meanwhile */
 }
 
-static void
-send_frame (void *data, FrameType type, uint32_t channel, uint8_t stream, const void *payload, size_t n)
+void
+vm_forwards_send (void *data, FrameType type, uint32_t channel, uint8_t stream, const void *payload, size_t n)
 {
   Connection *c = data;
 
   vm_link_send (c->owner->agent, type, channel, (FrameStream)stream, payload, n);
+}
+
+void
+vm_forwards_open (Connection *c, guint32 channel)
+{
+  guint8 payload[4];
+
+  frame_put_u16 (payload, c->listener->port);
+  frame_put_u16 (payload + 2, c->is_udp ? FRAME_FORWARD_UDP : 0);
+  vm_link_send (c->owner->agent, FRAME_FORWARD_OPEN, channel, FRAME_STDIN, payload, sizeof payload);
 }
 
 static gboolean
@@ -174,19 +167,25 @@ came (int fd, GIOCondition condition, gpointer data)
 {
   Listener *l = data;
   VmForwards *forwards = l->owner;
-  Connection *c = unused (forwards);
-  guint8 payload[4] = {0};
+  Connection *c = vm_forwards_unused (forwards);
   guint32 channel;
   int socket;
 
+  if (l->is_udp) {
+    vm_forwards_udp_ready (l);
+    return G_SOURCE_CONTINUE;
+  }
+  if (c == NULL) { /* flows have taken the rest */
+    watch_listeners (forwards);
+    return G_SOURCE_CONTINUE;
+  }
   socket = accept4 (l->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
   if (socket < 0)
     return G_SOURCE_CONTINUE;
   channel = FRAME_CHANNEL_FORWARD + (guint32)(c - forwards->connections);
   *c = (Connection){.owner = forwards, .listener = l, .used = TRUE};
-  frame_put_u16 (payload, l->port);
-  vm_link_send (forwards->agent, FRAME_FORWARD_OPEN, channel, FRAME_STDIN, payload, sizeof payload);
-  relay_init (&c->relay, channel, RELAY_HOST, send_frame, c);
+  vm_forwards_open (c, channel);
+  relay_init (&c->relay, channel, RELAY_HOST, vm_forwards_send, c);
   relay_set_socket (&c->relay, socket);
   update (c);
   watch_listeners (forwards);
@@ -196,19 +195,20 @@ came (int fd, GIOCondition condition, gpointer data)
 /* Listening */
 
 static int
-listen_at (const char *address, guint16 port, GError **error)
+listen_at (const char *address, guint16 port, gboolean is_udp, GError **error)
 {
   struct sockaddr_in where = {.sin_family = AF_INET, .sin_port = htons (port)};
-  vm_autofd fd = socket (AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  vm_autofd fd = socket (AF_INET, (is_udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   int on = 1;
 
   if (inet_pton (AF_INET, address, &where.sin_addr) != 1) {
     vm_error (error, VM_ERROR_USAGE, "port: '%s' is no IPv4 address", address);
     return -1;
   }
-  if (fd >= 0)
+  if (fd >= 0 && !is_udp)
     (void)setsockopt (fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-  if (fd >= 0 && bind (fd, (struct sockaddr *)&where, sizeof where) == 0 && listen (fd, BACKLOG) == 0)
+  if (fd >= 0 && bind (fd, (struct sockaddr *)&where, sizeof where) == 0 &&
+      (is_udp || listen (fd, BACKLOG) == 0))
     return vm_fd_steal (&fd);
   if (errno == EADDRINUSE)
     vm_error (error, VM_ERROR_BUSY,
@@ -227,7 +227,9 @@ listen_at (const char *address, guint16 port, GError **error)
 gboolean
 vm_forwards_add (VmForwards *forwards, json_object *what, GError **error)
 {
-  int fd = listen_at (vm_json_str (what, "address", ""), (guint16)vm_json_int (what, "host-port", 0), error);
+  gboolean is_udp = vm_json_bool (what, "udp", FALSE);
+  int fd = listen_at (vm_json_str (what, "address", ""), (guint16)vm_json_int (what, "host-port", 0), is_udp,
+                      error);
   Listener *l;
 
   if (fd < 0)
@@ -236,6 +238,7 @@ vm_forwards_add (VmForwards *forwards, json_object *what, GError **error)
   l->owner = forwards;
   l->id = g_strdup (vm_json_str (what, "id", ""));
   l->fd = fd;
+  l->is_udp = is_udp;
   l->port = (guint16)vm_json_int (what, "guest-port", 0);
   g_ptr_array_add (forwards->listeners, l);
   watch_listeners (forwards);
@@ -256,6 +259,10 @@ vm_forwards_remove (VmForwards *forwards, const char *id)
       if (!c->used || c->listener != l)
         continue;
       c->listener = NULL;
+      if (c->is_udp) {
+        dgram_shut (&c->dgram);
+        continue;
+      }
       relay_shut (&c->relay);
       update (c);
     }
@@ -289,7 +296,9 @@ vm_forwards_frame (VmForwards *forwards, const FrameHeader *header, const guint8
 
   if (forwards->is_broken)
     return;
-  if (forwards->agent != NULL && c->used && relay_frame (&c->relay, header, payload) == 0) {
+  if (forwards->agent != NULL && c->used && c->is_udp && vm_forwards_udp_frame (c, header, payload) == 0)
+    return;
+  if (forwards->agent != NULL && c->used && !c->is_udp && relay_frame (&c->relay, header, payload) == 0) {
     update (c);
     return;
   }

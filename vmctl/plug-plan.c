@@ -471,6 +471,8 @@ plan_port (VmPlugPlan *plan, const VmPlugSpec *spec, const VmPlugFacts *facts, G
   vm_json_add_str (arguments, "address", address);
   vm_json_add_int (arguments, "host-port", spec->host_port);
   vm_json_add_int (arguments, "guest-port", spec->guest_port);
+  if (spec->udp)
+    vm_json_add_bool (arguments, "udp", TRUE);
   vm_plug_add_step (plan, vm_plug_act ("here", "forward", arguments),
                     vm_plug_words ("here", "unforward", plan->id, NULL));
   return TRUE;

@@ -24,8 +24,9 @@ vm_plug_spec_to_text (const VmPlugSpec *spec)
   case VM_PLUG_SERIAL:
     return g_strdup_printf ("%s %s", kind, spec->name);
   case VM_PLUG_PORT:
-    return g_strdup_printf ("%s %u of %s to %u inside", kind, spec->host_port,
-                            spec->address != NULL ? spec->address : "127.0.0.1", spec->guest_port);
+    return g_strdup_printf ("%s %u of %s to %u inside%s", kind, spec->host_port,
+                            spec->address != NULL ? spec->address : "127.0.0.1", spec->guest_port,
+                            spec->udp ? ", udp" : "");
   case VM_PLUG_USB:
   case VM_PLUG_KINDS:
     break;

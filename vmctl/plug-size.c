@@ -6,10 +6,10 @@
  * to the start.
  *
  * In a machine what is added are processors and DIMMs, for which it has room (the plan's cpus_max,
- * memory_max). DIMMs go away in the opposite order. Processors stay, unused: QEMU 7.2 that emulates them
- * corrupts its memory when one is taken away (device_del, then the next device_add: "malloc(): unsorted
- * double linked list corrupted"), and one that the guest does not use costs nothing. Elsewhere it is the
- * limit of the control group. */
+ * memory_max). DIMMs go away in the opposite order; less than at the start is the balloon's. Processors stay,
+ * unused: QEMU 7.2 that emulates them corrupts its memory when one is taken away (device_del, then the next
+ * device_add: "malloc(): unsorted double linked list corrupted"), and one that the guest does not use costs
+ * nothing. Elsewhere it is the limit of the control group. */
 #include "vmctl/plug-parts.h"
 
 #include "vmctl/base/error.h"
@@ -193,6 +193,17 @@ keep_dimms (VmPlugPlan *plan, const VmPlan *p, json_object *sizes)
   vm_json_add (plan->device, "modules", sizes);
 }
 
+/* What the machine began with cannot be taken away, but the guest can be asked to do without; how far it did
+ * is the result. */
+static json_object *
+balloon_act (guint64 bytes)
+{
+  json_object *act = vm_plug_qmp ("balloon", NULL, NULL);
+
+  vm_json_add_int (vm_json_object (act, "arguments"), "value", (gint64)bytes);
+  return act;
+}
+
 static gboolean
 grow (VmPlugPlan *plan, const VmPlugFacts *facts, guint64 from, guint64 to, json_object *sizes,
       GError **error)
@@ -241,10 +252,8 @@ shrink (VmPlugPlan *plan, const VmPlugFacts *facts, guint64 from, guint64 to, js
     json_object_array_del_idx (sizes, n, 1);
   }
   if (from > to)
-    return vm_error (error, VM_ERROR_USAGE,
-                     "mem: the memory that the machine began with stays; start it with less: "
-                     "vmctl up --memory");
-  vm_plug_add_step (plan, limit_act (p, to, 0), NULL);
+    vm_plug_add_step (plan, balloon_act (to), balloon_act (from));
+  vm_plug_add_step (plan, limit_act (p, MAX (to, p->memory), 0), NULL);
   return TRUE;
 }
 
@@ -277,9 +286,15 @@ plan_memory (VmPlugPlan *plan, const VmPlugSpec *spec, const VmPlugFacts *facts,
                      "mem: a machine's memory changes by multiples of 128M, and it has %" G_GUINT64_FORMAT
                      "M",
                      from / MIB);
+  if (from < p->memory) { /* first it gets back what it was asked to do without */
+    vm_plug_add_step (plan, balloon_act (p->memory), balloon_act (from));
+    from = p->memory;
+  }
   if (!(to > from ? grow (plan, facts, from, to, sizes, error)
                   : shrink (plan, facts, from, to, sizes, error)))
     return FALSE;
+  if (to < p->memory)
+    json_object_array_add (plan->unplug, balloon_act (p->memory));
   keep_dimms (plan, p, g_steal_pointer (&sizes));
   return TRUE;
 }

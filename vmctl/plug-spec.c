@@ -146,16 +146,15 @@ parse_cpu (const char *args, VmPlugSpec *ret, GError **error)
          vm_error (error, VM_ERROR_USAGE, "cpu: '%s' is no number from 1 to %d", args, CPUS_MAX);
 }
 
-/* [ADDRESS:]HOST:GUEST[/tcp] */
+/* [ADDRESS:]HOST:GUEST[/tcp|/udp] */
 static gboolean
 parse_port (const char *args, VmPlugSpec *ret, GError **error)
 {
   g_autofree char *text = g_strdup (args);
   char *slash = strrchr (text, '/'), *guest, *host;
 
-  if (slash != NULL && g_str_equal (slash, "/udp"))
-    return vm_error (error, VM_ERROR_UNSUPPORTED, "port: '%s': only TCP can be forwarded so far", args);
-  if (slash != NULL && g_str_equal (slash, "/tcp"))
+  ret->udp = slash != NULL && g_str_equal (slash, "/udp");
+  if (slash != NULL && (ret->udp || g_str_equal (slash, "/tcp")))
     *slash = '\0';
   guest = strrchr (text, ':');
   if (guest != NULL)
@@ -327,6 +326,8 @@ vm_plug_spec_to_json (const VmPlugSpec *spec)
   vm_json_add_str (object, "address", spec->address);
   add_number (object, "host-port", spec->host_port);
   add_number (object, "guest-port", spec->guest_port);
+  if (spec->udp)
+    vm_json_add_bool (object, "udp", TRUE);
   add_number (object, "vendor", spec->vendor);
   add_number (object, "product", spec->product);
   add_number (object, "bus", spec->bus);
@@ -396,6 +397,7 @@ vm_plug_spec_from_json (json_object *object, VmPlugSpec *ret, GError **error)
   ret->source = g_strdup (vm_json_str (object, "source", NULL));
   ret->target = g_strdup (vm_json_str (object, "target", NULL));
   ret->read_only = vm_json_bool (object, "read-only", FALSE);
+  ret->udp = vm_json_bool (object, "udp", FALSE);
   ret->format = g_strdup (vm_json_str (object, "format", NULL));
   ret->name = g_strdup (vm_json_str (object, "name", NULL));
   ret->address = g_strdup (vm_json_str (object, "address", NULL));

@@ -40,6 +40,7 @@ typedef struct {
   char *name;         /* owned; SERIAL */
   char *address;      /* owned; PORT: of the host, numeric; NULL: 127.0.0.1 */
   guint host_port, guest_port;
+  gboolean udp;          /* PORT */
   guint vendor, product; /* USB; both 0: by ... */
   guint bus, device;     /* ... these */
 } VmPlugSpec;

@@ -6,45 +6,14 @@
  * and the device leaves the record. An unplug does the acts that the record has; the first that fails ends
  * it, and the device stays, with those that are left. A supervisor that finds a half done device undoes it,
  * and does not mind that some of it was never done. */
-#include "vmctl/supervisor-plug.h"
+#include "vmctl/supervisor-plug-private.h"
 
-#include <string.h>
 #include <unistd.h>
 
-#include "vmctl/acts.h"
 #include "vmctl/base/error.h"
 #include "vmctl/base/json.h"
 
-#define HALF_DONE "half-done"
-
-typedef struct {
-  VmPlugs *plugs;      /* borrowed */
-  QmpRequest *request; /* owned; NULL: nobody asked by the control socket */
-  VmPlugSpec spec;     /* of a plug */
-  char *id;            /* owned; of an unplug; NULL: a plug */
-  VmPlugPlan *plan;    /* owned; of a plug that has begun */
-  json_object *unplug; /* owned; of an unplug that has begun */
-  guint at;            /* steps or acts that are done */
-  guint fail_after;
-  gboolean is_ours;    /* one of the plan's own */
-  gboolean is_lenient; /* what cannot be undone was not done */
-  GError *why;         /* owned; it has failed, and is being undone */
-  char *result;        /* owned; what the agent said last */
-} Job;
-
-struct VmPlugs {
-  VmSupervisor *sup; /* borrowed */
-  VmActs *acts;      /* owned */
-  GQueue jobs;       /* of Job, owned; the first is under way, if `is_busy` */
-  gboolean is_busy;
-  guint ours;     /* of the plan's own, how many are not done */
-  char *our_fate; /* owned; why one of them cannot be had; NULL */
-};
-
-static Job *add_job (VmPlugs *plugs, QmpRequest *take_request);
-static void add_ours (VmPlugs *plugs);
-static void next_job (VmPlugs *plugs);
-static void go_on (Job *job);
+static void go_on (VmPlugJob *job);
 
 VmPlugs *
 vm_plugs_new (VmSupervisor *sup)
@@ -55,12 +24,12 @@ vm_plugs_new (VmSupervisor *sup)
   plugs->acts = vm_acts_new (sup);
   g_queue_init (&plugs->jobs);
   if (!sup->adopted)
-    add_ours (plugs);
+    vm_plugs_add_ours (plugs);
   return plugs;
 }
 
 static void
-free_job (Job *job)
+free_job (VmPlugJob *job)
 {
   vm_plug_spec_clear (&job->spec);
   vm_plug_plan_free (job->plan);
@@ -109,15 +78,15 @@ drop_device (VmPlugs *plugs, const char *id)
 
 /* In place of one with the same id. */
 static void
-put_device (VmPlugs *plugs, const Job *job, gboolean half_done)
+put_device (VmPlugs *plugs, const VmPlugJob *job, gboolean half_done)
 {
   json_object *device = job->plan->device;
 
   drop_device (plugs, job->plan->id);
   vm_json_add (device, "unplug", json_object_get (job->plan->unplug));
-  json_object_object_del (device, HALF_DONE);
+  json_object_object_del (device, VM_PLUG_HALF_DONE);
   if (half_done)
-    vm_json_add_bool (device, HALF_DONE, TRUE);
+    vm_json_add_bool (device, VM_PLUG_HALF_DONE, TRUE);
   json_object_array_add (plugs->sup->record->devices, json_object_get (device));
 }
 
@@ -182,7 +151,7 @@ vm_plugs_client_came (VmPlugs *plugs)
 
 /* Takes `ret`; the answer is that, or `error`. */
 static void
-end_job (Job *job, json_object *ret, const GError *error)
+end_job (VmPlugJob *job, json_object *ret, const GError *error)
 {
   VmPlugs *plugs = job->plugs;
 
@@ -200,13 +169,13 @@ end_job (Job *job, json_object *ret, const GError *error)
   if (job->is_ours)
     settle_ours (plugs, error);
   free_job (job);
-  next_job (plugs);
+  vm_plugs_next (plugs);
 }
 
 /* Plugging */
 
 static void
-end_plug (Job *job)
+end_plug (VmPlugJob *job)
 {
   VmPlugs *plugs = job->plugs;
 
@@ -238,7 +207,7 @@ static void G_GNUC_PRINTF (2, 3) add_to_error (GError *error, const char *format
 static void
 undone (const GError *error, const char *result, gpointer data)
 {
-  Job *job = data;
+  VmPlugJob *job = data;
   VmPlugStep *step = g_ptr_array_index (job->plan->steps, job->at);
 
   if (error != NULL && !vm_json_bool (step->undo, "may-fail", FALSE)) {
@@ -249,7 +218,7 @@ undone (const GError *error, const char *result, gpointer data)
 }
 
 static void
-undo (Job *job)
+undo (VmPlugJob *job)
 {
   while (job->at > 0) {
     VmPlugStep *step = g_ptr_array_index (job->plan->steps, --job->at);
@@ -265,14 +234,15 @@ undo (Job *job)
 static void
 step_done (const GError *error, const char *result, gpointer data)
 {
-  Job *job = data;
+  VmPlugJob *job = data;
   VmPlugStep *step = g_ptr_array_index (job->plan->steps, job->at);
 
   if (error != NULL && !vm_json_bool (step->act, "may-fail", FALSE)) {
     job->why = g_error_copy (error);
     g_prefix_error (&job->why, "%s: ", job->plan->id);
   } else {
-    job->at++;
+    if (job->at++ == 0)
+      vm_failpoint ("plugging");
     if (result != NULL) {
       g_free (job->result);
       job->result = g_strdup (result);
@@ -295,7 +265,7 @@ gather_facts (VmPlugs *plugs, VmPlugFacts *ret)
 
 /* A replaced device keeps its place in the record until the new one is whole. */
 static void
-begin_plug (Job *job)
+begin_plug (VmPlugJob *job)
 {
   VmPlugs *plugs = job->plugs;
   g_autoptr (GError) error = NULL;
@@ -319,7 +289,7 @@ begin_plug (Job *job)
 /* Unplugging */
 
 static void
-end_unplug (Job *job, const GError *error)
+end_unplug (VmPlugJob *job, const GError *error)
 {
   VmPlugs *plugs = job->plugs;
   gsize index;
@@ -338,7 +308,7 @@ end_unplug (Job *job, const GError *error)
 
 /* A device that goes away in pieces. */
 static void
-note_leavings (Job *job, json_object *act)
+note_leavings (VmPlugJob *job, json_object *act)
 {
   json_object *leaves = vm_json_object (act, "leaves");
   gsize index;
@@ -355,7 +325,7 @@ note_leavings (Job *job, json_object *act)
 static void
 act_done (const GError *error, const char *result, gpointer data)
 {
-  Job *job = data;
+  VmPlugJob *job = data;
   g_autoptr (GError) why = NULL;
 
   if (error != NULL && !job->is_lenient) {
@@ -370,7 +340,7 @@ act_done (const GError *error, const char *result, gpointer data)
 }
 
 static void
-begin_unplug (Job *job)
+begin_unplug (VmPlugJob *job)
 {
   g_autoptr (GError) error = NULL;
   gsize index;
@@ -388,7 +358,7 @@ begin_unplug (Job *job)
 /* Both */
 
 static void
-go_on (Job *job)
+go_on (VmPlugJob *job)
 {
   VmPlugs *plugs = job->plugs;
 
@@ -405,10 +375,10 @@ go_on (Job *job)
     end_plug (job);
 }
 
-static void
-next_job (VmPlugs *plugs)
+void
+vm_plugs_next (VmPlugs *plugs)
 {
-  Job *job = g_queue_peek_head (&plugs->jobs);
+  VmPlugJob *job = g_queue_peek_head (&plugs->jobs);
   VmState state = plugs->sup->record->state;
   g_autoptr (GError) error = NULL;
 
@@ -428,10 +398,10 @@ next_job (VmPlugs *plugs)
     begin_plug (job);
 }
 
-static Job *
-add_job (VmPlugs *plugs, QmpRequest *take_request)
+VmPlugJob *
+vm_plugs_add (VmPlugs *plugs, QmpRequest *take_request)
 {
-  Job *job = g_new0 (Job, 1);
+  VmPlugJob *job = g_new0 (VmPlugJob, 1);
 
   job->plugs = plugs;
   job->request = take_request;
@@ -442,21 +412,21 @@ add_job (VmPlugs *plugs, QmpRequest *take_request)
 void
 vm_plugs_plug (VmPlugs *plugs, VmPlugSpec *take_spec, guint fail_after, QmpRequest *take_request)
 {
-  Job *job = add_job (plugs, take_request);
+  VmPlugJob *job = vm_plugs_add (plugs, take_request);
 
   job->spec = *take_spec;
   *take_spec = (VmPlugSpec){0};
   job->fail_after = fail_after;
-  next_job (plugs);
+  vm_plugs_next (plugs);
 }
 
 void
 vm_plugs_unplug (VmPlugs *plugs, const char *id, QmpRequest *take_request)
 {
-  Job *job = add_job (plugs, take_request);
+  VmPlugJob *job = vm_plugs_add (plugs, take_request);
 
   job->id = g_strdup (id);
-  next_job (plugs);
+  vm_plugs_next (plugs);
 }
 
 json_object *
@@ -476,85 +446,6 @@ vm_plugs_dry_run (VmPlugs *plugs, const VmPlugSpec *spec, GError **error)
   return plan != NULL ? vm_plug_plan_to_json (plan) : NULL;
 }
 
-/* The life of the sandbox */
-
-/* What the plan has was checked when it was made. */
-static void
-add_ours (VmPlugs *plugs)
-{
-  char **words = plugs->sup->plan->plugs;
-
-  for (; words != NULL && *words != NULL; words++) {
-    g_autoptr (json_object) object = vm_json_parse_object (*words, strlen (*words), NULL);
-    VmPlugSpec spec = {0};
-    Job *job;
-
-    if (object == NULL || !vm_plug_spec_from_json (object, &spec, NULL))
-      continue;
-    job = add_job (plugs, NULL);
-    job->spec = spec;
-    job->is_ours = TRUE;
-    plugs->ours++;
-  }
-}
-
-gboolean
-vm_plugs_hold_command (VmPlugs *plugs)
-{
-  return plugs->ours > 0 || plugs->our_fate != NULL;
-}
-
-void
-vm_plugs_agent_up (VmPlugs *plugs)
-{
-  next_job (plugs);
-}
-
-/* What was the predecessor's process's is done again. */
-static gboolean
-do_again (VmPlugs *plugs, json_object *device, GError **error)
-{
-  const char *kind = vm_json_str (device, "kind", "");
-  int none = -1; /* nothing is opened */
-
-  if (g_str_equal (kind, vm_plug_kind_name (VM_PLUG_PORT)))
-    return vm_acts_do_here (plugs->sup, "forward", device, &none, error);
-  if (g_str_equal (kind, vm_plug_kind_name (VM_PLUG_SERIAL)) && !vm_driver_has_monitor (plugs->sup->driver))
-    return vm_lines_add (plugs->sup->lines, vm_json_str (device, "name", ""), error);
-  return TRUE;
-}
-
-static void
-take_over_device (VmPlugs *plugs, json_object *device)
-{
-  g_autoptr (GError) error = NULL;
-
-  if (vm_json_bool (device, HALF_DONE, FALSE)) {
-    Job *job = add_job (plugs, NULL);
-
-    job->id = g_strdup (vm_json_str (device, "id", ""));
-    job->is_lenient = TRUE;
-  } else if (!do_again (plugs, device, &error)) {
-    g_autofree char *text = g_strdup_printf ("%s: %s", vm_json_str (device, "id", ""), error->message);
-
-    vm_supervisor_warn (plugs->sup, text);
-  }
-}
-
-void
-vm_plugs_take_over (VmPlugs *plugs)
-{
-  json_object *devices = plugs->sup->record->devices;
-
-  if (plugs->sup->plan->plugs != NULL && g_strcmp0 (plugs->sup->record->step, "up") == 0) {
-    vm_supervisor_stop (plugs->sup, VM_REASON_START_FAILED,
-                        "its supervisor was killed before its command could start", VM_STOP_QUIT, 0);
-    return;
-  }
-  for (gsize i = 0; i < json_object_array_length (devices); i++)
-    take_over_device (plugs, json_object_array_get_idx (devices, i));
-}
-
 void
 vm_plugs_give_up (VmPlugs *plugs, const char *why)
 {
@@ -564,7 +455,7 @@ vm_plugs_give_up (VmPlugs *plugs, const char *why)
 void
 vm_plugs_free (VmPlugs *plugs)
 {
-  Job *job;
+  VmPlugJob *job;
 
   if (plugs == NULL)
     return;

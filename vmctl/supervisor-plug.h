@@ -28,6 +28,9 @@ void vm_plugs_client_came (VmPlugs *plugs);
 void vm_plugs_agent_up (VmPlugs *plugs);
 /* A supervisor that takes over: what is this process's is done again, and what was half done is undone. */
 void vm_plugs_take_over (VmPlugs *plugs);
+/* The machine has gone and another one starts in the same sandbox: what was plugged into it is gone, and what
+ * the plan plugs is plugged again. */
+void vm_plugs_begin_anew (VmPlugs *plugs);
 /* The sandbox ends, or its agent has gone. */
 void vm_plugs_give_up (VmPlugs *plugs, const char *why);
 

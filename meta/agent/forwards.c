@@ -10,6 +10,8 @@
 
 #include "meta/agent/agent.h"
 
+enum { UDP_BURST = 16 };
+
 void
 forwards_init (Agent *agent)
 {
@@ -20,7 +22,7 @@ forwards_init (Agent *agent)
 static void
 free_forward (Forward *forward)
 {
-  if (forward->used)
+  if (forward->used && !forward->is_udp)
     relay_clear (&forward->relay);
   close_fd (&forward->fd);
   forward->used = false;
@@ -56,7 +58,7 @@ send_frame (void *data, FrameType type, uint32_t channel, uint8_t stream, const 
 static void
 settle (Forward *forward)
 {
-  if (forward->used && relay_is_over (&forward->relay))
+  if (forward->used && (forward->is_udp ? dgram_is_over (&forward->dgram) : relay_is_over (&forward->relay)))
     free_forward (forward);
 }
 
@@ -71,7 +73,8 @@ begin_connect (Forward *forward)
       .sin6_family = AF_INET6, .sin6_port = htons (forward->port), .sin6_addr = IN6ADDR_LOOPBACK_INIT};
   int r;
 
-  forward->fd = socket (forward->is_v6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  forward->fd = socket (forward->is_v6 ? AF_INET6 : AF_INET,
+                        (forward->is_udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (forward->fd < 0)
     return -errno;
   r = forward->is_v6 ? connect (forward->fd, (struct sockaddr *)&v6, sizeof v6)
@@ -113,16 +116,59 @@ end_connect (Forward *forward)
   }
 }
 
+/* Datagrams */
+
+/* Connected, so that only that port can answer; whether anybody is there shows by and by, and does not
+ * matter. */
+static void
+open_udp (Agent *agent, Forward *forward, uint32_t channel)
+{
+  dgram_init (&forward->dgram, channel, RELAY_AGENT, send_frame, agent);
+  if (agent->state != AGENT_UP || begin_connect (forward) < 0) {
+    close_fd (&forward->fd);
+    dgram_shut (&forward->dgram);
+  }
+}
+
+static int
+udp_frame (Forward *forward, const FrameHeader *header, const uint8_t *payload)
+{
+  int r = dgram_frame (&forward->dgram, header, payload);
+
+  if (r > 0 && forward->fd >= 0)
+    (void)send (forward->fd, payload, header->length, MSG_NOSIGNAL | MSG_DONTWAIT);
+  if (forward->dgram.closed)
+    close_fd (&forward->fd);
+  return r < 0 ? r : 0;
+}
+
+/* Some a turn, so that nobody waits long for another. An error is that of an earlier one that nobody took. */
+static void
+udp_ready (Forward *forward)
+{
+  static uint8_t bytes[FRAME_PAYLOAD_MAX];
+  ssize_t n;
+
+  for (int i = 0; i < UDP_BURST && (n = recv (forward->fd, bytes, sizeof bytes, MSG_DONTWAIT)) != -1; i++)
+    (void)dgram_give (&forward->dgram, bytes, (size_t)n);
+}
+
 /* Frames */
 
 static int
 open_forward (Agent *agent, Forward *forward, const FrameHeader *header, const uint8_t *payload)
 {
   uint16_t port = header->length == 4 ? frame_get_u16 (payload) : 0;
+  uint16_t flags = port != 0 ? frame_get_u16 (payload + 2) : 0;
 
-  if (forward->used || port == 0 || frame_get_u16 (payload + 2) != 0)
+  if (forward->used || port == 0 || (flags & ~FRAME_FORWARD_UDP) != 0)
     return -EPROTO;
-  *forward = (Forward){.used = true, .fd = -1, .port = port, .poll = -1};
+  *forward =
+      (Forward){.used = true, .is_udp = flags != 0, .fd = -1, .port = port, .poll = -1, .relay.fd = -1};
+  if (forward->is_udp) {
+    open_udp (agent, forward, header->channel);
+    return 0;
+  }
   relay_init (&forward->relay, header->channel, RELAY_AGENT, send_frame, agent);
   if (agent->state == AGENT_UP)
     try_connect (forward);
@@ -139,8 +185,10 @@ forwards_frame (Agent *agent, const FrameHeader *header, const uint8_t *payload)
 
   if (header->type == FRAME_FORWARD_OPEN)
     return open_forward (agent, forward, header, payload);
-  r = forward->used ? relay_frame (&forward->relay, header, payload) : -EPROTO;
-  if (forward->used && forward->relay.closed)
+  if (!forward->used)
+    return -EPROTO;
+  r = forward->is_udp ? udp_frame (forward, header, payload) : relay_frame (&forward->relay, header, payload);
+  if (!forward->is_udp && forward->relay.closed)
     close_fd (&forward->fd); /* the host has gone before it was connected */
   settle (forward);
   return r;
@@ -155,9 +203,14 @@ forwards_prepare_poll (Agent *agent)
 
   for (unsigned i = 0; i < FRAME_FORWARDS_MAX; i++) {
     Forward *forward = &agent->forwards[i];
-    int events = !forward->used ? -1 : forward->fd >= 0 ? POLLOUT : relay_events (&forward->relay, room);
-    int fd = forward->fd >= 0 ? forward->fd : forward->relay.fd;
+    int fd = forward->fd >= 0 ? forward->fd : forward->relay.fd, events;
 
+    if (!forward->used)
+      events = -1;
+    else if (forward->is_udp)
+      events = room && fd >= 0 ? POLLIN : -1;
+    else
+      events = forward->fd >= 0 ? POLLOUT : relay_events (&forward->relay, room);
     forward->poll = events < 0 ? -1 : poller_add (&agent->poller, fd, (short)events);
   }
 }
@@ -171,7 +224,10 @@ forwards_handle (Agent *agent)
 
     if (!forward->used)
       continue;
-    if (forward->fd < 0)
+    if (forward->is_udp) {
+      if (forward->fd >= 0 && events != 0)
+        udp_ready (forward);
+    } else if (forward->fd < 0)
       relay_ready (&forward->relay, events, link_has_room (&agent->link));
     else if (events != 0)
       end_connect (forward);

@@ -3,6 +3,7 @@
  * more, to the loopback address. */
 #pragma once
 
+#include "meta/dgram.h"
 #include "meta/frame.h"
 #include "meta/relay.h"
 
@@ -10,11 +11,13 @@ struct Agent;
 
 typedef struct {
   bool used;
-  int fd;     /* owned; being connected; -1: it is, or has failed */
-  bool is_v6; /* to ::1: nobody listens at 127.0.0.1 */
+  bool is_udp; /* `dgram` counts, else `relay` */
+  int fd;      /* owned; TCP: being connected, -1: it is, or has failed; UDP: connected */
+  bool is_v6;  /* to ::1: nobody listens at 127.0.0.1 */
   uint16_t port;
   int poll;
   Relay relay;
+  Dgram dgram;
 } Forward;
 
 void forwards_init (struct Agent *agent);

@@ -11,8 +11,7 @@ run 2 "$V" plug one teapot x
 has "$err" "'teapot' cannot be plugged"
 run 2 "$V" plug one port 80
 has "$err" "[ADDRESS:]HOST:GUEST"
-run 1 "$V" plug one port 80:80/udp
-has "$err" "only TCP"
+run 2 "$V" plug one port 80:80/icmp
 run 1 "$V" plug nobody port 8080:80
 has "$err" "no running sandbox 'nobody'"
 run 1 "$V" devices

@@ -145,6 +145,40 @@ def _(s):
         s.stop(box)
 
 
+UPPER_UDP = """
+import socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind(("127.0.0.1", int(sys.argv[1])))
+print("serving", flush=True)
+while True:
+    data, peer = s.recvfrom(65536)
+    s.sendto(data.upper(), peer)
+"""
+
+
+@check("plug-port-udp", "the same for datagrams, and each answer goes to who has asked", null=True)
+def _(s):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+        free.bind(("127.0.0.1", 0))
+        outside = free.getsockname()[1]
+    inside = free_port()
+    with s.client([s.vmctl, "exec", s.shared(), "--", "python3", "-c", UPPER_UDP, str(inside)]) as server:
+        s.equal(server.stdout.readline(), b"serving\n")
+        name = plug(s, "port", f"{outside}:{inside}/udp")
+        peers = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(3)]
+        for number, peer in enumerate(peers):
+            peer.settimeout(60)
+            peer.connect(("127.0.0.1", outside))
+            peer.send(b"peer %d" % number)
+        for number, peer in enumerate(peers):
+            s.equal(peer.recv(100), b"PEER %d" % number)
+        peers[0].send(b"x" * 60000)
+        s.equal(peers[0].recv(65536), b"X" * 60000)
+        for peer in peers:
+            peer.close()
+        unplug(s, name)
+
+
 def needs_group(s, box):
     if s.driver != "qemu" and not s.record(box)["groups"]:
         done = s.verb("plug", box, "cpu", "1")

@@ -15,7 +15,7 @@ only vmctl/base '^vmctl/base/'
 for folder in qmp images virtfs; do only "$folder" "$(echo "$lower" | sed "s/%/$folder/")"; done
 only meta '^(meta|vmctl/base)/' '^meta/agent/'
 # The agent is libc only; what it shares with the host is the format.
-only meta/agent '^meta/(agent/|format[.]h$|frame[.]h$|netif[.]h$|relay[.]h$)'
+only meta/agent '^meta/(agent/|format[.]h$|frame[.]h$|netif[.]h$|dgram[.]h$|relay[.]h$)'
 # Verbs know drivers through vmctl/driver.h alone, and nothing below knows a verb.
 only vmctl/verbs '^(vmctl/[a-z0-9-]+[.](h|def)|vmctl/base/[a-z0-9-]+[.]h|(qmp|images|meta)/[a-z0-9-]+[.]h)$'
 only vmctl '^(vmctl|qmp|images|virtfs|meta)/' '^vmctl/(base|verbs)/'

@@ -227,6 +227,44 @@ test_forward_v6 (Fixture *f, gconstpointer data)
     both_ways (f);
 }
 
+static gboolean
+is_answered (Host *host, gpointer data)
+{
+  return host_session (host, FIRST + 4)->out[1]->len > 0;
+}
+
+/* One datagram is one frame, both ways; nobody has to be there. */
+static void
+test_forward_udp (Fixture *f, gconstpointer data)
+{
+  struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl (INADDR_LOOPBACK)}, from;
+  socklen_t n = sizeof address, m = sizeof from;
+  guint8 payload[4];
+  char bytes[16];
+
+  f->listener = socket (AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  g_assert_cmpint (bind (f->listener, (struct sockaddr *)&address, n), ==, 0);
+  g_assert_cmpint (getsockname (f->listener, (struct sockaddr *)&address, &n), ==, 0);
+  host_session (f->host, FIRST + 4)->relay = TRUE;
+  frame_put_u16 (payload, ntohs (address.sin_port));
+  frame_put_u16 (payload + 2, FRAME_FORWARD_UDP);
+  host_send (f->host, FRAME_FORWARD_OPEN, FIRST + 4, 0, payload, sizeof payload);
+  host_send (f->host, FRAME_DATA, FIRST + 4, FRAME_STDIN, "question", 8);
+  while (!can_read (f->host, GINT_TO_POINTER (f->listener)))
+    ;
+  g_assert_cmpint (recvfrom (f->listener, bytes, sizeof bytes, 0, (struct sockaddr *)&from, &m), ==, 8);
+  g_assert_cmpint (sendto (f->listener, "answer", 6, 0, (struct sockaddr *)&from, m), ==, 6);
+  host_until (f->host, is_answered, NULL);
+  g_assert_cmpmem (host_session (f->host, FIRST + 4)->out[1]->data, 6, "answer", 6);
+  close (f->listener);
+  f->listener = -1;
+  for (guint i = 0; i < 3; i++)
+    host_send (f->host, FRAME_DATA, FIRST + 4, FRAME_STDIN, "lost", 4);
+  host_send (f->host, FRAME_CLOSE, FIRST + 4, 0, NULL, 0);
+  host_until (f->host, is_closed, GUINT_TO_POINTER (FIRST + 4));
+  g_assert_cmpint (host_run (f->host, "true"), ==, 0);
+}
+
 /* Nobody listens: a CLOSE, and after ours the number is free. */
 static void
 test_forward_refused (Fixture *f, gconstpointer data)
@@ -254,7 +292,8 @@ static const struct {
     {"not-open", FRAME_DATA, FIRST + 1, "x", 1},
     {"close-not-open", FRAME_CLOSE, FIRST + 1, "", 0},
     {"port-0", FRAME_FORWARD_OPEN, FIRST, "\0\0\0\0", 4},
-    {"not-zero", FRAME_FORWARD_OPEN, FIRST, "\1\0\0\1", 4},
+    {"flags", FRAME_FORWARD_OPEN, FIRST, "\1\0\2\0", 4},
+    {"flags-high", FRAME_FORWARD_OPEN, FIRST, "\1\0\0\1", 4},
     {"short", FRAME_FORWARD_OPEN, FIRST, "\1\0", 2},
     {"on-control", FRAME_FORWARD_OPEN, 0, "\1\0\0\0", 4},
     {"on-a-session", FRAME_FORWARD_OPEN, 9, "\1\0\0\0", 4},
@@ -289,6 +328,7 @@ main (int argc, char **argv)
   ADD ("forward", FALSE, test_forward);
   ADD ("forward-v6", FALSE, test_forward_v6);
   ADD ("forward-refused", FALSE, test_forward_refused);
+  ADD ("forward-udp", FALSE, test_forward_udp);
   ADD ("forward-broken", TRUE, test_forward_broken);
   return g_test_run ();
 }

@@ -258,6 +258,127 @@ test_hostile (Fixture *f, gconstpointer data)
   close (fd);
 }
 
+/* Datagrams */
+
+static void
+add_udp (Fixture *f)
+{
+  g_autoptr (json_object) what = json_object_new_object ();
+
+  vm_forwards_remove (f->forwards, "port0");
+  f->port = free_port ();
+  vm_json_add_str (what, "id", "udp");
+  vm_json_add_str (what, "address", "127.0.0.1");
+  vm_json_add_int (what, "host-port", f->port);
+  vm_json_add_int (what, "guest-port", 0x1234);
+  vm_json_add_bool (what, "udp", TRUE);
+  g_assert_true (vm_forwards_add (f->forwards, what, NULL));
+}
+
+static int
+udp_peer (Fixture *f)
+{
+  struct sockaddr_in address = {
+      .sin_family = AF_INET, .sin_port = htons (f->port), .sin_addr.s_addr = htonl (INADDR_LOOPBACK)};
+  int fd = socket (AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+  g_assert_cmpint (connect (fd, (struct sockaddr *)&address, sizeof address), ==, 0);
+  return fd;
+}
+
+static void
+expect_udp_open (Fixture *f, guint slot)
+{
+  peer_expect (&f->agent, FRAME_FORWARD_OPEN, FIRST + slot, FRAME_STDIN);
+  g_assert_cmpmem (f->agent.payload->data, f->agent.payload->len, "\x34\x12\1\0", 4);
+}
+
+/* Each peer has a flow, and answers go to the one that asked. */
+static void
+test_udp (Fixture *f, gconstpointer data)
+{
+  int a, b;
+
+  add_udp (f);
+  a = udp_peer (f);
+  b = udp_peer (f);
+  g_assert_cmpint (write (a, "one", 3), ==, 3);
+  expect_udp_open (f, 0);
+  peer_expect_text (&f->agent, FRAME_DATA, FIRST, FRAME_STDIN, "one");
+  g_assert_cmpint (write (b, "two", 3), ==, 3);
+  expect_udp_open (f, 1);
+  peer_expect_text (&f->agent, FRAME_DATA, FIRST + 1, FRAME_STDIN, "two");
+  g_assert_cmpint (write (a, "more", 4), ==, 4);
+  peer_expect_text (&f->agent, FRAME_DATA, FIRST, FRAME_STDIN, "more");
+  peer_send (&f->agent, FRAME_DATA, FIRST + 1, FRAME_STDOUT, "to two", 6);
+  expect_read (b, "to two");
+  g_assert_cmpint (read (a, &(char){0}, 1), <, 0);
+  peer_send (&f->agent, FRAME_CLOSE, FIRST, FRAME_STDIN, NULL, 0);
+  peer_expect (&f->agent, FRAME_CLOSE, FIRST, FRAME_STDIN);
+  g_assert_cmpint (write (a, "again", 5), ==, 5);
+  expect_udp_open (f, 0);
+  peer_expect_text (&f->agent, FRAME_DATA, FIRST, FRAME_STDIN, "again");
+  vm_forwards_remove (f->forwards, "udp");
+  peer_expect (&f->agent, FRAME_CLOSE, FIRST, FRAME_STDIN);
+  peer_expect (&f->agent, FRAME_CLOSE, FIRST + 1, FRAME_STDIN);
+  g_assert_cmpstr (f->broken->str, ==, "");
+  close (a);
+  close (b);
+}
+
+/* What finds no credit is lost, and the flow goes on when there is some. */
+static void
+test_udp_credit (Fixture *f, gconstpointer data)
+{
+  char block[32768] = {'x'};
+  guint n;
+  int a;
+
+  add_udp (f);
+  a = udp_peer (f);
+  for (n = 0; n < 12; n++) {
+    g_assert_cmpint (write (a, block, sizeof block), ==, sizeof block);
+    turn ();
+  }
+  expect_udp_open (f, 0);
+  for (n = 0; n < FRAME_WINDOW / sizeof block; n++)
+    peer_expect (&f->agent, FRAME_DATA, FIRST, FRAME_STDIN);
+  peer_expect_nothing (&f->agent);
+  peer_send_u32 (&f->agent, FRAME_CREDIT, FIRST, FRAME_STDIN, sizeof block);
+  turn ();
+  g_assert_cmpint (write (a, "x", 1), ==, 1);
+  peer_expect_text (&f->agent, FRAME_DATA, FIRST, FRAME_STDIN, "x");
+  close (a);
+}
+
+static const struct {
+  const char *name;
+  FrameType type;
+  FrameStream stream;
+  gsize n;
+} hostile_udp[] = {
+    {"eof", FRAME_EOF, FRAME_STDOUT, 0},          {"empty", FRAME_DATA, FRAME_STDOUT, 0},
+    {"stream", FRAME_DATA, FRAME_STDIN, 1},       {"credit", FRAME_CREDIT, FRAME_STDIN, 4},
+    {"open", FRAME_FORWARD_OPEN, FRAME_STDIN, 4},
+};
+
+static void
+test_udp_hostile (Fixture *f, gconstpointer data)
+{
+  guint i = GPOINTER_TO_UINT (data);
+  int a;
+
+  add_udp (f);
+  a = udp_peer (f);
+  g_assert_cmpint (write (a, "x", 1), ==, 1);
+  expect_udp_open (f, 0);
+  peer_expect_text (&f->agent, FRAME_DATA, FIRST, FRAME_STDIN, "x");
+  peer_send (&f->agent, hostile_udp[i].type, FIRST, hostile_udp[i].stream, "xxxx", hostile_udp[i].n);
+  turn ();
+  g_assert_cmpstr (f->broken->str, !=, "");
+  close (a);
+}
+
 #define ADD(name, function) g_test_add ("/vmctl/forwards/" name, Fixture, NULL, set_up, function, tear_down)
 
 int
@@ -269,6 +390,13 @@ main (int argc, char **argv)
   ADD ("remove", test_remove);
   ADD ("cap", test_cap);
   ADD ("refused", test_refused);
+  ADD ("udp", test_udp);
+  ADD ("udp-credit", test_udp_credit);
+  for (guint i = 0; i < G_N_ELEMENTS (hostile_udp); i++) {
+    g_autofree char *name = g_strconcat ("/vmctl/forwards/udp-hostile-", hostile_udp[i].name, NULL);
+
+    g_test_add (name, Fixture, GUINT_TO_POINTER (i), set_up, test_udp_hostile, tear_down);
+  }
   for (guint i = 0; i < G_N_ELEMENTS (hostile); i++) {
     g_autofree char *name = g_strconcat ("/vmctl/forwards/hostile-", hostile[i].name, NULL);
 

@@ -33,6 +33,7 @@ static const struct {
     {"serial", "gdb-1", "{'kind':'serial','name':'gdb-1'}"},
     {"port", "8080:80", "{'kind':'port','host-port':8080,'guest-port':80}"},
     {"port", "8080:80/tcp", "{'kind':'port','host-port':8080,'guest-port':80}"},
+    {"port", "8080:80/udp", "{'kind':'port','host-port':8080,'guest-port':80,'udp':true}"},
     {"port", "0.0.0.0:8080:80", "{'kind':'port','address':'0.0.0.0','host-port':8080,'guest-port':80}"},
     {"usb", "046d:c52b", "{'kind':'usb','vendor':1133,'product':50475}"},
     {"usb", "1.12", "{'kind':'usb','bus':1,'device':12}"},
@@ -128,7 +129,7 @@ test_parse_bad (void)
       {"port", "80:80:80"},
       {"port", "::1:80:80"},
       {"port", "localhost:1:2"},
-      {"port", "8080:80/udp"},
+      {"port", "8080:80/icmp"},
       {"port", ":80"},
       {"usb", ""},
       {"usb", "46d:c52b"},
@@ -422,10 +423,22 @@ test_mem (Fixture *f, gconstpointer data)
   refuse (f, "mem=9G", NULL, VM_ERROR_USAGE, "this host");
   refuse (f, "mem=64M", NULL, VM_ERROR_USAGE, "128M");
   refuse (f, "mem=1025M", NULL, VM_ERROR_USAGE, "128M");
-  refuse (f, "mem=512M", NULL, VM_ERROR_USAGE, "--memory");
+  expect (f, "mem=512M",
+          "here    limit {\"memory\":1073741824,\"cpus\":0}\nqmp     balloon {\"value\":536870912}\n"
+          "here    limit {\"memory\":1073741824,\"cpus\":0}\n",
+          "qmp     balloon {\"value\":1073741824}\nhere    limit {\"memory\":1073741824,\"cpus\":0}\n");
   f->plan->memory_max = 2 * GIB;
   refuse (f, "mem=3G", NULL, VM_ERROR_USAGE, "--memory");
   f->plan->memory_max = 8 * GIB;
+  plug (f, "mem=512M");
+  expect (
+      f, "mem=2G",
+      "qmp     balloon {\"value\":1073741824}\nhere    limit {\"memory\":2147483648,\"cpus\":0}\n"
+      "qmp     object-add {\"id\":\"plug-mem0\",\"qom-type\":\"memory-backend-ram\",\"size\":1073741824}\n"
+      "qmp     device_add {\"id\":\"plug-dimm0\",\"driver\":\"pc-dimm\",\"memdev\":\"plug-mem0\"}\n"
+      "agent   memory [\"2048\"]\n",
+      "qmp     device_del {\"id\":\"plug-dimm0\"}\nqmp     object-del {\"id\":\"plug-mem0\"}\n"
+      "here    limit {\"memory\":1073741824,\"cpus\":0}\n");
   plug (f, "mem=2G");
   expect (
       f, "mem=3G",

@@ -400,6 +400,42 @@ test_guest_refuses (Fixture *f, gconstpointer data)
   until_logged (f, "unplugged disk0");
 }
 
+static void
+plug_less (Fixture *f, const char *script)
+{
+  f->sup.plan->memory = f->sup.plan->memory_max = G_GUINT64_CONSTANT (1) << 30;
+  start_qemu (f, script);
+  plug (f, "mem=256M", 0);
+}
+
+#define BALLOON "handshake\nexpect balloon {\"value\":268435456}\n"
+#define ASKED "expect query-balloon\n"
+
+/* The guest gives back what it can: when nothing changes any more, that is the result. */
+static void
+test_balloon (Fixture *f, gconstpointer data)
+{
+  GString *script = g_string_new (BALLOON "return\n" ASKED "return {\"actual\":1073741824}\n");
+
+  for (guint i = 0; i < 21; i++)
+    g_string_append (script, ASKED "return {\"actual\":536870912}\n");
+  g_string_append (script, "ignore\n");
+  plug_less (f, script->str);
+  until_logged (f, "plugged mem");
+  g_assert_cmpstr (vm_json_str (json_object_array_get_idx (f->sup.record->devices, 0), "inside", ""), ==,
+                   "512");
+  g_string_free (script, TRUE);
+}
+
+static void
+test_no_balloon (Fixture *f, gconstpointer data)
+{
+  plug_less (f, BALLOON "error DeviceNotActive No balloon device has been activated\nignore\n");
+  answer_change (f, expect_change (f, "memory|1024|"), 0, "1024");
+  until_logged (f, "plug: mem: the machine has no balloon");
+  g_assert_cmpuint (n_devices (f), ==, 0);
+}
+
 /* What a supervisor that was killed has left half done is undone, though some of it was never done. */
 static void
 test_take_over (Fixture *f, gconstpointer data)
@@ -416,6 +452,36 @@ test_take_over (Fixture *f, gconstpointer data)
   expect_keeper (f, "unbind|dir0");
   vm_plugs_keeper_said (f->sup.plugs, "error cannot unmount: No such file or directory");
   g_assert_cmpuint (n_devices (f), ==, 0);
+}
+
+/* What was plugged is gone with the machine; what the plan has comes again, and before everything else. */
+static void
+test_begin_anew (Fixture *f, gconstpointer data)
+{
+  static const char text[] = "{\"id\":\"serial0\",\"kind\":\"serial\",\"unplug\":[{\"at\":\"qmp\","
+                             "\"command\":\"device_del\",\"arguments\":"
+                             "{\"id\":\"plug-serial0\"}},{\"at\":\"here\",\"command\":\"unlink\","
+                             "\"arguments\":[\"serial-a.sock\"]}]}";
+  g_autofree char *bind = g_strconcat ("bind|", f->more, "|dir0|rw", NULL);
+  g_autofree char *plug =
+      g_strconcat ("{\"kind\":\"dir\",\"source\":\"", f->more, "\",\"target\":\"/data\"}", NULL);
+  char *plugs[] = {plug, NULL};
+  g_autofree char *socket = g_build_filename (f->path, "serial-a.sock", NULL);
+
+  g_assert_true (g_file_set_contents (socket, "", 0, NULL));
+  json_object_array_add (f->sup.record->devices, vm_json_parse_object (text, strlen (text), NULL));
+  plug_dir (f);
+  expect_keeper (f, bind);
+  f->sup.plan->plugs = g_strdupv (plugs);
+  f->sup.agent_up = FALSE;
+  vm_plugs_begin_anew (f->sup.plugs);
+  g_assert_cmpuint (n_devices (f), ==, 0);
+  g_assert_false (g_file_test (socket, G_FILE_TEST_EXISTS));
+  g_assert_true (vm_plugs_hold_command (f->sup.plugs));
+  expect_no_keeper (f);
+  f->sup.agent_up = TRUE;
+  vm_plugs_agent_up (f->sup.plugs);
+  expect_keeper (f, bind);
 }
 
 #define ADD(name, function) g_test_add ("/vmctl/plugs/" name, Fixture, NULL, set_up, function, tear_down)
@@ -440,6 +506,9 @@ main (int argc, char **argv)
   ADD ("undone", test_undone);
   ADD ("disk", test_disk);
   ADD ("guest-refuses", test_guest_refuses);
+  ADD ("balloon", test_balloon);
+  ADD ("no-balloon", test_no_balloon);
   ADD ("take-over", test_take_over);
+  ADD ("begin-anew", test_begin_anew);
   return g_test_run ();
 }

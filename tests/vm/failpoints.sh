@@ -17,7 +17,8 @@ if [ -d "$vm_here/../../vmctl" ]; then
     "$vm_here"/../../vmctl/*.c | sort -u | tr '\n' ' ')
   # Only where there are control groups: tests/vm/groups.sh kills it there. When it starts again: tests/cli/restart.sh.
   source=${source/group /} source=${source/restart /}
-  source=${source/plugged /} # only with up --plug: tests/cli/plug.sh
+  source=${source/plugged /} # these two when something is plugged: tests/cli/plug.sh, tests/vm/plug.sh
+  source=${source/plugging /}
   is "$source" "boot control end ended files go launch lock meta setup up " "every step of the source is tested"
 fi
 

@@ -7,7 +7,7 @@
 mkdir "$T/more" "$T/cut"
 echo "from the host" >"$T/more/file"
 truncate -s 64M "$T/raw.img"
-start one --memory 512M --cpus 1 --root-ports 3 "$P" -- sleep infinity
+VMCTL_FAILPOINT=plugging start one --memory 512M --cpus 1 --root-ports 3 "$P" -- sleep infinity
 ONE=$ID
 
 plug () { run "$VMCTL" plug one "$@"; }
@@ -32,6 +32,15 @@ refused () { # WHAT TEXT ARGS...: that it is refused, with these words, and noth
   is "$STATUS" 1 "refused: $what"
   like "$ERR" "$text" "  and why"
 }
+
+# A supervisor that is killed in the middle
+supervisor=$(pid_of "$ONE" supervisor)
+plug dir "$T/more:/mnt/half"
+is "$STATUS" 1 "a supervisor that is killed behind the first step"
+until_true 20 dead "$supervisor"
+nothing_plugged () { [ "$("$VMCTL" devices --json one | tr -d ' \n')" = "[]" ]; }
+check "the next one takes what is half done away" until_true 30 nothing_plugged
+is "$(ls "$XDG_RUNTIME_DIR/vmctl/$ONE/door")" "" "and leaves nothing at the door"
 
 # Directories
 plug dir "$T/more:/mnt/a b/more"

@@ -50,7 +50,8 @@ inside (json_object *d)
   const char *what = vm_json_str (d, "target", vm_json_str (d, "inside", ""));
 
   if (vm_json_int (d, "guest-port", 0) != 0)
-    return g_strdup_printf ("%" G_GINT64_FORMAT, vm_json_int (d, "guest-port", 0));
+    return g_strdup_printf ("%" G_GINT64_FORMAT "%s", vm_json_int (d, "guest-port", 0),
+                            vm_json_bool (d, "udp", FALSE) ? "/udp" : "");
   return g_strconcat (what, vm_json_bool (d, "read-only", FALSE) ? " (read-only)" : "", NULL);
 }
 

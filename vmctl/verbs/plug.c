@@ -105,7 +105,8 @@ const VmVerb vm_verb_plug = {
     .summary = "add a directory, disk, port or more to a running sandbox",
     .details =
         "dir HOST[:GUEST][:ro]; disk FILE[:ro][:raw|:qcow2] or SIZE; cpu N; mem SIZE; serial NAME; port "
-        "[ADDRESS:]HOST:GUEST; usb VENDOR:PRODUCT or BUS.DEVICE. It is there when this returns, or nothing "
+        "[ADDRESS:]HOST:GUEST[/udp]; usb VENDOR:PRODUCT or BUS.DEVICE. It is there when this returns, or "
+        "nothing "
         "of it is. Prints the id by which vmctl unplug takes it away.",
     .options = options,
     .options_size = sizeof (PlugOptions),
