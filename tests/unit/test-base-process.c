@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -137,6 +138,32 @@ test_wait_timeout (void)
   g_assert_true (vm_process_wait (pidfd, -1));
 }
 
+/* Killed, but it does not get to run: it shares a processor with us, and comes last. */
+static void
+test_wait_killed (void)
+{
+  struct sched_param none = {0};
+  VmProcess process;
+  cpu_set_t before, here;
+  pid_t pid;
+
+  g_assert_cmpint (sched_getaffinity (0, sizeof before, &before), ==, 0);
+  CPU_ZERO (&here);
+  CPU_SET (sched_getcpu (), &here);
+  g_assert_cmpint (sched_setaffinity (0, sizeof here, &here), ==, 0);
+  pid = fork ();
+  if (pid == 0) {
+    (void)sched_setscheduler (0, SCHED_IDLE, &none);
+    for (;;)
+      ;
+  }
+  g_assert_true (vm_process_identify (pid, &process, NULL));
+  g_assert_cmpint (kill (pid, SIGKILL), ==, 0);
+  g_assert_true (vm_process_wait_exiting (&process, 10000));
+  g_assert_cmpint (waitpid (pid, NULL, 0), ==, pid);
+  g_assert_cmpint (sched_setaffinity (0, sizeof before, &before), ==, 0);
+}
+
 static void
 test_wait_exiting (void)
 {
@@ -199,6 +226,7 @@ main (int argc, char **argv)
   g_test_add_func ("/base/process/zombie", test_zombie);
   g_test_add_func ("/base/process/wait-timeout", test_wait_timeout);
   g_test_add_func ("/base/process/wait-exiting", test_wait_exiting);
+  g_test_add_func ("/base/process/wait-killed", test_wait_killed);
   g_test_add_func ("/base/process/none", test_none);
   g_test_add_func ("/base/process/json", test_json);
   return g_test_run ();

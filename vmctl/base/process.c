@@ -21,15 +21,20 @@ read_boot_id (char out[40])
   g_strlcpy (out, g_strstrip (text), 40);
 }
 
-enum { IS_EXITING = 0x4 }; /* PF_EXITING, linux/sched.h: its memory and then its descriptors go */
+enum {
+  IS_EXITING = 0x4,         /* PF_EXITING, linux/sched.h: its memory and then its descriptors go */
+  IS_KILLED = 1 << (9 - 1), /* SIGKILL waits for it: it is about to */
+  FIELDS = 29               /* as many as are looked at, after the name */
+};
 
 typedef struct {
   char state;
-  guint64 flags; /* PF_* */
-  guint64 start; /* clock ticks */
+  guint64 flags;   /* PF_* */
+  guint64 start;   /* clock ticks */
+  guint64 pending; /* signals */
 } Stat;
 
-/* proc(5): pid (comm) state ppid ... flags ... starttime; comm may hold spaces and brackets, so count from
+/* proc(5): pid (comm) state ppid ... flags ... starttime ... signal; comm may hold spaces and brackets, so count from
  * the last one. */
 static gboolean
 read_stat (pid_t pid, Stat *ret)
@@ -43,11 +48,12 @@ read_stat (pid_t pid, Stat *ret)
       after[1] == '\0')
     return FALSE;
   fields = g_strsplit (after + 2, " ", -1);
-  if (g_strv_length (fields) < 20)
+  if (g_strv_length (fields) < FIELDS)
     return FALSE;
   *ret = (Stat){.state = fields[0][0],
                 .flags = g_ascii_strtoull (fields[6], NULL, 10),
-                .start = g_ascii_strtoull (fields[19], NULL, 10)};
+                .start = g_ascii_strtoull (fields[19], NULL, 10),
+                .pending = g_ascii_strtoull (fields[28], NULL, 10)};
   return TRUE;
 }
 
@@ -137,7 +143,8 @@ vm_process_wait_exiting (const VmProcess *process, int timeout_ms)
   Stat stat = {0};
   vm_autofd fd = open_with_stat (process, &stat);
 
-  return fd < 0 || ((stat.flags & IS_EXITING) != 0 && vm_process_wait (fd, timeout_ms));
+  return fd < 0 || (((stat.flags & IS_EXITING) != 0 || (stat.pending & IS_KILLED) != 0) &&
+                    vm_process_wait (fd, timeout_ms));
 }
 
 json_object *
