@@ -109,6 +109,8 @@ void vm_supervisor_warn_again (VmSupervisor *sup, const char *text);
 gboolean vm_supervisor_launch (VmSupervisor *sup, GError **error);
 gboolean vm_supervisor_take_over (VmSupervisor *sup, GError **error);
 
+/* The directory through which more is let in later, empty. */
+gboolean vm_supervisor_make_door (VmSupervisor *sup, GError **error);
 /* Keeper, bwrap and QEMU, and the connections to them. */
 gboolean vm_supervisor_start_machine (VmSupervisor *sup, GError **error);
 void vm_supervisor_await_boot (VmSupervisor *sup); /* boot_timeout begins */

@@ -8,7 +8,7 @@
  * starts the next one. While it runs there are no processes, and the state is `starting`.
  *
  * A supervisor that is killed while it waits is not replaced: the sandbox has ended then. */
-#include "vmctl/supervisor-private.h"
+#include "vmctl/supervisor-plug.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -193,6 +193,7 @@ vm_supervisor_again (VmSupervisor *sup)
   }
   vm_supervisor_forget_machine (sup);
   clear_life (sup);
+  vm_plugs_begin_anew (sup->plugs);
   open_main (sup);
   vm_supervisor_step_on_record (sup, "restart");
   vm_supervisor_set_state (sup, VM_STATE_STARTING);
@@ -227,7 +228,7 @@ start_now (gpointer data)
     return G_SOURCE_REMOVE;
   vm_record_stamp (sup->record, VM_STAMP_SUPERVISED);
   look_for_template (sup);
-  if (vm_supervisor_start_somehow (sup, &error)) {
+  if (vm_supervisor_make_door (sup, &error) && vm_supervisor_start_somehow (sup, &error)) {
     vm_supervisor_step_on_record (sup, "boot");
     vm_supervisor_await_boot (sup);
     return G_SOURCE_REMOVE;

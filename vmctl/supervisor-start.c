@@ -402,9 +402,12 @@ vm_supervisor_await_boot (VmSupervisor *sup)
   sup->boot_timer = g_timeout_add_seconds (sup->plan->boot_timeout, boot_timed_out, sup);
 }
 
-static gboolean
-make_door (VmSupervisor *sup, GError **error)
+/* Where a machine was before, the mount points of what was plugged into it are left. */
+gboolean
+vm_supervisor_make_door (VmSupervisor *sup, GError **error)
 {
+  if (!vm_file_remove_tree (sup->runtime_fd, "door", error))
+    return FALSE;
   if (mkdirat (sup->runtime_fd, "door", 0700) < 0)
     return vm_error_errno (error, errno, "cannot make the door");
   return TRUE;
@@ -465,7 +468,7 @@ vm_supervisor_launch (VmSupervisor *sup, GError **error)
 
   if (!vm_make_all (sup->plan, sup->dirs->state, error) ||
       !vm_absent_make (sup->dirs->state, sup->plan, error) || !vm_supervisor_write_meta (sup, error) ||
-      !make_door (sup, error) || !vm_supervisor_listen_vnc (sup, error))
+      !vm_supervisor_make_door (sup, error) || !vm_supervisor_listen_vnc (sup, error))
     return FALSE;
   vm_record_stamp (sup->record, VM_STAMP_SUPERVISED);
   vm_supervisor_step (sup, "meta");

@@ -6,6 +6,8 @@ import socket
 
 from core import Skipped, check, otherwise
 
+from checks_life import ready
+
 
 def plug(s, *words):
     done = s.verb("plug", s.shared(), *words)
@@ -330,3 +332,42 @@ def _(s):
 @otherwise("plug-usb")
 def _(s):
     refused(s, "a USB device cannot be plugged into", "usb", "f00d:f00d")
+
+
+def begin_again(s, verb):
+    """A sandbox with a directory and a port of the plan's own, to which others are added. (box, project, its status)"""
+    project, mine, other = s.directory("plug-again"), s.directory("plugged-mine"), s.directory("plugged-other")
+    s.write(f"{mine}/file", "mine")
+    s.write(f"{other}/file", "other")
+    port = free_port()
+    box = ready(s, project, "cat /srv/mine/file /srv/other/file >>seen 2>/dev/null; touch ready; exec sleep 1000", "--new",
+                "--plug", f"dir={mine}:/srv/mine", "--plug", f"port={port}:1")
+    s.equal(s.verb("plug", box, "dir", f"{other}:/srv/other").status, 0)
+    s.equal(s.verb("plug", box, "port", f"{free_port()}:2").status, 0)
+    os.unlink(project + "/ready")
+    return box, project, s.verb(verb, box)
+
+
+@check("plug-again", "after restart what the plan plugs is there again before the command, and nothing else")
+def _(s):
+    box, project, done = begin_again(s, "restart")
+    try:
+        s.equal(done.status, 0, str(done))
+        s.until(lambda: os.path.exists(project + "/ready"), "the command starts", 60)
+        with open(project + "/seen", encoding="ascii") as f:
+            s.equal(f.read(), "minemine")
+        devices = json.loads(s.verb("devices", "--json", box).out)
+        s.equal(sorted(d["id"] for d in devices), ["dir0", "port0"])
+        s.equal(s.run([s.vmctl, "exec", box, "--", "ls", "/srv"]).text, "mine")
+    finally:
+        s.stop(box)
+
+
+@otherwise("plug-again")
+def _(s):
+    box, _, done = begin_again(s, "restart")
+    try:
+        s.equal(done.status, 1, str(done))
+        s.equal(len(json.loads(s.verb("devices", "--json", box).out)), 4, "what was plugged has gone")
+    finally:
+        s.stop(box)

@@ -301,6 +301,7 @@ add_balloon (VmArgv *argv)
 
   vm_json_add_bool (balloon, "free-page-reporting", TRUE);
   vm_json_add_bool (balloon, "page-poison", FALSE);
+  vm_json_add_bool (balloon, "deflate-on-oom", TRUE); /* vmctl plug mem may ask for more than it can give */
   add_device (argv, balloon);
 }
 
