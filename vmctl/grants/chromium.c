@@ -11,7 +11,7 @@
  * --disable-gpu. */
 #define FLAGS                                                                                                \
   "export CHROMIUM_FLAGS=\"$CHROMIUM_FLAGS --no-first-run --no-default-browser-check --disable-pings "       \
-  "--media-router=0 --enable-gpu-rasterization\"\n"
+  "--media-router=0 --enable-remote-extensions --enable-gpu-rasterization\"\n"
 
 static void
 add_flags (VmPlan *plan)
