@@ -125,6 +125,10 @@ boot_now (gpointer data)
   g_autoptr (GError) error = NULL;
 
   sup->boot_instead_tag = 0;
+  /* Somebody has begun to end it meanwhile. If its machine has ended by itself, that was not taken for the
+   * end, and nothing else will be. */
+  if (!sup->finished && sup->stop_step != VM_STOP_NOT && sup->pidfd_tag == 0)
+    vm_supervisor_finish (sup, NULL);
   if (sup->finished || sup->stop_step != VM_STOP_NOT)
     return G_SOURCE_REMOVE;
   vm_supervisor_forget_machine (sup);

@@ -34,8 +34,8 @@ typedef struct {
   guint64 pending; /* signals */
 } Stat;
 
-/* proc(5): pid (comm) state ppid ... flags ... starttime ... signal; comm may hold spaces and brackets, so count from
- * the last one. */
+/* proc(5): pid (comm) state ppid ... flags ... starttime ... signal; comm may hold spaces and brackets, so
+ * count from the last one. */
 static gboolean
 read_stat (pid_t pid, Stat *ret)
 {

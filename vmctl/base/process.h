@@ -31,8 +31,8 @@ void vm_process_set_title (const char *title);
 /* Waits until a pidfd's process has ended; FALSE after `timeout_ms` (-1: for ever). */
 gboolean vm_process_wait (int pidfd, int timeout_ms);
 
-/* One whose end has begun, or that was killed and has not run since, is waited for. TRUE: all that it held is free; FALSE: its end has not begun, or
- * takes more than `timeout_ms`. */
+/* One whose end has begun, or that was killed and has not run since, is waited for. TRUE: all that it held is
+ * free; FALSE: its end has not begun, or takes more than `timeout_ms`. */
 gboolean vm_process_wait_exiting (const VmProcess *process, int timeout_ms);
 
 json_object *vm_process_to_json (const VmProcess *process); /* (transfer full) */
