@@ -7,8 +7,7 @@
 
 /* Debian's chromium reads its flags from files in a directory, which must be there. The host's own are not
  * let in: they may take away the browser's sandbox. These are Debian's, and no questions at the first start.
- * Without a graphics processor, and under emulation, the browser is slow with these and stalls with
- * --disable-gpu. */
+ */
 #define FLAGS                                                                                                \
   "export CHROMIUM_FLAGS=\"$CHROMIUM_FLAGS --no-first-run --no-default-browser-check --disable-pings "       \
   "--media-router=0 --enable-remote-extensions --enable-gpu-rasterization\"\n"
