@@ -251,8 +251,11 @@ shrink (VmPlugPlan *plan, const VmPlugFacts *facts, guint64 from, guint64 to, js
     take_dimm (plan, (gint64)n, bytes);
     json_object_array_del_idx (sizes, n, 1);
   }
-  if (from > to)
+  if (from > to) {
+    vm_plug_add_step (plan, vm_plug_words ("agent", "balloon", NULL, NULL),
+                      NULL); /* its driver may not be there */
     vm_plug_add_step (plan, balloon_act (to), balloon_act (from));
+  }
   vm_plug_add_step (plan, limit_act (p, MAX (to, p->memory), 0), NULL);
   return TRUE;
 }

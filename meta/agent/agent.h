@@ -13,6 +13,7 @@
  *   session.c  one command: its life from OPEN to EXIT   (launch.c: what to run, spawn.c: running it,
  *              stream.c: its stdin, stdout, stderr with credit, pty.c: terminals, console.c: the serial one)
  *   relays.c   sockets of the host inside (meta/relay.c: one connection)
+ *   balloon.c  the driver of the balloon, which is loaded late
  *   forwards.c ports inside, for those outside
  *   change.c   what is plugged into it while it runs (change-do.c: doing it)
  *   desktop.c  a screen: X server and window manager (xclient.c: who asks it for pixels, and types)
@@ -28,6 +29,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "meta/agent/balloon.h"
 #include "meta/agent/change.h"
 #include "meta/agent/forwards.h"
 #include "meta/agent/desktop.h"
@@ -88,6 +90,8 @@ typedef struct Agent {
   Desktop desktop;
   Forward forwards[FRAME_FORWARDS_MAX];
   Change changes[CHANGES_MAX];
+  int balloon_fd; /* owned; the balloon's driver, which is loaded later; -1: it has been, or there is none */
+  int64_t balloon_ms; /* when it is due, now_ms (); 0: not known yet */
   AgentMain main;
   AgentStop stop;
   int console_fd, console_poll; /* waiting for a line on the serial console, or -1 */
@@ -106,8 +110,9 @@ void agent_link_lost (Agent *agent, const char *why); /* it has gone, or has to 
 uint64_t agent_age_us (const Agent *agent);
 
 /* boot.c */
-/* Descriptors 0-2, /proc, /sys, /dev, and the modules up to the port's; `*ret_modules` loads the others. */
-int boot_begin (pid_t *ret_modules);
+/* Descriptors 0-2, /proc, /sys, /dev, and the modules up to the port's; `*ret_modules` loads the others.
+ * `*ret_balloon` (owned): the one that is loaded later (balloon.h); -1. */
+int boot_begin (pid_t *ret_modules, int *ret_balloon);
 void boot_wait_modules (Agent *agent); /* until all are loaded */
 int boot_find_port (void);             /* the agent's port, non-blocking; does not return without one */
 int boot_seed (const uint8_t *seed, size_t n);

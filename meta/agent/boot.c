@@ -71,17 +71,35 @@ is_port_module (const char *name)
   return dash && (strcmp (dash, "-virtio_console.ko") == 0 || strcmp (dash, "-virtio-console.ko") == 0);
 }
 
+/* The one that is loaded later (balloon.h): only open, for its name goes with the initramfs. */
+static int
+keep_balloon (struct dirent **entries, int n)
+{
+  char path[300];
+  int fd = -1;
+
+  for (int i = 0; i < n && fd < 0; i++) {
+    if (!balloon_is_module (entries[i]->d_name))
+      continue;
+    snprintf (path, sizeof path, "/modules/%s", entries[i]->d_name);
+    fd = open (path, O_RDONLY | O_CLOEXEC);
+    (void)unlink (path);
+  }
+  return fd;
+}
+
 /* In the order of their names. What comes after the port's module is loaded by a child, beside what we do
  * with the port, the host and the first mounts (ext4 alone takes as long as half of the others). */
 static pid_t
-load_modules (void)
+load_modules (int *ret_balloon)
 {
   struct dirent **entries;
   int n = scandir ("/modules", &entries, NULL, alphasort);
   pid_t child = 0;
 
+  *ret_balloon = keep_balloon (entries, n);
   for (int i = 0; i < n; i++) {
-    if (entries[i]->d_name[0] == '.')
+    if (entries[i]->d_name[0] == '.' || balloon_is_module (entries[i]->d_name))
       continue;
     load_module (entries[i]->d_name);
     if (!is_port_module (entries[i]->d_name) || child != 0)
@@ -115,7 +133,7 @@ set_limits (void)
 }
 
 int
-boot_begin (pid_t *ret_modules)
+boot_begin (pid_t *ret_modules, int *ret_balloon)
 {
   int r;
 
@@ -130,7 +148,7 @@ boot_begin (pid_t *ret_modules)
   set_limits ();
   /* 9p with a cache logs errors that are none, and "quiet" lets them through. Panics still show. */
   (void)klogctl (KLOG_CONSOLE_LEVEL, NULL, 3);
-  *ret_modules = load_modules ();
+  *ret_modules = load_modules (ret_balloon);
   return 0;
 }
 

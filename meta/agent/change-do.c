@@ -283,6 +283,12 @@ do_memory (Doing *doing, const char *text)
 }
 
 static int
+do_balloon (const Doing *doing)
+{
+  return balloon_load (doing->agent);
+}
+
+static int
 do_one (Doing *doing, const char *op, size_t n, const char *a, const char *b, const char *c)
 {
   static const struct {
@@ -293,6 +299,8 @@ do_one (Doing *doing, const char *op, size_t n, const char *a, const char *b, co
 
   if (strcmp (op, "bind") == 0)
     return n == 4 ? do_bind (doing, a, b, c) : -EINVAL;
+  if (strcmp (op, "balloon") == 0)
+    return n == 1 ? do_balloon (doing) : -EINVAL;
   for (size_t i = 0; i < sizeof simple / sizeof *simple; i++)
     if (strcmp (op, simple[i].name) == 0)
       return n == 2 ? simple[i].run (doing, a) : -EINVAL;

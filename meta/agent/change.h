@@ -7,6 +7,7 @@
  *   port NAME               the virtio-serial port of this name is the user's, at /dev/virtio-ports/NAME
  *   unport NAME             takes that name away
  *   cpus N                  that many processors are in use, hot-added ones too. Result: how many are
+ *   balloon                 the driver of the balloon is loaded (balloon.h)
  *   memory SIZE             the same for memory, in MiB, in a way that lets it be taken away again. Result:
  *                           how much is in use
  *

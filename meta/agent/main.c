@@ -175,7 +175,7 @@ wait_for_something (Agent *agent)
     if (agent->link.state == LINK_UP)
       timeout = session_timeout (&agent->sessions[i], timeout);
   }
-  timeout = stop_timeout (agent, timeout);
+  timeout = balloon_timeout (agent, stop_timeout (agent, timeout));
   if (poll (agent->poller.fds, (nfds_t)agent->poller.n, timeout) < 0)
     agent->poller.n = 0; /* interrupted: nothing is known to be ready */
 }
@@ -194,6 +194,7 @@ agent_run (Agent *agent)
     handle_sessions (agent);
     relays_handle (agent);
     forwards_handle (agent);
+    balloon_step (agent);
     if (link_flush (&agent->link) < 0)
       agent_link_lost (agent, NULL);
     if (agent->link.state == LINK_ENDED && !agent->stop.wanted)
@@ -228,7 +229,7 @@ become_template (Agent *agent)
 static void __attribute__ ((noreturn)) run_vm (uint64_t started_us, bool is_template)
 {
   pid_t modules = 0;
-  int r = boot_begin (&modules);
+  int balloon = -1, r = boot_begin (&modules, &balloon);
   Agent *agent = calloc (1, sizeof *agent);
 
   if (r < 0)
@@ -237,6 +238,7 @@ static void __attribute__ ((noreturn)) run_vm (uint64_t started_us, bool is_temp
     give_up ("cannot boot", ENOMEM);
   agent->started_us = started_us;
   agent->modules_pid = modules;
+  agent->balloon_fd = balloon;
   premade_init (&agent->premade);
   if (is_template)
     become_template (agent);
@@ -320,6 +322,7 @@ run_here (int argc, char **argv, uint64_t started_us)
   if (!agent)
     return 1;
   agent->started_us = started_us;
+  agent->balloon_fd = -1;
   premade_init (&agent->premade);
   r = agent_init (agent, argv[1][2] == 's' ? LINK_SOCKET : LINK_LISTEN, (int)fd, false);
   if (take_options (agent, argc, argv) < 0)

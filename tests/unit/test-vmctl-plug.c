@@ -424,7 +424,8 @@ test_mem (Fixture *f, gconstpointer data)
   refuse (f, "mem=64M", NULL, VM_ERROR_USAGE, "128M");
   refuse (f, "mem=1025M", NULL, VM_ERROR_USAGE, "128M");
   expect (f, "mem=512M",
-          "here    limit {\"memory\":1073741824,\"cpus\":0}\nqmp     balloon {\"value\":536870912}\n"
+          "here    limit {\"memory\":1073741824,\"cpus\":0}\nagent   balloon []\n"
+          "qmp     balloon {\"value\":536870912}\n"
           "here    limit {\"memory\":1073741824,\"cpus\":0}\n",
           "qmp     balloon {\"value\":1073741824}\nhere    limit {\"memory\":1073741824,\"cpus\":0}\n");
   f->plan->memory_max = 2 * GIB;

@@ -421,6 +421,7 @@ test_balloon (Fixture *f, gconstpointer data)
     g_string_append (script, ASKED "return {\"actual\":536870912}\n");
   g_string_append (script, "ignore\n");
   plug_less (f, script->str);
+  answer_change (f, expect_change (f, "balloon|"), 0, "");
   until_logged (f, "plugged mem");
   g_assert_cmpstr (vm_json_str (json_object_array_get_idx (f->sup.record->devices, 0), "inside", ""), ==,
                    "512");
@@ -431,6 +432,7 @@ static void
 test_no_balloon (Fixture *f, gconstpointer data)
 {
   plug_less (f, BALLOON "error DeviceNotActive No balloon device has been activated\nignore\n");
+  answer_change (f, expect_change (f, "balloon|"), 0, "");
   answer_change (f, expect_change (f, "memory|1024|"), 0, "1024");
   until_logged (f, "plug: mem: the machine has no balloon");
   g_assert_cmpuint (n_devices (f), ==, 0);
