@@ -40,12 +40,14 @@ vm_qemu_kernel_command_line (const VmPlan *plan, VmQemuMode mode)
   g_autofree char *size = vm_screen_size (&plan->screen);
 
   /* cryptomgr.notests: 0.2 s of self-tests under emulation. no_timer_check: the emulated timer's calibration
-   * needs no doubt. panic=-1 with -no-reboot: a panic ends QEMU at once. ttyS0 is the last and only console.
+   * needs no doubt. swiotlb=512: room for more memory makes the kernel set 64 MiB aside for devices that
+   * cannot reach it, of which there is none; 1 MiB is the least. panic=-1 with -no-reboot: a panic ends QEMU
+   * at once. ttyS0 is the last and only console.
    */
   /* A window tells the graphics card its own size; video= makes the guest keep to the one that was asked for.
    * tsc=reliable: an emulated machine with more than one processor would not trust that clock, though it is
    * one for all of them, and read a device instead, which a browser does some thousand times a second. */
-  return g_strconcat ("console=ttyS0 panic=-1 quiet cryptomgr.notests no_timer_check",
+  return g_strconcat ("console=ttyS0 panic=-1 quiet cryptomgr.notests no_timer_check swiotlb=512",
                       size != NULL ? " video=Virtual-1:" : "", size != NULL ? size : "",
                       size != NULL && !is_kvm (plan) ? " tsc=reliable" : "",
                       mode == VM_QEMU_BUILD ? " " META_WORD_TEMPLATE : NULL, NULL);
