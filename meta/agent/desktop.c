@@ -128,7 +128,9 @@ find_input (const char *end, char *ret, size_t n)
   return found ? 0 : -ENODEV;
 }
 
-/* Everything is named: with devices that are added by themselves the server would ask udev. */
+/* Everything is named: with devices that are added by themselves the server would ask udev. The size, too:
+ * with a window the graphics card prefers that of the window, which begins small. The mode itself is there by
+ * the kernel's video=. */
 static int
 write_config (const Agent *agent, const char *keyboard, const char *pointer)
 {
@@ -148,9 +150,11 @@ write_config (const Agent *agent, const char *keyboard, const char *pointer)
           "  Option \"Device\" \"%s\"\n  Option \"XkbLayout\" \"us\"\n  Option \"CoreKeyboard\"\nEndSection\n"
           "Section \"InputDevice\"\n  Identifier \"pointer\"\n  Driver \"evdev\"\n"
           "  Option \"Device\" \"%s\"\n  Option \"CorePointer\"\nEndSection\n"
-          "Section \"ServerLayout\"\n  Identifier \"layout\"\n  InputDevice \"keyboard\"\n"
-          "  InputDevice \"pointer\"\nEndSection\n",
-          keyboard, pointer) < 0)
+          "Section \"Screen\"\n  Identifier \"screen\"\n  Device \"gpu\"\n  DefaultDepth 24\n"
+          "  SubSection \"Display\"\n    Depth 24\n    Modes \"%ux%u\"\n  EndSubSection\nEndSection\n"
+          "Section \"ServerLayout\"\n  Identifier \"layout\"\n  Screen \"screen\"\n"
+          "  InputDevice \"keyboard\"\n  InputDevice \"pointer\"\nEndSection\n",
+          keyboard, pointer, agent->meta.width, agent->meta.height) < 0)
     return -ENOMEM;
   r = put (agent, CONFIG_NAME, text, strlen (text));
   free (text);

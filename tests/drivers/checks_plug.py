@@ -68,9 +68,13 @@ def _(s):
     more = s.directory("plugged-ro")
     s.write(f"{more}/file", "outside")
     name = plug(s, "dir", f"{more}:ro")
-    s.equal(s.shell(f"cat {more}/file; echo x >{more}/file 2>/dev/null; touch {more}/new 2>/dev/null; ls {more}"), "outsidefile")
-    s.true(s.inside("mount", "-o", "remount,rw,bind", more).status != 0, "it was mounted writable")
+    change = f"echo x >{more}/file; touch {more}/new; rm -f {more}/file"
+    s.equal(s.shell(f"cat {more}/file; {{ {change}; }} 2>/dev/null; ls {more}"), "outsidefile")
+    # A machine's root may mount what he sees as he likes, and still it is not his to change.
+    s.shell(f"{{ mount -o remount,rw,bind {more}; {change}; }} >/dev/null 2>&1; true")
     s.equal(os.listdir(more), ["file"])
+    with open(f"{more}/file", encoding="ascii") as f:
+        s.equal(f.read(), "outside")
     unplug(s, name)
 
 
