@@ -20,7 +20,7 @@ vm_more_tidy () { kill $xvfb $manager 2>/dev/null; }
 cookie=$(xauth list :0 | head -n 1 | sed 's/.* //')
 xauth -q add ":$number" . "$cookie" 2>/dev/null
 export DISPLAY=:$number
-openbox 2>/dev/null &
+openbox >/dev/null 2>&1 &
 manager=$!
 
 DEADLINE=200
