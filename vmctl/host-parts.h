@@ -17,7 +17,6 @@ char *vm_host_socket_problem (const char *path, guint uid);
 /* A program in the absolute directories of $PATH ('.' may be the project), then in `more` (NULL: none).
  * (transfer full) NULL: not found */
 char *vm_host_find_program (const char *name, const char *const *more);
-void vm_host_gather_display (VmHost *host);
 void vm_host_gather_nspawn (VmHost *host); /* the program, and what stands in its way */
 
 /* of VmHostEntry, zero-terminated, without a clear function: end it with vm_host_list_end. */

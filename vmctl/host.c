@@ -208,7 +208,6 @@ gather_programs (VmHost *host)
   vm_groups_gather (host->uid, systemd_run, &host->groups);
   host->userns_mend = g_strdup (vm_check_userns_mend ());
   vm_host_gather_nspawn (host);
-  vm_host_gather_display (host);
   host->tun = access ("/dev/net/tun", R_OK | W_OK) == 0;
   host->keeper = vm_dirs_helper (&host->dirs, "vmctl-keeper", NULL);
   host->ram_preload = vm_dirs_helper (&host->dirs, "vmctl-ram.so", NULL);

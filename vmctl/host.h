@@ -128,6 +128,8 @@ gboolean vm_host_env_is_plain (const char *name);
  * error: kernel stays NULL and kernel_problem says why. */
 gboolean vm_host_gather_images (VmHost *host, const VmSpec *spec, GError **error);
 void vm_host_clear (VmHost *host);
+/* X servers, window manager, QEMU's window: only looked for where a screen is asked for, or asked about. */
+void vm_host_gather_display (VmHost *host);
 /* The kernel's modules beyond the usual ones, for a screen. (static) NULL: none */
 const char *const *vm_host_more_modules (const VmSpec *spec);
 /* An array that ends with path NULL; NULL is fine. */

@@ -112,6 +112,8 @@ gather (VmContext *context, const VmRunOptions *options, const char *project, ch
                         &run->spec, &run->profile, error))
     return FALSE;
   gather_program (run);
+  if (run->spec.display != VM_DISPLAY_UNSET)
+    vm_host_gather_display (&run->host);
   return !needs_kernel (&run->spec) || vm_host_gather_images (&run->host, &run->spec, error);
 }
 

@@ -46,7 +46,10 @@ gather (VmHost *host, GPtrArray *checks, GError **error)
     g_ptr_array_add (checks, vm_check_new_error ("runtime-dir", "runtime dir", VM_CHECK_FAILED, problem));
     g_unsetenv ("XDG_RUNTIME_DIR");
   }
-  return vm_host_gather (host, error);
+  if (!vm_host_gather (host, error))
+    return FALSE;
+  vm_host_gather_display (host);
+  return TRUE;
 }
 
 /* The drivers that need what a check looks at; any other check is everybody's. */
