@@ -6,7 +6,7 @@ import socket
 
 from core import Skipped, check, otherwise
 
-from checks_life import ready
+from checks_life import BUSY, ready
 
 
 def plug(s, *words):
@@ -191,24 +191,6 @@ def needs_group(s, box):
         s.equal(done.status, 1, str(done))
         s.has(done.said, "control group")
         raise Skipped("this caller has no control group whose limits could be changed; that is said")
-
-
-BUSY = """
-import os, time
-pids = []
-for i in range(2):
-    pid = os.fork()
-    if pid == 0:
-        end = time.monotonic() + 2
-        while time.monotonic() < end:
-            pass
-        os._exit(0)
-    pids.append(pid)
-for pid in pids:
-    os.waitpid(pid, 0)
-t = os.times()
-print(t.children_user + t.children_system)
-"""
 
 
 @check("plug-cpu", "processors come and go")
