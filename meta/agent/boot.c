@@ -156,20 +156,9 @@ static bool
 port_is_ours (const char *name)
 {
   char path[300], text[128];
-  ssize_t n;
-  int fd;
 
   snprintf (path, sizeof path, "/sys/class/virtio-ports/%s/name", name);
-  fd = open (path, O_RDONLY | O_CLOEXEC);
-  if (fd < 0)
-    return false;
-  n = read (fd, text, sizeof text - 1);
-  close_fd (&fd);
-  if (n <= 0)
-    return false;
-  text[n] = '\0';
-  text[strcspn (text, "\n")] = '\0';
-  return strcmp (text, META_PORT_AGENT) == 0;
+  return read_line (path, text, sizeof text) == 0 && strcmp (text, META_PORT_AGENT) == 0;
 }
 
 static int

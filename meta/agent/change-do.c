@@ -31,19 +31,6 @@ typedef struct {
 /* Small files of the kernel's */
 
 static int
-get (const char *path, char value[VALUE_MAX])
-{
-  int fd = open (path, O_RDONLY | O_CLOEXEC);
-  ssize_t n = fd < 0 ? -1 : read (fd, value, VALUE_MAX - 1);
-  int r = n < 0 ? -errno : 0;
-
-  close_fd (&fd);
-  value[n > 0 ? n : 0] = '\0';
-  value[strcspn (value, "\n")] = '\0';
-  return r;
-}
-
-static int
 put (const char *path, const char *value)
 {
   int fd = open (path, O_WRONLY | O_CLOEXEC), r = 0;
@@ -69,7 +56,7 @@ find_once (const char *dir, const char *prefix, const char *file, const char *wa
     if (strncmp (entry->d_name, prefix, strlen (prefix)) != 0)
       continue;
     snprintf (path, sizeof path, "%s/%s/%s", dir, entry->d_name, file);
-    if (get (path, value) < 0 || strcmp (value, wanted) != 0)
+    if (read_line (path, value, sizeof value) < 0 || strcmp (value, wanted) != 0)
       continue;
     snprintf (name, NAME_MAX + 1, "%s", entry->d_name);
     r = 0;
@@ -237,7 +224,7 @@ block_mib (void)
   char value[VALUE_MAX];
   unsigned long long bytes = 0;
 
-  if (get (MEMORY "/block_size_bytes", value) < 0 || sscanf (value, "%llx", &bytes) != 1)
+  if (read_line (MEMORY "/block_size_bytes", value, sizeof value) < 0 || sscanf (value, "%llx", &bytes) != 1)
     return 0;
   return bytes / MIB;
 }
@@ -257,7 +244,7 @@ walk_blocks (bool use)
     if (strncmp (entry->d_name, "memory", 6) != 0)
       continue;
     snprintf (path, sizeof path, MEMORY "/%s/state", entry->d_name);
-    if (get (path, value) < 0)
+    if (read_line (path, value, sizeof value) < 0)
       continue;
     n += strcmp (value, "online") == 0 || (use && put (path, "online_movable") == 0);
   }

@@ -109,17 +109,10 @@ find_input (const char *end, char *ret, size_t n)
 
   while (dir && !found && (entry = readdir (dir))) {
     char path[300], text[128];
-    ssize_t got;
-    int fd;
 
     snprintf (path, sizeof path, "/sys/class/input/%s/device/name", entry->d_name);
-    fd = strncmp (entry->d_name, "event", 5) == 0 ? open (path, O_RDONLY | O_CLOEXEC) : -1;
-    got = fd < 0 ? -1 : read (fd, text, sizeof text - 1);
-    close_fd (&fd);
-    if (got <= 0)
+    if (strncmp (entry->d_name, "event", 5) != 0 || read_line (path, text, sizeof text) < 0)
       continue;
-    text[got] = '\0';
-    text[strcspn (text, "\n")] = '\0';
     found = strlen (text) >= strlen (end) && strcmp (text + strlen (text) - strlen (end), end) == 0;
     snprintf (ret, n, "/dev/input/%.*s", (int)n - 12, entry->d_name);
   }

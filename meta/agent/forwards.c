@@ -48,14 +48,6 @@ forwards_is_channel (uint32_t channel)
 }
 
 static void
-send_frame (void *data, FrameType type, uint32_t channel, uint8_t stream, const void *payload, size_t n)
-{
-  Agent *agent = data;
-
-  link_send (&agent->link, type, channel, stream, payload, n);
-}
-
-static void
 settle (Forward *forward)
 {
   if (forward->used && (forward->is_udp ? dgram_is_over (&forward->dgram) : relay_is_over (&forward->relay)))
@@ -123,7 +115,7 @@ end_connect (Forward *forward)
 static void
 open_udp (Agent *agent, Forward *forward, uint32_t channel)
 {
-  dgram_init (&forward->dgram, channel, RELAY_AGENT, send_frame, agent);
+  dgram_init (&forward->dgram, channel, RELAY_AGENT, relays_send, agent);
   if (agent->state != AGENT_UP || begin_connect (forward) < 0) {
     close_fd (&forward->fd);
     dgram_shut (&forward->dgram);
@@ -169,7 +161,7 @@ open_forward (Agent *agent, Forward *forward, const FrameHeader *header, const u
     open_udp (agent, forward, header->channel);
     return 0;
   }
-  relay_init (&forward->relay, header->channel, RELAY_AGENT, send_frame, agent);
+  relay_init (&forward->relay, header->channel, RELAY_AGENT, relays_send, agent);
   if (agent->state == AGENT_UP)
     try_connect (forward);
   else

@@ -50,8 +50,8 @@ relays_is_channel (uint32_t channel)
   return channel >= FRAME_CHANNEL_RELAY && channel < FRAME_CHANNEL_RELAY + FRAME_RELAYS_MAX;
 }
 
-static void
-send_frame (void *data, FrameType type, uint32_t channel, uint8_t stream, const void *payload, size_t n)
+void
+relays_send (void *data, FrameType type, uint32_t channel, uint8_t stream, const void *payload, size_t n)
 {
   Agent *agent = data;
 
@@ -125,7 +125,7 @@ accept_one (Agent *agent, unsigned index)
   slot->poll = -1;
   frame_put_u32 (payload, index);
   link_send (&agent->link, FRAME_RELAY_OPEN, channel, 0, payload, sizeof payload);
-  relay_init (&slot->relay, channel, RELAY_AGENT, send_frame, agent);
+  relay_init (&slot->relay, channel, RELAY_AGENT, relays_send, agent);
   relay_set_socket (&slot->relay, fd);
 }
 

@@ -32,6 +32,9 @@ bool relays_is_channel (uint32_t channel);
 
 int relays_frame (struct Agent *agent, const FrameHeader *header, const uint8_t *payload); /* 0 or -EPROTO */
 void relays_link_lost (struct Agent *agent);
+/* A RelaySend whose `data` is the agent; forwards.c has it too. */
+void
+relays_send (void *data, FrameType type, uint32_t channel, uint8_t stream, const void *payload, size_t n);
 
 /* Turns of the loop. */
 void relays_prepare_poll (struct Agent *agent);

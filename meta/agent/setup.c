@@ -80,19 +80,12 @@ find_disk (char *ret, size_t n)
 
   while (dir && !found && (entry = readdir (dir))) {
     char path[300], text[64];
-    ssize_t got;
-    int fd;
 
     if (strncmp (entry->d_name, "vd", 2) != 0)
       continue;
     snprintf (path, sizeof path, "/sys/block/%s/serial", entry->d_name);
-    fd = open (path, O_RDONLY | O_CLOEXEC);
-    got = fd < 0 ? -1 : read (fd, text, sizeof text - 1);
-    close_fd (&fd);
-    if (got <= 0)
+    if (read_line (path, text, sizeof text) < 0)
       continue;
-    text[got] = '\0';
-    text[strcspn (text, "\n")] = '\0';
     found = strcmp (text, META_DISK_SERIAL) == 0;
     snprintf (ret, n, "/dev/%.*s", (int)n - 6, entry->d_name);
   }

@@ -145,6 +145,19 @@ read_file_at (int dir_fd, const char *name, size_t max, size_t *ret_size)
 }
 
 int
+read_line (const char *path, char *ret, size_t size)
+{
+  int fd = open (path, O_RDONLY | O_CLOEXEC);
+  ssize_t n = fd < 0 ? -1 : read (fd, ret, size - 1);
+  int r = n < 0 ? -errno : 0;
+
+  close_fd (&fd);
+  ret[n > 0 ? n : 0] = '\0';
+  ret[strcspn (ret, "\n")] = '\0';
+  return r;
+}
+
+int
 parse_number (const char *text, uint64_t max, uint64_t *ret)
 {
   uint64_t value = 0;

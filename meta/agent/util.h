@@ -29,4 +29,6 @@ char *read_open_file (int fd, size_t max, size_t *ret_size);
 char *read_file_at (int dir_fd, const char *name, size_t max, size_t *ret_size);
 /* A path of /proc/self/mounts, where blanks and backslashes are \ooo: decoded in its place. */
 void unescape_mount (char *path);
+/* The first line of a small file, such as sysfs has; cut to fit. 0 or -errno, and then it is empty. */
+int read_line (const char *path, char *ret, size_t size);
 int parse_number (const char *text, uint64_t max, uint64_t *ret); /* decimal, nothing else. 0 or -EINVAL */

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
 #include <glib.h>
+#include <glib/gstdio.h>
 
 #include "meta/agent/util.h"
 
@@ -26,10 +28,33 @@ test_unescape_mount (void)
   }
 }
 
+static void
+test_read_line (void)
+{
+  static const struct {
+    const char *content, *line;
+  } cases[] = {{"one\n", "one"}, {"one", "one"}, {"one\ntwo\n", "one"},
+               {"", ""},         {"\n", ""},     {"12345678\n", "1234567"}};
+  g_autofree char *dir = g_dir_make_tmp ("vmctl-util-XXXXXX", NULL),
+                  *path = g_build_filename (dir, "f", NULL);
+  char text[8];
+
+  for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
+    g_assert_true (g_file_set_contents (path, cases[i].content, -1, NULL));
+    g_assert_cmpint (read_line (path, text, sizeof text), ==, 0);
+    g_assert_cmpstr (text, ==, cases[i].line);
+  }
+  g_assert_cmpint (g_remove (path), ==, 0);
+  g_assert_cmpint (read_line (path, text, sizeof text), ==, -ENOENT);
+  g_assert_cmpstr (text, ==, "");
+  g_assert_cmpint (g_remove (dir), ==, 0);
+}
+
 int
 main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/meta/agent-util/unescape-mount", test_unescape_mount);
+  g_test_add_func ("/meta/agent-util/read-line", test_read_line);
   return g_test_run ();
 }
