@@ -74,27 +74,64 @@ make_dir (const VmPlan *plan, const char *path, GError **error)
   return fd;
 }
 
+/* 1: a regular file is there. 0: nothing is. -1: error is set. */
+static int
+look (int dir, const char *name, const char *path, GError **error)
+{
+  struct stat st;
+
+  if (fstatat (dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
+    if (errno == ENOENT)
+      return 0;
+    (void)refuse (path, error);
+    return -1;
+  }
+  if (S_ISREG (st.st_mode))
+    return 1;
+  vm_error (error, VM_ERROR_HOST, "'%s' is not a regular file; remove it", path);
+  return -1;
+}
+
 static gboolean
-make_file (const VmPlan *plan, int dir, const VmMake *make, gboolean must_equal, GError **error)
+make_file (const VmPlan *plan, int dir, const VmMake *make, GError **error)
 {
   g_autofree char *name = g_path_get_basename (make->path);
   vm_autofd fd = openat (dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-  g_autofree char *there = NULL;
-  struct stat st;
+  int there;
 
   if (fd >= 0 && !give (plan, fd))
     return refuse (make->path, error);
   if (fd >= 0)
     return vm_fd_write_all (fd, make->content, strlen (make->content), error);
-  if (errno != EEXIST || fstatat (dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+  if (errno != EEXIST)
     return refuse (make->path, error);
-  if (!S_ISREG (st.st_mode))
-    return vm_error (error, VM_ERROR_HOST, "'%s' is not a regular file; remove it", make->path);
-  if (!must_equal)
-    return TRUE;
-  there = vm_file_read (dir, name, PATH_MAX, NULL, error);
-  if (there == NULL)
+  there = look (dir, name, make->path, error);
+  if (there == 0)
+    return vm_error (error, VM_ERROR_HOST, "'%s' went away while it was looked at; try again", make->path);
+  return there > 0;
+}
+
+/* Several starts may be the first at once: the mark comes to its name as a whole, whoever wins, and what
+ * counts is what is there then. An empty one was cut short (by a full disk, a power cut): it says nothing. */
+static gboolean
+make_mark (int dir, const VmMake *make, GError **error)
+{
+  g_autofree char *name = g_path_get_basename (make->path);
+  g_autofree char *there = NULL;
+  int found = look (dir, name, make->path, error);
+
+  if (found < 0)
     return FALSE;
+  if (found > 0 && (there = vm_file_read (dir, name, PATH_MAX, NULL, error)) == NULL)
+    return FALSE;
+  if (there == NULL || *there == '\0') {
+    if (!vm_file_replace (dir, name, make->content, strlen (make->content), 0600, FALSE, error))
+      return FALSE;
+    g_free (there);
+    there = vm_file_read (dir, name, PATH_MAX, NULL, error);
+    if (there == NULL)
+      return FALSE;
+  }
   return g_str_equal (there, make->content) ||
          vm_error (error, VM_ERROR_HOST,
                    "'%s' says that this folder belongs to '%s' and not to '%s'; move the folder away",
@@ -203,8 +240,9 @@ make_one (const VmPlan *plan, const VmMake *make, const char *state, GError **er
     return FALSE;
   switch (make->kind) {
   case VM_MAKE_FILE:
+    return make_file (plan, fd, make, error);
   case VM_MAKE_MARK:
-    return make_file (plan, fd, make, make->kind == VM_MAKE_MARK, error);
+    return make_mark (fd, make, error);
   case VM_MAKE_XAUTH:
     return make_xauth (fd, make, error);
   case VM_MAKE_DIR:

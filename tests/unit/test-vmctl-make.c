@@ -142,6 +142,50 @@ test_mark (Fixture *f, gconstpointer data)
   g_assert_nonnull (strstr (f->error->message, "/b/p"));
 }
 
+static gpointer
+mark_as_first (gpointer data)
+{
+  const Fixture *f = data;
+  GError *error = NULL;
+
+  (void)vm_make_all (f->plan, f->state, &error);
+  return error;
+}
+
+/* Eight starts that are all the first: none may see the mark of another half written. */
+static void
+test_mark_together (Fixture *f, gconstpointer data)
+{
+  want (f, VM_MAKE_MARK, "state/projects/p/project", NULL, "/a/p");
+  for (int round = 0; round < 100; round++) {
+    g_autofree char *mark = at (f, "state/projects/p/project");
+    GThread *threads[8];
+
+    for (guint i = 0; i < G_N_ELEMENTS (threads); i++)
+      threads[i] = g_thread_new ("first", mark_as_first, f);
+    for (guint i = 0; i < G_N_ELEMENTS (threads); i++) {
+      g_autoptr (GError) error = g_thread_join (threads[i]);
+
+      g_assert_no_error (error);
+    }
+    assert_holds (f, "state/projects/p/project", "/a/p");
+    g_assert_cmpint (unlink (mark), ==, 0);
+  }
+}
+
+/* A mark that a full disk or a power cut left empty says nothing, and must not lock the project out. */
+static void
+test_mark_empty (Fixture *f, gconstpointer data)
+{
+  g_autofree char *mark = at (f, "state/projects/p/project");
+
+  want (f, VM_MAKE_MARK, "state/projects/p/project", NULL, "/a/p");
+  g_assert_true (run (f));
+  g_assert_cmpint (truncate (mark, 0), ==, 0);
+  g_assert_true (run (f));
+  assert_holds (f, "state/projects/p/project", "/a/p");
+}
+
 /* family, address, number, name, cookie */
 static const char wanted[] = "\1\0\0\4host\0\1"
                              "7\0\4NAME\0\3AAA";
@@ -197,6 +241,8 @@ main (int argc, char **argv)
   ADD ("links", test_links);
   ADD ("file-is-link", test_file_is_link);
   ADD ("mark", test_mark);
+  ADD ("mark-together", test_mark_together);
+  ADD ("mark-empty", test_mark_empty);
   ADD ("cookies", test_cookies);
   ADD ("cookies-cut", test_cookies_cut);
   return g_test_run ();
