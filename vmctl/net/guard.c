@@ -26,6 +26,18 @@ is_service (const NetFrame *f)
   return f->destination == NET_GATEWAY && f->kind == NET_ICMP;
 }
 
+static NetVerdict
+judge (const NetGuard *guard, const NetFrame *f, const char **ret_why)
+{
+  const NetTarget target = {.protocol = f->protocol,
+                            .address = f->destination,
+                            .port = f->destination_port,
+                            .is_local = guard->is_local (f->destination)};
+
+  return net_policy_judge (&guard->policy, guard->learned, &target, 0, ret_why) == NET_DENY ? NET_REFUSE
+                                                                                            : NET_PASS;
+}
+
 NetVerdict
 net_guard_outgoing (const NetGuard *guard, const NetFrame *f, const char **ret_why)
 {
@@ -40,12 +52,9 @@ net_guard_outgoing (const NetGuard *guard, const NetFrame *f, const char **ret_w
     *ret_why = "a protocol other than TCP, UDP and ICMP";
     return NET_REFUSE;
   }
-  if (guard->policy.is_public && is_service (f))
+  if (is_service (f))
     return NET_PASS;
-  *ret_why = net_policy_refusal (&guard->policy, f->destination, false);
-  if (*ret_why == NULL && guard->is_local (f->destination))
-    *ret_why = net_policy_refusal (&guard->policy, f->destination, true);
-  return *ret_why == NULL ? NET_PASS : NET_REFUSE;
+  return judge (guard, f, ret_why);
 }
 
 bool
@@ -62,7 +71,7 @@ net_guard_incoming (const NetGuard *guard, const void *bytes, size_t length)
     return true;
   if (source == NET_GATEWAY) /* DHCP; or somebody on this host's loopback */
     return (p[20] & 0x1f) == 0 && p[21] == 0 && (p[34] << 8 | p[35]) == DHCP_SERVER;
-  return net_policy_refusal (&guard->policy, source, false) == NULL && !guard->is_local (source);
+  return net_policy_class (source) == NULL && !guard->is_local (source);
 }
 
 /* Whether the kernel takes any address for its own (net.ipv4.ip_nonlocal_bind): then a route has to tell. */

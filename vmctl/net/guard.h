@@ -3,6 +3,7 @@
 #pragma once
 
 #include "vmctl/net/frame.h"
+#include "vmctl/net/learned.h"
 #include "vmctl/net/policy.h"
 
 typedef enum { NET_PASS, NET_DROP, NET_REFUSE } NetVerdict;
@@ -12,6 +13,7 @@ typedef bool (*NetIsLocal) (uint32_t address);
 
 typedef struct {
   NetPolicy policy;
+  NetLearned *learned;
   NetIsLocal is_local;
 } NetGuard;
 

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* vmctl-net: the network of one sandbox.
  *
- *   vmctl-net --packet FD --policy FD --log FD [--user UID:GID]
+ *   vmctl-net --packet FD --control FD --log FD [--user UID:GID]
  *
  * How it works
  *
  * The frames of the sandbox come on --packet. Each is parsed (frame.c) and judged (guard.c); what may pass
  * goes to libslirp, which makes connections out of it; what may not is answered at once with a reset or an
- * ICMP error. libslirp itself is told to keep away from loopback, too. --policy is a sealed memory file
- * (policy.h): one that cannot be read ends the program, and with it the sandbox's network.
+ * ICMP error. libslirp itself is told to keep away from loopback, too. The policy comes by --control
+ * (control.h); until it has come nothing is read.
  *
  * It is started by the keeper and killed by it. It has nothing but these descriptors, and gives up everything
  * else (isolate.c) before it reads a frame. libc and libslirp only. */
@@ -26,12 +26,13 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "vmctl/net/control.h"
 #include "vmctl/net/guard.h"
 #include "vmctl/net/isolate.h"
 #include "vmctl/net/link.h"
 #include "vmctl/net/log.h"
 
-enum { POLICY_MAX = 1 << 20, FRAMES_AT_ONCE = 64, TIMERS_MAX = 8 };
+enum { FRAMES_AT_ONCE = 64, TIMERS_MAX = 8 };
 
 typedef struct {
   SlirpTimerCb call;
@@ -40,7 +41,9 @@ typedef struct {
 } Timer;
 
 typedef struct {
-  int packet, policy, log_fd;
+  int packet, control_fd, log_fd;
+  NetControl control;
+  bool has_policy;
   long uid, gid; /* -1: as it is */
   NetGuard guard;
   NetLink link;
@@ -216,7 +219,7 @@ until_needed (const Net *net, uint32_t timeout)
 {
   enum { IDLE_MS = 1000 };
 
-  return net->n_fds == 1 && timeout >= IDLE_MS ? UINT32_MAX : timeout;
+  return net->n_fds <= 2 && timeout >= IDLE_MS ? UINT32_MAX : timeout;
 }
 
 static uint32_t
@@ -265,7 +268,16 @@ take_frame (Net *net, const void *bytes, size_t length)
   n = net_frame_refuse (&frame, refusal);
   if (n > 0)
     net_link_send (&net->link, refusal, n);
-  net_log_refused (&net->log, &frame, why);
+  (void)net_log_write (&net->log, false,
+                       frame.kind == NET_TCP   ? "tcp"
+                       : frame.kind == NET_UDP ? "udp"
+                                               : "icmp",
+                       NULL, frame.destination, frame.destination_port, why);
+  net_control_refused (&net->control, now_ms (),
+                       frame.kind == NET_TCP   ? "tcp"
+                       : frame.kind == NET_UDP ? "udp"
+                                               : "icmp",
+                       NULL, frame.destination, frame.destination_port, why);
 }
 
 static void
@@ -278,6 +290,22 @@ take_frames (Net *net)
     take_frame (net, bytes, (size_t)n);
 }
 
+static void
+take_control (Net *net)
+{
+  switch (net_control_receive (&net->control, &net->guard.policy)) {
+  case NET_CONTROL_POLICY:
+    net->has_policy = true;
+    break;
+  case NET_CONTROL_STATS:
+    net_control_stats (&net->control,
+                       "flows=0 half_open=0 udp=0 refused=0 allowed=0 bytes_in=0 bytes_out=0 dns=0");
+    break;
+  case NET_CONTROL_NOTHING:
+    break;
+  }
+}
+
 static int
 serve (Net *net)
 {
@@ -286,7 +314,11 @@ serve (Net *net)
     int r;
 
     net->n_fds = 0;
-    (void)add_poll (net->packet, SLIRP_POLL_IN | (net->link.first != NULL ? SLIRP_POLL_OUT : 0), net);
+    (void)add_poll (net->packet,
+                    (net->has_policy ? SLIRP_POLL_IN : 0) | (net->link.first != NULL ? SLIRP_POLL_OUT : 0),
+                    net);
+    if (!net->control.gone)
+      (void)add_poll (net->control_fd, SLIRP_POLL_IN, net);
     slirp_pollfds_fill (net->slirp, &timeout, add_poll, net);
     timeout = until_next_timer (net, until_needed (net, timeout));
     r = poll (net->fds, net->n_fds, timeout > INT32_MAX ? -1 : (int)timeout);
@@ -294,9 +326,10 @@ serve (Net *net)
       return fail ("cannot wait for frames");
     slirp_pollfds_poll (net->slirp, r < 0, get_events, net);
     run_timers (net);
+    take_control (net);
     if (r > 0 && net->fds[0].revents & POLLOUT)
       net_link_flush (&net->link);
-    if (r > 0 && net->fds[0].revents & ~POLLOUT)
+    if (r > 0 && net->has_policy && net->fds[0].revents & ~POLLOUT)
       take_frames (net);
   }
   /* The sandbox has ended, and the keeper will soon say so. */
@@ -336,14 +369,14 @@ parse_arguments (Net *net, int argc, char **argv)
   for (i = 1; i + 1 < argc; i += 2) {
     if (strcmp (argv[i], "--packet") == 0)
       net->packet = parse_fd (argv[i + 1]);
-    else if (strcmp (argv[i], "--policy") == 0)
-      net->policy = parse_fd (argv[i + 1]);
+    else if (strcmp (argv[i], "--control") == 0)
+      net->control_fd = parse_fd (argv[i + 1]);
     else if (strcmp (argv[i], "--log") == 0)
       net->log_fd = parse_fd (argv[i + 1]);
     else if (strcmp (argv[i], "--user") != 0 || !parse_user (net, argv[i + 1]))
       return false;
   }
-  return i == argc && net->packet > 2 && net->policy > 2 && net->log_fd > 2;
+  return i == argc && net->packet > 2 && net->control_fd > 2 && net->log_fd > 2;
 }
 
 /* Whatever else was left open is none of ours. */
@@ -351,24 +384,9 @@ static int
 close_others (const Net *net)
 {
   for (int fd = 3; fd < 64; fd++)
-    if (fd != net->packet && fd != net->policy && fd != net->log_fd)
+    if (fd != net->packet && fd != net->control_fd && fd != net->log_fd)
       (void)close (fd);
   return (int)syscall (SYS_close_range, 64U, ~0U, 0U);
-}
-
-static bool
-read_policy (Net *net)
-{
-  char *text = malloc (POLICY_MAX);
-  unsigned line = 0;
-  ssize_t n = text != NULL ? pread (net->policy, text, POLICY_MAX, 0) : -1;
-  bool sound = n >= 0 && n < POLICY_MAX && net_policy_parse (text, (size_t)n, &net->guard.policy, &line);
-
-  if (!sound)
-    fprintf (stderr, "vmctl-net: the policy cannot be read (line %u)\n", line);
-  free (text);
-  (void)close (net->policy);
-  return sound;
 }
 
 static void
@@ -403,7 +421,7 @@ isolate (Net *net)
 int
 main (int argc, char **argv)
 {
-  static Net net = {.packet = -1, .policy = -1, .log_fd = -1, .uid = -1, .gid = -1};
+  static Net net = {.packet = -1, .control_fd = -1, .log_fd = -1, .uid = -1, .gid = -1};
 
   if (argc == 2 && strcmp (argv[1], "--version") == 0) /* for vmctl doctor */
     return printf ("libslirp %s\n", slirp_version_string ()) < 0;
@@ -417,7 +435,10 @@ main (int argc, char **argv)
   net.guard.is_local = net_guard_is_local;
   net.log.fd = net.log_fd;
   net_link_init (&net.link, net.packet);
-  if (!read_policy (&net) || !make_slirp (&net) || !isolate (&net))
+  net.control.fd = net.control_fd;
+  net.guard.learned = net_learned_new ();
+  if (!make_slirp (&net) || !isolate (&net))
     return 1;
+  net_control_hello (&net.control);
   return serve (&net);
 }
