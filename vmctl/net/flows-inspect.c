@@ -2,8 +2,8 @@
 /* Flows that are allowed for what they say first.
  *
  * What the sandbox says is kept here, byte by byte in order, until it is known whom it is for. Then libslirp
- * gets exactly these bytes: until it has acknowledged them, whatever the sandbox sends again in their place is
- * replaced by what was judged. Frames without data pass all the time, so a server may speak first. */
+ * gets exactly these bytes: until it has acknowledged them, whatever the sandbox sends again in their place
+ * is replaced by what was judged. Frames without data pass all the time, so a server may speak first. */
 #include "vmctl/net/flows-parts.h"
 
 #include <netinet/in.h>
@@ -80,8 +80,8 @@ judge (NetFlows *flows, NetTcpFlow *flow, NetHelloKind kind, const NetHello *hel
   if (kind == NET_HELLO_OTHER && flow->port == HTTPS && shared->policy.mode == NET_MODE_LIST)
     return false;
   flow->nameless = kind != NET_HELLO_TLS && kind != NET_HELLO_HTTP;
-  return net_policy_judge_said (&shared->policy, shared->learned, &target, flow->nameless ? NULL : hello->name,
-                                shared->now_ms, ret_rule);
+  return net_policy_judge_said (&shared->policy, shared->learned, &target,
+                                flow->nameless ? NULL : hello->name, shared->now_ms, ret_rule);
 }
 
 static void
