@@ -23,7 +23,8 @@ reset_guest (NetFlows *flows, const NetTcpFlow *flow)
 void
 net_tcp_reset_slirp (NetFlows *flows, NetTcpFlow *flow)
 {
-  const NetSegment segment = {.sequence = flow->expected, .acknowledged = flow->sent, .flags = NET_RST | NET_ACK};
+  const NetSegment segment = {
+      .sequence = flow->expected, .acknowledged = flow->sent, .flags = NET_RST | NET_ACK};
   uint8_t out[NET_MADE_TCP];
   NetEnds ends;
 
@@ -32,9 +33,9 @@ net_tcp_reset_slirp (NetFlows *flows, NetTcpFlow *flow)
   flows->host->to_slirp (flows->data, out, net_make_tcp (&ends, &segment, out, 0));
 }
 
-/* As long as libslirp is connecting it throws away what comes from the sandbox, so that is ended from the other
- * side: the shutdown makes its socket fail, which it sees in its next turn. The descriptor is its own; it says
- * before it closes it. */
+/* As long as libslirp is connecting it throws away what comes from the sandbox, so that is ended from the
+ * other side: the shutdown makes its socket fail, which it sees in its next turn. The descriptor is its own;
+ * it says before it closes it. */
 void
 net_tcp_cut (NetFlows *flows, NetTcpFlow *flow)
 {

@@ -190,8 +190,8 @@ reset (const NetFrame *f, uint8_t *out)
   }
   /* the pseudo-header: addresses, protocol, length */
   net_write16 (tcp + 16, net_checksum (tcp, 20,
-                                   (f->destination >> 16) + (f->destination & 0xffff) + (f->source >> 16) +
-                                       (f->source & 0xffff) + PROTOCOL_TCP + 20));
+                                       (f->destination >> 16) + (f->destination & 0xffff) +
+                                           (f->source >> 16) + (f->source & 0xffff) + PROTOCOL_TCP + 20));
   return ETHER + IP + 20;
 }
 
@@ -238,8 +238,8 @@ net_frame_answer_arp (const NetFrame *frame, uint8_t *out)
   uint8_t *arp = out + ETHER;
   uint32_t host = frame->destination - NET_NETWORK;
 
-  if (frame->kind != NET_ARP || net_read16 (asked + 6) != REQUEST || frame->source != NET_GUEST || host == 0 ||
-      host >= 255 || frame->destination == NET_GATEWAY || frame->destination == NET_NAMESERVER ||
+  if (frame->kind != NET_ARP || net_read16 (asked + 6) != REQUEST || frame->source != NET_GUEST ||
+      host == 0 || host >= 255 || frame->destination == NET_GATEWAY || frame->destination == NET_NAMESERVER ||
       frame->destination == NET_GUEST)
     return 0;
   memcpy (out, frame->bytes + 6, 6);

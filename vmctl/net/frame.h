@@ -22,13 +22,13 @@ typedef struct {
   const uint8_t *bytes; /* borrowed; from the ethernet header on */
   size_t length;        /* without padding */
   NetKind kind;
-  uint8_t protocol;                         /* IP's */
-  uint32_t source, destination;             /* of ARP: sender's and target's */
-  uint16_t source_port, destination_port;   /* TCP, UDP */
-  uint8_t flags;                            /* TCP */
-  uint16_t window;                          /* TCP */
-  uint32_t sequence, acknowledged;          /* TCP */
-  uint32_t payload;                         /* TCP, UDP: bytes of data */
+  uint8_t protocol;                       /* IP's */
+  uint32_t source, destination;           /* of ARP: sender's and target's */
+  uint16_t source_port, destination_port; /* TCP, UDP */
+  uint8_t flags;                          /* TCP */
+  uint16_t window;                        /* TCP */
+  uint32_t sequence, acknowledged;        /* TCP */
+  uint32_t payload;                       /* TCP, UDP: bytes of data */
 } NetFrame;
 
 /* False: it is malformed, or of a sort that sandboxes have no business to send (IPv6, fragments, options,

@@ -16,5 +16,6 @@ typedef enum {
 /* *ret_why: for people, for DROP and REFUSE. (static) */
 NetRoute net_guard_route (const NetFrame *frame, const char **ret_why);
 
-/* Is the address one of this host's? By asking the kernel: can a socket be bound to it? Cached for a second. */
+/* Is the address one of this host's? By asking the kernel: can a socket be bound to it? Cached for a second.
+ */
 bool net_guard_is_local (uint32_t address);

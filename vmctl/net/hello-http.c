@@ -81,7 +81,8 @@ equals (Text text, const char *word)
 static bool
 is_known_method (Text word)
 {
-  static const char *const methods[] = {"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"};
+  static const char *const methods[] = {"GET",     "HEAD",    "POST",  "PUT",  "DELETE",
+                                        "CONNECT", "OPTIONS", "TRACE", "PATCH"};
 
   for (size_t i = 0; i < sizeof methods / sizeof *methods; i++)
     if (word.length == strlen (methods[i]) && memcmp (word.bytes, methods[i], word.length) == 0)

@@ -75,7 +75,8 @@ net_hello_take_name (const uint8_t *text, size_t length, NetHello *ret)
   return is_address (text, length);
 }
 
-/* RFC 6066: a list of one, in practice; more, or another type, is not what a server could agree with us about. */
+/* RFC 6066: a list of one, in practice; more, or another type, is not what a server could agree with us
+ * about. */
 static bool
 take_server_name (Reader extension, NetHello *ret)
 {

@@ -26,7 +26,8 @@
 
 /* As many as all tables together may use, and an address space that holds every buffer of them. */
 enum {
-  FILES_MAX = NET_FLOWS_TCP_MAX + NET_FLOWS_ENDING_MAX + NET_FLOWS_UDP_MAX + 2 * NET_RESOLVER_WAITING_MAX + 64,
+  FILES_MAX =
+      NET_FLOWS_TCP_MAX + NET_FLOWS_ENDING_MAX + NET_FLOWS_UDP_MAX + 2 * NET_RESOLVER_WAITING_MAX + 64,
   MEMORY_MAX = 1 << 30,
 };
 

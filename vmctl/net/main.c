@@ -13,7 +13,8 @@
  *   ARP, DHCP, pings of 10.0.2.2   libslirp
  *
  * What may not pass is answered at once with a reset or an ICMP error. The policy comes by --control, which
- * says what was refused, too; until one has come no frame is taken. What was allowed and refused goes to --log.
+ * says what was refused, too; until one has come no frame is taken. What was allowed and refused goes to
+ * --log.
  *
  * It is started by the keeper and killed by it. It has nothing but these descriptors, and gives up everything
  * else (isolate.c) before it says hello. libc and libslirp only. */

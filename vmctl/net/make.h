@@ -25,13 +25,13 @@ typedef struct {
   uint16_t window;
 } NetSegment;
 
-/* Each: the payload is in `out` already, behind as many bytes as above says; at most NET_MTU with the headers.
- * Returns the frame's length. */
+/* Each: the payload is in `out` already, behind as many bytes as above says; at most NET_MTU with the
+ * headers. Returns the frame's length. */
 size_t net_make_tcp (const NetEnds *ends, const NetSegment *segment, uint8_t *out, size_t payload);
 size_t net_make_udp (const NetEnds *ends, uint8_t *out, size_t payload);
 /* An echo reply (the ports of `ends` do not matter). */
-size_t net_make_echo (const NetEnds *ends, uint16_t identifier, uint16_t sequence, uint8_t *out,
-                      size_t payload);
+size_t
+net_make_echo (const NetEnds *ends, uint16_t identifier, uint16_t sequence, uint8_t *out, size_t payload);
 
 /* A TCP frame without its payload: a copy of its headers with the options. Returns its length; `out` has room
  * for 14 + 20 + 60 bytes. */

@@ -160,7 +160,8 @@ net_ping_serve (NetPing *ping, const NetPoll *poll)
 {
   if (ping->fd < 0)
     return;
-  if (ping->polled < poll->n && poll->fds[ping->polled].fd == ping->fd && poll->fds[ping->polled].revents != 0)
+  if (ping->polled < poll->n && poll->fds[ping->polled].fd == ping->fd &&
+      poll->fds[ping->polled].revents != 0)
     take_answers (ping);
   if (ping->flows->shared->now_ms >= deadline (ping)) {
     memset (ping->all, 0, sizeof ping->all);

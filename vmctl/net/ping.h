@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The sandbox's echo requests, by one socket of the kernel's for pings. (libslirp keeps a socket for each that
- * is not answered, for minutes: a flood would use all descriptors up.) Part of flows.h. */
+/* The sandbox's echo requests, by one socket of the kernel's for pings. (libslirp keeps a socket for each
+ * that is not answered, for minutes: a flood would use all descriptors up.) Part of flows.h. */
 #pragma once
 
 #include "vmctl/net/flows.h"

@@ -10,7 +10,7 @@ typedef struct {
   NetPolicy policy;
   NetLearned *learned; /* owned */
   NetLog log;
-  int64_t now_ms; /* monotonic; of this turn of the loop */
+  int64_t now_ms;       /* monotonic; of this turn of the loop */
   uint8_t guest_mac[6]; /* where the sandbox's last frame came from */
   struct {
     uint64_t bytes_in, bytes_out; /* payload to and from the sandbox */

@@ -221,7 +221,8 @@ run_timers (NetStack *stack)
   int64_t now = clock_ns (NULL) / 1000000;
 
   for (size_t i = 0; i < TIMERS_MAX; i++)
-    if (stack->timers[i] != NULL && stack->timers[i]->expires_ms >= 0 && stack->timers[i]->expires_ms <= now) {
+    if (stack->timers[i] != NULL && stack->timers[i]->expires_ms >= 0 &&
+        stack->timers[i]->expires_ms <= now) {
       stack->timers[i]->expires_ms = -1;
       stack->timers[i]->call (stack->timers[i]->data);
     }

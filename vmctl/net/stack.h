@@ -16,7 +16,8 @@ typedef struct {
 
 typedef struct NetStack NetStack;
 
-/* `host_loopback`: 10.0.2.2 is this host's loopback; who calls keeps frames to it away. Aborts without memory. */
+/* `host_loopback`: 10.0.2.2 is this host's loopback; who calls keeps frames to it away. Aborts without
+ * memory. */
 NetStack *net_stack_new (bool host_loopback, const NetStackHost *host, void *data); /* `host` borrowed */
 void net_stack_free (NetStack *stack);
 Slirp *net_stack_slirp (NetStack *stack);

@@ -135,7 +135,8 @@ make_stack (Switch *self)
   }
   self->host_loopback = host_loopback;
   self->stack = net_stack_new (host_loopback, &stack_host, self);
-  self->dnstcp = net_dnstcp_new (net_stack_slirp (self->stack), &self->shared, self->resolver, to_guest, self);
+  self->dnstcp =
+      net_dnstcp_new (net_stack_slirp (self->stack), &self->shared, self->resolver, to_guest, self);
 }
 
 static void
@@ -184,8 +185,7 @@ ask (Switch *self, const NetFrame *frame)
 static void
 refuse (Switch *self, const NetFrame *frame, const char *why)
 {
-  static const char *const protocols[] = {
-      [NET_TCP] = "tcp", [NET_UDP] = "udp", [NET_ICMP] = "icmp"};
+  static const char *const protocols[] = {[NET_TCP] = "tcp", [NET_UDP] = "udp", [NET_ICMP] = "icmp"};
   uint8_t out[NET_REFUSAL_MAX];
   size_t n = net_frame_refuse (frame, out);
   char number[4];
@@ -257,8 +257,8 @@ fill (Switch *self)
     polled.control = (int)net_poll_add (&self->poll, self->control.fd, POLLIN);
   if (!self->has_policy)
     return polled;
-  polled.packet =
-      (int)net_poll_add (&self->poll, self->link.fd, (short)(POLLIN | (self->link.first != NULL ? POLLOUT : 0)));
+  polled.packet = (int)net_poll_add (&self->poll, self->link.fd,
+                                     (short)(POLLIN | (self->link.first != NULL ? POLLOUT : 0)));
   net_flows_count (self->flows, &count);
   net_stack_fill (self->stack, &self->poll, count.tcp > 0 || net_dnstcp_busy (self->dnstcp));
   net_flows_fill (self->flows, &self->poll);

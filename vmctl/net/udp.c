@@ -124,7 +124,8 @@ open_flow (NetUdp *udp, const NetFrame *frame, uint64_t key)
   Flow *flow;
   int fd;
 
-  if (net_flows_judge (flows, IPPROTO_UDP, frame->destination, frame->destination_port, &target, &rule) != NET_ALLOW) {
+  if (net_flows_judge (flows, IPPROTO_UDP, frame->destination, frame->destination_port, &target, &rule) !=
+      NET_ALLOW) {
     net_flows_refuse (flows, frame, rule);
     return NULL;
   }
@@ -167,7 +168,8 @@ tell_unreachable (NetUdp *udp, const Flow *flow)
 void
 net_udp_outgoing (NetUdp *udp, const NetFrame *frame)
 {
-  uint64_t key = (uint64_t)frame->destination << 32 | (uint32_t)frame->source_port << 16 | frame->destination_port;
+  uint64_t key =
+      (uint64_t)frame->destination << 32 | (uint32_t)frame->source_port << 16 | frame->destination_port;
   Flow *flow = find (udp, key);
   const uint8_t *payload = frame->bytes + NET_MADE_UDP;
 
@@ -179,7 +181,7 @@ net_udp_outgoing (NetUdp *udp, const NetFrame *frame)
   memcpy (flow->head, frame->bytes, sizeof flow->head);
   udp->flows->shared->count.bytes_out += frame->payload;
   if (send (flow->fd, payload, frame->payload, 0) >= 0 || errno != ECONNREFUSED)
-    return; /* what there is no room for is lost: that is what networks do */
+    return;                     /* what there is no room for is lost: that is what networks do */
   tell_unreachable (udp, flow); /* about one before this */
   (void)send (flow->fd, payload, frame->payload, 0);
 }
@@ -198,7 +200,8 @@ net_udp_policy_changed (NetUdp *udp)
       continue;
     if (flow->name != NULL) /* a flow keeps alive what its name was learned by */
       net_learned_add (shared->learned, flow->name, address_of (flow), NET_LEARNED_TTL_MIN, shared->now_ms);
-    if (net_flows_judge (udp->flows, IPPROTO_UDP, address_of (flow), port_of (flow), &target, &rule) == NET_ALLOW)
+    if (net_flows_judge (udp->flows, IPPROTO_UDP, address_of (flow), port_of (flow), &target, &rule) ==
+        NET_ALLOW)
       continue;
     net_shared_refused (shared, "udp", flow->name, address_of (flow), port_of (flow), rule);
     tell_unreachable (udp, flow);
@@ -259,7 +262,8 @@ net_udp_serve (NetUdp *udp, const NetPoll *poll)
 
     if (flow->key == 0)
       continue;
-    if (flow->polled < poll->n && poll->fds[flow->polled].fd == flow->fd && poll->fds[flow->polled].revents != 0)
+    if (flow->polled < poll->n && poll->fds[flow->polled].fd == flow->fd &&
+        poll->fds[flow->polled].revents != 0)
       take_answers (udp, flow);
     if (udp->flows->shared->now_ms - flow->last_ms >= NET_FLOWS_UDP_IDLE_MS)
       drop (udp, flow);
