@@ -20,7 +20,7 @@ enum { A = 1, TXT = 16, AAAA = 28, HTTPS = 65, ANY = 255, PATIENCE_MS = 10000 };
 #define SERVERS "nameserver 127.0.0.1\nnameserver 127.0.0.2\n"
 #define LIST                                                                                                 \
   HEAD "mode list\n" SERVERS "allow name a.example any 0-0 a.example\nallow name *.b.example tcp 443-443 "   \
-                             "b\n"
+       "b\n"
 
 typedef struct {
   int udp, tcp;
