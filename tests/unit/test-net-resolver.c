@@ -425,6 +425,8 @@ test_host (Fixture *f, gconstpointer policy)
   set_policy (f, LIST "hostport 5432\n");
   ask (f, "Host.vmctl.internal", A);
   g_assert_cmpstr (f->reply, ==, "7 0 Host.vmctl.internal. 1\nHost.vmctl.internal. 1 300 10.0.2.2\n");
+  g_assert_cmpstr (net_learned_name (f->shared.learned, NET_GATEWAY, f->shared.now_ms), ==,
+                   "host.vmctl.internal");
   assert_here (f, "host.vmctl.internal", AAAA, 0);
   assert_here (f, "host.vmctl.internal", ANY, 5);
   assert_here (f, "vmctl.internal", A, 3);

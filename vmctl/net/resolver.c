@@ -147,6 +147,17 @@ answer_here (NetResolver *resolver, const NetDnsQuestion *question)
   return is_over_rate (resolver) ? NET_DNS_REFUSED : NET_DNS_DROP;
 }
 
+/* Learned only so that the log tells the name. */
+static void
+reply_host (NetResolver *resolver, const NetAsker *asker, const NetDnsQuestion *question)
+{
+  NetShared *shared = resolver->shared;
+
+  net_learned_add (shared->learned, NET_HOST_NAME, NET_GATEWAY, NET_DNS_TTL_MAX, shared->now_ms);
+  reply (resolver, asker, question,
+         net_dns_write_address (question, NET_GATEWAY, NET_DNS_TTL_MAX, resolver->out));
+}
+
 /* host.vmctl.internal and what would be below vmctl.internal. */
 static void
 reply_ours (NetResolver *resolver, const NetAsker *asker, const NetDnsQuestion *question)
@@ -159,8 +170,7 @@ reply_ours (NetResolver *resolver, const NetAsker *asker, const NetDnsQuestion *
   if (question->class != NET_DNS_IN || is_no_type (question->type))
     reply_empty (resolver, asker, question, NET_DNS_REFUSED);
   else if (is_there && question->type == NET_DNS_A)
-    reply (resolver, asker, question,
-           net_dns_write_address (question, NET_GATEWAY, NET_DNS_TTL_MAX, resolver->out));
+    reply_host (resolver, asker, question);
   else
     reply_empty (resolver, asker, question, is_there ? NET_DNS_NOERROR : NET_DNS_NXDOMAIN);
 }
