@@ -73,7 +73,7 @@ refused named host.test 8081
 isnt "$(got named mixed.test 80)" I_am_10.9.9.9 "a second, private answer opens nothing"
 
 log=$(cat "$XDG_STATE_HOME/vmctl/sandboxes/$(newest_id)/net.log")
-like "$log" "refuse tcp - 169.254.169.254 80 cloud metadata" "the log says what and why"
+like "$log" "refuse tcp metadata.test 169.254.169.254 80 cloud metadata" "the log says what and why"
 like "$log" "refuse tcp host.test 203.0.113.7 8081 this host" "an address of this host is named as such"
 like "$log" "allow tcp - 198.51.100.10 80 public" "and what passed"
 like "$log" "allow tcp public.test 198.51.100.10 80 public" "by the name that was asked for"
