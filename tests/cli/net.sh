@@ -168,6 +168,21 @@ wait "$follower" || fail "net log --follow"
 run 0 "$V" net show "$id"
 has "$out" "allow:a.example,c.example,d.example,e.example"
 run 1 "$V" net allow "$id" f.example
+# The host's own network, said so, and without a policy to change.
+run 0 "$V" up --driver bwrap --net host -- readlink /proc/self/ns/net
+is "the namespace" "$out" "$(readlink /proc/self/ns/net)"
+has "$err" "in this host's own network"
+run 0 "$V" up --driver bwrap --net allow: -q -- readlink /proc/self/ns/net
+[ "$out" != "$(readlink /proc/self/ns/net)" ] || fail "a list has the host's network"
+run 125 "$V" up --driver qemu --net host -- true
+has "$err" "--net-host-port"
+run 0 "$V" up --driver bwrap -d -n shared --net host -- sleep 1000
+is "the record" "$(json "$("$V" status shared --json)" 'j["net"]')" host
+run 1 "$V" net allow shared a.example
+has "$err" "--net host"
+run 0 "$V" up --driver bwrap -d --new -n alone --net none -- sleep 1000
+run 1 "$V" net set alone public
+has "$err" "--net none"
 # The first refusals on a terminal, with what would allow them; none with -q.
 cat > refused.sh << 'END'
 for i in 1 2 3 4; do (exec 3<> "/dev/tcp/10.9.8.$i/22") 2> /dev/null; done
