@@ -272,7 +272,7 @@ class Guest:
         return time.monotonic() - begin
 
 
-class Reset(Exception):
+class Reset(Lost):
     """The stream was cut."""
 
 

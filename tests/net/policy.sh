@@ -81,7 +81,7 @@ done
 
 # Ports and protocols
 verdict refused "a name with a port has that one only" -- tcp a.tls.test 80
-verdict x "a range of ports: the first" -- raw port.test 7777 x
+verdict x "a range of ports: the first" -- raw port.test 7777 'x\n'
 verdict "I_am_198.51.100.13" "the last" -- http port.test 8443 port.test
 verdict refused "not the one below" -- tcp port.test 7776
 verdict refused "not one above" -- tcp port.test 9000
@@ -117,8 +117,8 @@ verdict cut "for two hosts" -- raw $W 'GET\x20/\x20HTTP/1.1\r\nHost:\x20x.wild.t
 verdict cut "for another host in its first line" -- http $W x.wild.test http://other.test/ GET 1.1
 verdict cut "a CONNECT to elsewhere" -- http $W x.wild.test other.test:443 CONNECT 1.1
 verdict cut "HTTP/2 without TLS" -- raw $W 'PRI\x20*\x20HTTP/2.0\r\n\r\nSM\r\n\r\n'
-verdict got_it "what is neither" -- raw raw.test 9000 listed
-verdict cut "not at port 443" -- raw raw.test 443 unlisted
+verdict got_it "what is neither" -- raw raw.test 9000 'listed\n'
+verdict cut "not at port 443" -- raw raw.test 443 'unlisted\n'
 verdict got_it "but for ssh" -- raw raw.test 443 'SSH-2.0-test\r\n'
 verdict cut "TLS to a server that would look" -- tls raw.test 443 other.test
 

@@ -280,14 +280,14 @@ def hold(target, port, protocol="tcp"):
     s = socket.socket(socket.AF_INET, kind)
     s.settimeout(PATIENCE)
     s.connect((socket.gethostbyname(target), int(port)))
-    s.send(b"x")
-    s.recv(1)
+    s.send(b"x\n")  # not what could be the beginning of a request
+    s.recv(2)
     print("held", target, port, flush=True)
     s.settimeout(60)
     if protocol == "udp":
         while True:  # an ICMP error comes to what is sent
-            s.send(b"x")
-            s.recv(1)
+            s.send(b"x\n")
+            s.recv(2)
             time.sleep(0.05)
     return "cut" if not s.recv(1) else "echo"
 
