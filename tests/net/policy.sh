@@ -75,7 +75,7 @@ verdict "I_am_198.51.100.11" "0.0.0.0/0 is every public address" -- http 198.51.
 for n in 10.9.9.9 172.16.5.5 169.254.169.254 100.64.1.1 192.168.77.1 203.0.113.7 10.0.2.2; do
   verdict refused "and no closed one: $n" -- tcp $n 8443
 done
-for n in 2001:db8::10 fd77::1 fd77::2 ::ffff:198.51.100.10 64:ff9b::c633:640a; do
+for n in 2001:db8::10 fd77::1 fd77::2 ::ffff:198.51.100.11 64:ff9b::c633:640a; do
   verdict "ENETUNREACH|ECONNREFUSED|EADDRNOTAVAIL" "no way by IPv6: $n" -- tcp6 $n 80
 done
 

@@ -196,7 +196,8 @@ def skip_name(message, at):
 def explain(message):
     """CODE, then the data of the answers; TC; parameters of HTTPS by their numbers"""
     flags, _, n = struct.unpack(">HHH", message[2:8])
-    said, at = [CODES.get(flags & 15, "?")] + (["TC"] if flags & 0x200 else []), skip_name(message, 12) + 4
+    said = [CODES.get(flags & 15, "?")] + (["TC"] if flags & 0x200 else [])
+    at = skip_name(message, 12) + 4 if n else 0
     for _ in range(n):
         at = skip_name(message, at)
         kind, _, _, size = struct.unpack(">HHIH", message[at:at + 10])
