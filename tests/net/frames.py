@@ -14,7 +14,7 @@ import traceback
 
 sys.dont_write_bytecode = True
 
-from guest import (ACK, ADDRESS, FIN, GATEWAY, NAMESERVER, RST, SLOW, SYN, URG, Guest, Helper, Lost, arp, broadcast, checksum,  # noqa: E402
+from guest import (ACK, ADDRESS, FIN, GATEWAY, NAMESERVER, RST, SLOW, SYN, URG, Guest, Helper, Lost, Stream, arp, broadcast, checksum,  # noqa: E402
                    ethernet, icmp, ip, question, tcp, udp)
 
 PUBLIC, OTHER, HOLE = "198.51.100.10", "198.51.100.11", "198.51.99.1"
@@ -386,6 +386,111 @@ def refusals():
     bench.stop()
 
 
+# Inspection: what the server reads must be what was judged, whatever order, overlap or flags it came in.
+
+RAW = "198.51.100.16"
+SOUND, EVIL = b"SSH-2.0-test\r\n", b"EVIL-EVIL-EVIL\r\n"
+
+
+def log_of_bytes():
+    with open(os.environ["WORLD"] + "/raw.log") as f:
+        return [line.split()[2] for line in f if line.startswith(RAW + " 443 ")]
+
+
+def tricks():
+    """NAME, and what sends it on a stream that is open; may wait."""
+    def overlap(s):  # other bytes for what is held
+        yield s.frame(ACK, SOUND[:4])
+        yield s.frame(ACK, EVIL)
+        yield s.frame(ACK, SOUND[4:], s.sequence + 4)
+
+    def overlap_after(s):  # ... for what has just been let through
+        yield s.frame(ACK, SOUND)
+        yield s.frame(ACK, EVIL)
+        yield s.frame(ACK, EVIL, s.sequence + 4)
+
+    def ahead(s):  # what comes first in time is not what comes first
+        yield s.frame(ACK, EVIL, s.sequence + len(SOUND))
+        yield s.frame(ACK, EVIL, s.sequence + 4)
+        yield s.frame(ACK, SOUND)
+
+    def before(s):  # a segment that begins in the past
+        yield s.frame(ACK, b"XXXX" + EVIL, s.sequence - 4)
+        yield s.frame(ACK, b"X" + SOUND, s.sequence - 1)
+        yield s.frame(ACK, SOUND)
+
+    def urgent_byte(s):
+        for at in 1, 4, len(SOUND):
+            yield s.frame(ACK | URG, SOUND, urgent=at)
+        yield s.frame(ACK, SOUND)
+
+    def with_fin(s):
+        yield s.frame(ACK | FIN, EVIL)
+
+    def with_syn(s):
+        yield s.frame(SYN | ACK, EVIL)
+        yield s.frame(SYN, EVIL, s.sequence - 1)
+
+    def bad_sums(s):
+        yield s.frame(ACK, EVIL, sum_=0x1234)
+        yield s.frame(ACK, SOUND)
+
+    def bad_sums_of_sound(s):
+        yield s.frame(ACK, SOUND, sum_=0x1234)
+        for _ in range(3):
+            yield s.frame(ACK, EVIL)
+
+    def bad_offset(s):  # options that are none
+        yield s.frame(ACK, SOUND + EVIL, offset=8)
+        yield s.frame(ACK, EVIL)
+
+    def end(s):
+        yield s.frame(FIN | ACK)
+        yield s.frame(ACK, EVIL)
+        yield s.frame(ACK, EVIL, s.sequence + 1)
+
+    def far(s):
+        for i in range(0, 60000, 1000):
+            yield s.frame(ACK, EVIL, s.sequence + i + 1)
+        yield s.frame(ACK, SOUND)
+    return [overlap, overlap_after, ahead, before, urgent_byte, with_fin, with_syn, bad_sums, bad_sums_of_sound, bad_offset, end,
+            far]
+
+
+def inspection():
+    bench = Bench(LIST + "allow name raw.test any 0-0 raw.test\n")
+    g = bench.guest
+    g.resolve("raw.test")
+    for trick in tricks():
+        seen = log_of_bytes()
+        stream = g.connect(RAW, 443)
+        for frame in trick(stream):
+            g.put(frame)
+            bench.helper.stats()
+            g.drain()
+        see(bench, stream, seen, trick.__name__)
+    seen = log_of_bytes()
+    stream = Stream(g, RAW, 443)  # data with the SYN
+    g.send(stream.frame(SYN, EVIL))
+    g.wait(lambda p: p.protocol == 6 and p.port == stream.port, again=stream.frame(SYN, EVIL))
+    g.put(stream.frame(ACK, SOUND))
+    see(bench, stream, seen, "data with the SYN")
+    bench.works("after tricks an allowed flow works")
+    bench.stop()
+
+
+def see(bench, stream, seen, what):
+    """The connection ends; then the server says what it got."""
+    bench.helper.stats()
+    bench.guest.drain()
+    stream.close()
+    end = time.monotonic() + 5 * SLOW
+    while len(log_of_bytes()) == len(seen) and time.monotonic() < end:
+        bench.guest.take(0.05)
+    got = [bytes.fromhex(h.replace("-", "")) for h in log_of_bytes()[len(seen):]]
+    check(got and all(SOUND.startswith(b[:len(SOUND)]) for b in got), "the server reads what was judged: " + what, got)
+
+
 # Policies
 
 def policies():
@@ -539,7 +644,7 @@ def ends():
     bench.stop()
 
 
-TESTS = [policies, refusals, malformed, half_open, udp_flows, slow_readers, names, ends]
+TESTS = [policies, refusals, inspection, malformed, half_open, udp_flows, slow_readers, names, ends]
 
 
 def main():
