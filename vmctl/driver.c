@@ -93,7 +93,8 @@ vm_driver_add_net (const VmPlan *plan, VmArgv *argv, VmKeeperNet net)
     add_slot (argv, "--packet", "packet");
   vm_argv_add (argv, "--net");
   vm_argv_addf (argv, "%s/vmctl-net", dir);
-  add_slot (argv, "--policy", "policy");
+  add_slot (argv, "--control", "net-control");
+  add_slot (argv, "--control-peer", "net-control-peer");
   add_slot (argv, "--net-log", "net-log");
   vm_argv_add (argv, "--net-user");
   vm_argv_addf (argv, "%u:%u", plan->uid == 0 ? NOBODY : plan->uid, plan->gid == 0 ? NOBODY : plan->gid);

@@ -7,8 +7,9 @@
  *   1764000000.789 refuse dns evil.example - 53 not on the list
  *
  * VERDICT is allow (once a flow) or refuse; PROTOCOL is tcp, udp, icmp, dns or a number; NAME is the one that
- * the address was learned for, or "-"; PORT 0 where there is none. "- N more" stands for lines that came too
- * fast. The file is bounded: at NET_LOG_LIMIT bytes it begins anew. */
+ * the address was learned for, or "-"; PORT 0 where there is none. "SECONDS.MILLISECONDS refuse N more", and
+ * allow likewise, stands for lines that came too fast. The file is bounded: at NET_LOG_LIMIT bytes it begins
+ * anew. */
 #pragma once
 
 #include <stdbool.h>
@@ -26,6 +27,7 @@ typedef struct {
   NetLogRate allowed, refused; /* what is allowed must not push refusals out */
 } NetLog;
 
-/* False: too many came, and it was counted only. `name` may be NULL; `address` 0: none. */
+/* False: too many came, and it was counted only; or nothing is written. `name` may be NULL; `address` 0:
+ * none. */
 bool net_log_write (NetLog *log, bool allowed, const char *protocol, const char *name, uint32_t address,
                     uint16_t port, const char *rule);

@@ -4,12 +4,12 @@
  * The text that vmctl-net is given, a rule a line:
  *
  *   vmctl-net-policy 2
- *   mode public                                  public, list
+ *   mode public                                  public or list; said once
  *   nameserver 10.0.0.53
  *   hostport 5432                                of this host's loopback, as host.vmctl.internal:5432
- *   allow name *.npmjs.org tcp 443-443 @npm      allow or deny; name PATTERN or net NETWORK/PREFIX; any, tcp
- * or udp; deny net 198.51.100.0/24 any 0-0 deny:...    ports, 0-0: all; and, to the end of the line, what
- * people wrote
+ *   allow name *.npmjs.org tcp 443-443 @npm      allow or deny; name PATTERN or net NETWORK/PREFIX;
+ *   deny net 198.51.100.0/24 any 0-0 deny:...    any, tcp or udp; ports, 0-0: all; and, to the end of the
+ *                                                line, what people wrote
  *
  * A text that is cut or has a word too many is no policy, and then nothing is allowed. */
 #pragma once
@@ -46,15 +46,22 @@ typedef struct {
 } NetRule;
 
 typedef struct {
-  NetMode mode;
   NetRule *rules; /* owned */
-  unsigned n_rules;
-  bool denies_names;
+  unsigned n, room;
+} NetRules;
+
+typedef struct {
+  NetMode mode;
+  NetRules nets, names;
+  uint16_t *buckets;    /* owned; names by their pattern: numbers of rules from 1, 0: none */
+  uint16_t *next;       /* owned; of names: the next one of the same bucket, likewise */
+  unsigned bucket_mask; /* there are one more, a power of two */
+  bool denies_names;    /* what is said inside a connection matters everywhere */
   uint32_t resolvers[NET_POLICY_RESOLVERS_MAX]; /* may well be addresses that the sandbox must not reach */
   unsigned n_resolvers;
   uint16_t host_ports[NET_POLICY_HOST_PORTS_MAX];
   unsigned n_host_ports;
-} NetPolicy;
+} NetPolicy; /* all zero: nothing is allowed */
 
 /* False: `text` is no policy, and *ret allows nothing. *ret_line (may be NULL) is the line at fault, from 1.
  */
@@ -65,7 +72,8 @@ void net_policy_clear (NetPolicy *policy);
  * public one. (static) */
 const char *net_policy_class (uint32_t address);
 
-/* May `name` (canonical) be asked for? *ret_rule says by which rule, or why not. (static, or the policy's) */
+/* May `name` (canonical) be asked for at the name server? *ret_rule says by which rule, or why not. (static,
+ * or the policy's) */
 bool net_policy_judge_name (const NetPolicy *policy, const char *name, const char **ret_rule);
 
 typedef struct {
@@ -85,7 +93,7 @@ typedef enum {
 NetDecision net_policy_judge (const NetPolicy *policy, const NetLearned *learned, const NetTarget *target,
                               int64_t now_ms, const char **ret_rule);
 
-/* A connection that was to be inspected says `name` (canonical; NULL: it says none, and is of a kind that
- * need not). */
+/* A connection that was to be inspected says `name` (canonical). "": it is of a kind that should say one, and
+ * does not; NULL: of a kind that has none. */
 bool net_policy_judge_said (const NetPolicy *policy, const NetLearned *learned, const NetTarget *target,
                             const char *name, int64_t now_ms, const char **ret_rule);
