@@ -23,6 +23,7 @@
 #include "vmctl/supervisor.h"
 
 typedef struct VmPlugs VmPlugs;
+typedef struct VmNetHelper VmNetHelper;
 
 typedef enum { VM_STOP_NOT, VM_STOP_POWERDOWN, VM_STOP_QUIT, VM_STOP_KILL } VmStopStep;
 
@@ -55,6 +56,7 @@ typedef struct {
   VmForwards *forwards; /* owned */
   VmLines *lines;       /* owned */
   VmPlugs *plugs;       /* owned; vmctl/supervisor-plug.h */
+  VmNetHelper *net;     /* owned; vmctl/supervisor-net.h; NULL: there is none */
   VmConsole *console;   /* owned; NULL for drivers without one */
 
   int keeper_fd;    /* owned; connected SOCK_SEQPACKET */
@@ -108,6 +110,9 @@ void vm_supervisor_warn_again (VmSupervisor *sup, const char *text);
 /* supervisor-start.c */
 gboolean vm_supervisor_launch (VmSupervisor *sup, GError **error);
 gboolean vm_supervisor_take_over (VmSupervisor *sup, GError **error);
+
+/* A descriptor of the keeper's, by its request `what`; -1: it has none. */
+int vm_supervisor_ask_keeper (VmSupervisor *sup, const char *what);
 
 /* The directory through which more is let in later, empty. */
 gboolean vm_supervisor_make_door (VmSupervisor *sup, GError **error);
@@ -211,7 +216,9 @@ gboolean vm_screen_input (VmSupervisor *sup, json_object *arguments, QmpRequest 
 
 /* supervisor-vnc.c: with --display vnc, lets clients in at vnc.sock of the runtime directory. */
 gboolean vm_supervisor_listen_vnc (VmSupervisor *sup, GError **error);
-/* control-plug.c: commands, as those of control.c */
+/* control-net.c, control-plug.c: commands, as those of control.c */
+void vm_control_query_net (VmSupervisor *sup, json_object *arguments, QmpRequest *take_request);
+void vm_control_net_change (VmSupervisor *sup, json_object *arguments, QmpRequest *take_request);
 void vm_control_plug (VmSupervisor *sup, json_object *arguments, QmpRequest *take_request);
 void vm_control_unplug (VmSupervisor *sup, json_object *arguments, QmpRequest *take_request);
 void vm_control_query_devices (VmSupervisor *sup, json_object *arguments, QmpRequest *take_request);

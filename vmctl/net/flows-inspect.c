@@ -44,23 +44,37 @@ payload_of (const NetFrame *frame)
 static bool
 hold (NetTcpFlow *flow, const uint8_t *bytes, size_t length)
 {
-  size_t room = flow->room;
+  size_t room = flow->held_room;
 
   if (length > NET_HELLO_MAX - flow->n_held)
     length = NET_HELLO_MAX - flow->n_held;
   while (room < flow->n_held + length)
     room = room == 0 ? 1024 : room * 2;
-  if (room != flow->room) {
+  if (room != flow->held_room) {
     uint8_t *more = realloc (flow->held, room);
 
     if (more == NULL)
       return false;
     flow->held = more;
-    flow->room = room;
+    flow->held_room = room;
   }
   memcpy (flow->held + flow->n_held, bytes, length);
   flow->n_held += length;
   return true;
+}
+
+static void
+acknowledge_held (NetFlows *flows, const NetTcpFlow *flow)
+{
+  const NetSegment segment = {.sequence = flow->sent,
+                              .acknowledged = flow->first + (uint32_t)flow->n_held,
+                              .flags = NET_ACK,
+                              .window = flow->our_window};
+  uint8_t out[NET_MADE_TCP];
+  NetEnds ends;
+
+  net_tcp_ends (flows, flow, true, &ends);
+  flows->host->to_guest (flows->data, out, net_make_tcp (&ends, &segment, out, 0));
 }
 
 /* Returns whether it may pass; MORE is none of its cases. */
@@ -121,8 +135,10 @@ take_data (NetFlows *flows, NetTcpFlow *flow, const NetFrame *frame)
   NetHelloKind kind;
   NetHello hello;
 
-  if (net_before (next, frame->sequence) || known >= frame->payload)
-    return; /* in order only: the rest is sent again */
+  if (net_before (next, frame->sequence) || known >= frame->payload) {
+    acknowledge_held (flows, flow); /* in order only: the rest is sent again */
+    return;
+  }
   if (flow->n_held == 0)
     flow->held_ms = flows->shared->now_ms;
   net_tcp_said (flows, flow, NET_TCP_HOLDING);
@@ -131,8 +147,22 @@ take_data (NetFlows *flows, NetTcpFlow *flow, const NetFrame *frame)
   kind = net_hello_read (flow->held, flow->n_held, &hello);
   if (kind == NET_HELLO_MORE && (frame->flags & NET_FIN))
     kind = NET_HELLO_MALFORMED;
-  if (kind != NET_HELLO_MORE)
+  if (kind == NET_HELLO_MORE)
+    acknowledge_held (flows, flow);
+  else
     decide (flows, flow, kind, &hello, frame, known == 0);
+}
+
+/* The rest of a frame that may pass: what was judged goes first, in case that libslirp has lost it. */
+static void
+pass_released (NetFlows *flows, NetTcpFlow *flow, const NetFrame *frame)
+{
+  uint32_t next = flow->first + (uint32_t)flow->n_held;
+
+  if (frame->payload > 0 && (frame->flags & NET_RST) == 0)
+    net_tcp_feed_held (flows, flow);
+  if (flow->state == NET_TCP_OPEN && (frame->payload == 0 || !net_before (frame->sequence, next)))
+    flows->host->to_slirp (flows->data, frame->bytes, frame->length);
 }
 
 void
@@ -143,9 +173,9 @@ net_tcp_inspect (NetFlows *flows, NetTcpFlow *flow, const NetFrame *frame)
   /* Urgent bytes may be taken out of the order by the other side: what it reads is not what was judged. */
   if (frame->flags & NET_URG)
     net_tcp_refuse (flows, flow, NULL, "urgent data in what names matter for");
-  else if (flow->said == NET_TCP_RELEASED && frame->payload > 0 && net_before (frame->sequence, next))
-    net_tcp_feed_held (flows, flow);
-  else if (flow->said == NET_TCP_RELEASED || (frame->flags & NET_RST))
+  else if (flow->said == NET_TCP_RELEASED)
+    pass_released (flows, flow, frame);
+  else if (frame->flags & NET_RST)
     flows->host->to_slirp (flows->data, frame->bytes, frame->length);
   else if (frame->payload > 0)
     take_data (flows, flow, frame);

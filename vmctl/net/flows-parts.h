@@ -38,19 +38,20 @@ typedef struct {
   int fd;       /* libslirp's; -1: none */
   NetTcpState state;
   NetTcpSaid said;
-  bool inspect;      /* what is said first decides */
-  bool nameless;     /* it is of a kind that names nobody */
-  bool reset_due;    /* libslirp sent something although it was cut */
-  uint16_t window;   /* the sandbox's last */
-  uint32_t first;    /* the sandbox's first byte: number of its SYN + 1 */
-  uint32_t expected; /* what libslirp expects next from the sandbox, as it said */
-  uint32_t sent;     /* what follows libslirp's last byte */
+  bool inspect;        /* what is said first decides */
+  bool nameless;       /* it is of a kind that names nobody */
+  bool reset_due;      /* libslirp sent something although it was cut */
+  uint16_t window;     /* the sandbox's last */
+  uint16_t our_window; /* libslirp's last */
+  uint32_t first;      /* the sandbox's first byte: number of its SYN + 1 */
+  uint32_t expected;   /* what libslirp expects next from the sandbox, as it said */
+  uint32_t sent;       /* what follows libslirp's last byte */
   uint32_t guest_acknowledged;
   int64_t last_ms;
   uint64_t number; /* counts up: which one is older */
   int64_t held_ms; /* since when */
   uint8_t *held;   /* owned; from `first` on */
-  size_t n_held, room;
+  size_t n_held, held_room;
   char *name; /* owned; whom it says it is for; "": nobody; before that, or if nameless: what the address was
                  learned for */
 } NetTcpFlow;

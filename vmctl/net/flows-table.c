@@ -68,7 +68,7 @@ net_tcp_said (NetFlows *flows, NetTcpFlow *flow, NetTcpSaid said)
     return;
   free (flow->held);
   flow->held = NULL;
-  flow->n_held = flow->room = 0;
+  flow->n_held = flow->held_room = 0;
 }
 
 static void

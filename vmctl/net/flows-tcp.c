@@ -138,6 +138,7 @@ net_tcp_incoming (NetFlows *flows, const uint8_t *bytes, size_t length)
   next = sequence + payload + ((flags & NET_SYN) != 0) + ((flags & NET_FIN) != 0);
   if ((flags & NET_SYN) || net_before (flow->sent, next))
     flow->sent = next;
+  flow->our_window = net_read16 (tcp + 14);
   if (flags & NET_ACK)
     take_acknowledged (flows, flow, net_read32 (tcp + 8));
   if (flow->state == NET_TCP_CUT) {
