@@ -107,13 +107,15 @@ class Packet:
 
 
 class Helper:
-    """The program of $VMCTL_NET, with a policy's text; `policy` None: none yet."""
+    """The program of $VMCTL_NET, with a policy's text; `policy` None: none yet. `tap`: instead of a pair of sockets."""
 
-    def __init__(self, policy):
+    def __init__(self, policy, tap=None):
         self.packets, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.control, control = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         for s in self.packets, theirs:
             s.setsockopt(socket.SOL_SOCKET, 32, 4 << 20)  # SO_SNDBUFFORCE
+        if tap is not None:
+            theirs = tap
         self.log, self.errors = tempfile.TemporaryFile("a+b"), tempfile.TemporaryFile()
         fds = [theirs.fileno(), control.fileno(), self.log.fileno()]
         words = [w for pair in zip(("--packet", "--control", "--log"), map(str, fds)) for w in pair]
