@@ -16,7 +16,7 @@ git_https () { rm -rf c1 && git clone -q https://git.test/git/hello.git c1 && ca
 git_ssh () { rm -rf c2 && git clone -q ssh://root@ssh.test/hello c2 && cat c2/hello; }
 ssh_ () { $VM_SSH root@ssh.test; }
 ssh443 () { $VM_SSH -o HostKeyAlias=ssh.test -p 443 root@ssh.test; }
-npm_ () { rm -rf n && mkdir n && (cd n && npm install --silent vmctl-test-"$1" && node -p "require('vmctl-test-$1')"); }
+npm_ () { rm -rf n npm-cache && mkdir n && (cd n && npm install --silent vmctl-test-"$1" && node -p "require('vmctl-test-$1')"); }
 npm_listed () { npm_ hello; }
 npm_elsewhere () { npm_ elsewhere; }
 apt () {

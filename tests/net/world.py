@@ -142,11 +142,10 @@ def host():
 def resolver():
     unshare(NEWNS)
     subprocess.run(["mount", "--make-rprivate", "/"], check=True)
-    path = "/run/vmctl-net-test.%d" % os.getpid()
+    path = os.environ["WORLD"] + "/resolv.conf"
     with open(path, "w") as f:
         f.write("nameserver %s\n" % os.environ.get("WORLD_RESOLVER", "127.0.0.53"))
     subprocess.run(["mount", "--bind", path, "/etc/resolv.conf"], check=True)
-    os.unlink(path)
 
 
 def make_directory(tools):
