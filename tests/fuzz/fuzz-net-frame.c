@@ -17,7 +17,7 @@ enum { ADDRESS = 0x08010203, WEB = 80, GUEST_PORT = 40000, FD = 3000, OURS = 500
 typedef struct {
   NetShared shared;
   NetFlows *flows;
-  bool open, lossy, silent;
+  bool open, lossy, silent, odd; /* odd: libslirp says anything */
   uint32_t expected;
   size_t n;
   uint8_t stream[NET_HELLO_MAX];
@@ -98,7 +98,9 @@ to_slirp (void *data, const uint8_t *bytes, size_t length)
 static void
 to_guest (void *data, const uint8_t *bytes, size_t length)
 {
-  if (length < 34 || net_read32 (bytes + 30) != NET_GUEST)
+  const World *world = data;
+
+  if (!world->odd && (length < 34 || net_read32 (bytes + 30) != NET_GUEST))
     abort ();
 }
 
@@ -182,7 +184,9 @@ step (World *world, uint8_t what, const uint8_t *data, size_t size)
     net_flows_serve (world->flows, &poll);
     break;
   default:
+    world->odd = true;
     net_flows_incoming (world->flows, data, size);
+    world->odd = false;
     break;
   }
 }

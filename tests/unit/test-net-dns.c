@@ -326,6 +326,8 @@ test_answer (void)
   dns_put_a (message, "b.example", 100, 0x09090909);  /* nobody asked */
   dns_put_a (message, NULL, 0, 0x7f000001);
   dns_put_a (message, NULL, 0x80000000, 0x05060708);
+  dns_put_a (message, NULL, 60, 0x09090909);
+  dns_set16 (message, message->len - 12, 3); /* of another class */
   g_assert_cmpint (read_answer (&q, message, &answer), ==, NET_DNS_ANSWERED);
   text = dns_text (answer.bytes, answer.length);
   g_assert_cmpstr (text, ==,

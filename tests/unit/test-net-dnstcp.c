@@ -7,7 +7,7 @@
 #include "vmctl/net/dnstcp.h"
 #include "vmctl/net/make.h"
 
-enum { ETHER = 14, IP = 20, TCP = 20, START_MS = 1000000, WINDOW = 65535 };
+enum { ETHER = 14, IP = 20, TCP = 20, START_MS = 1000000 };
 
 static const guint8 guest_mac[6] = {2, 0, 0, 0, 0, 1};
 
@@ -29,6 +29,7 @@ typedef struct {
   Slirp *slirp;
   NetDnsTcp *dns;
   gint64 slirp_ms;
+  guint16 window; /* of the sandbox's ends */
   GPtrArray *clients;
   GArray *questions;
 } Fixture;
@@ -201,6 +202,7 @@ set_up (Fixture *f, gconstpointer data)
   };
 
   the_fixture = f;
+  f->window = 65535;
   f->slirp_ms = f->shared.now_ms = START_MS;
   memcpy (f->shared.guest_mac, guest_mac, 6);
   f->clients = g_ptr_array_new ();
@@ -242,7 +244,7 @@ send_segment (Fixture *f, const Client *client, guint32 sequence, guint flags, c
   const NetSegment segment = {.sequence = sequence,
                               .acknowledged = flags & NET_ACK ? client->expected : 0,
                               .flags = (uint8_t)flags,
-                              .window = WINDOW};
+                              .window = f->window};
   NetFrame parsed;
   const char *why;
 
@@ -417,6 +419,23 @@ test_half_closed (Fixture *f, gconstpointer data)
   g_assert_cmpuint (count_in_slirp (f), ==, 0);
 }
 
+/* However long that takes. */
+static void
+test_half_closed_slow (Fixture *f, gconstpointer data)
+{
+  g_autofree guint8 *bytes = g_malloc0 (40000);
+  Client *client;
+
+  f->window = 4000;
+  client = connect_client (f, 40000);
+  say_question (f, client, "question");
+  finish (f, client);
+  answer (f, 0, bytes, 40000);
+  acknowledge (f, client);
+  g_assert_cmpuint (client->bytes->len, ==, 40002);
+  g_assert_true (client->finished);
+}
+
 static void
 test_largest (Fixture *f, gconstpointer data)
 {
@@ -512,13 +531,15 @@ test_same_port (Fixture *f, gconstpointer data)
   Client *old = connect_client (f, 40000), *new;
 
   say_question (f, old, "old");
-  send_segment (f, old, old->next - 6, NET_SYN, NULL, 0); /* as if its SYN had been late: it is its own */
+  send_segment (f, old, old->next - 6, NET_SYN, NULL, 0); /* its own once more, late */
+  say_question (f, old, "more");
+  assert_asked (f, 1, "more");
   g_assert_false (old->reset);
   new = connect_client (f, 40000);
   answer (f, 0, "old", 3);
   g_assert_cmpuint (new->bytes->len, ==, 0);
   say_question (f, new, "new");
-  answer (f, 1, "new", 3);
+  answer (f, 2, "new", 3);
   assert_came (new, "\0\3new", 5);
   g_assert_cmpuint (count_in_slirp (f), ==, 1);
 }
@@ -673,6 +694,7 @@ main (int argc, char **argv)
       {"ask", test_ask},
       {"pieces", test_pieces},
       {"half-closed", test_half_closed},
+      {"half-closed-slow", test_half_closed_slow},
       {"largest", test_largest},
       {"not-reading", test_not_reading},
       {"several", test_several},

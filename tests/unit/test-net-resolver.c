@@ -20,7 +20,7 @@ enum { A = 1, TXT = 16, AAAA = 28, HTTPS = 65, ANY = 255, PATIENCE_MS = 10000 };
 #define SERVERS "nameserver 127.0.0.1\nnameserver 127.0.0.2\n"
 #define LIST                                                                                                 \
   HEAD "mode list\n" SERVERS "allow name a.example any 0-0 a.example\nallow name *.b.example tcp 443-443 "   \
-                             "b\n"
+       "b\n"
 
 typedef struct {
   int udp, tcp;
@@ -425,6 +425,8 @@ test_host (Fixture *f, gconstpointer policy)
   set_policy (f, LIST "hostport 5432\n");
   ask (f, "Host.vmctl.internal", A);
   g_assert_cmpstr (f->reply, ==, "7 0 Host.vmctl.internal. 1\nHost.vmctl.internal. 1 300 10.0.2.2\n");
+  g_assert_cmpstr (net_learned_name (f->shared.learned, NET_GATEWAY, f->shared.now_ms), ==,
+                   "host.vmctl.internal");
   assert_here (f, "host.vmctl.internal", AAAA, 0);
   assert_here (f, "host.vmctl.internal", ANY, 5);
   assert_here (f, "vmctl.internal", A, 3);

@@ -53,6 +53,7 @@ struct NetDnsTcp {
   NetResolver *resolver;
   NetDnsTcpSend to_guest;
   void *data;
+  int64_t used_ms; /* by any of them; 0: never */
   Slot slots[NET_DNSTCP_SLOTS];
   uint8_t frame[NET_FRAME_MAX];
   uint8_t answer[2 + NET_DNS_MAX];
@@ -260,7 +261,7 @@ give (Slot *slot, const NetFrame *frame)
 {
   NetDnsTcp *dns = slot->dns;
 
-  slot->used_ms = dns->shared->now_ms;
+  slot->used_ms = dns->used_ms = dns->shared->now_ms;
   if (frame->flags & NET_FIN) {
     slot->has_fin = true;
     slot->fin = frame->sequence + frame->payload + 1;
@@ -360,9 +361,12 @@ net_dnstcp_reply (NetDnsTcp *dns, const NetAsker *asker, const uint8_t *message,
       give_answer (slot, message, length);
 }
 
+/* Asked each turn of the loop. */
 bool
 net_dnstcp_busy (const NetDnsTcp *dns)
 {
+  if (dns->used_ms == 0 || dns->shared->now_ms - dns->used_ms >= NET_DNSTCP_BUSY_MS)
+    return false;
   for (const Slot *slot = dns->slots; slot < dns->slots + NET_DNSTCP_SLOTS; slot++)
     if (slot->state == OPEN && dns->shared->now_ms - slot->used_ms < NET_DNSTCP_BUSY_MS)
       return true;

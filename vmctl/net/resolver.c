@@ -30,6 +30,7 @@ struct NetResolver {
   void *data;
   uint64_t order;
   int64_t tokens, refilled_ms; /* a thousand tokens are a question */
+  unsigned n_waiting;          /* mostly none: then nothing is looked through */
   Waiting waiting[NET_RESOLVER_WAITING_MAX];
   uint8_t out[NET_DNS_MAX];
 };
@@ -146,6 +147,17 @@ answer_here (NetResolver *resolver, const NetDnsQuestion *question)
   return is_over_rate (resolver) ? NET_DNS_REFUSED : NET_DNS_DROP;
 }
 
+/* Learned only so that the log tells the name. */
+static void
+reply_host (NetResolver *resolver, const NetAsker *asker, const NetDnsQuestion *question)
+{
+  NetShared *shared = resolver->shared;
+
+  net_learned_add (shared->learned, NET_HOST_NAME, NET_GATEWAY, NET_DNS_TTL_MAX, shared->now_ms);
+  reply (resolver, asker, question,
+         net_dns_write_address (question, NET_GATEWAY, NET_DNS_TTL_MAX, resolver->out));
+}
+
 /* host.vmctl.internal and what would be below vmctl.internal. */
 static void
 reply_ours (NetResolver *resolver, const NetAsker *asker, const NetDnsQuestion *question)
@@ -158,8 +170,7 @@ reply_ours (NetResolver *resolver, const NetAsker *asker, const NetDnsQuestion *
   if (question->class != NET_DNS_IN || is_no_type (question->type))
     reply_empty (resolver, asker, question, NET_DNS_REFUSED);
   else if (is_there && question->type == NET_DNS_A)
-    reply (resolver, asker, question,
-           net_dns_write_address (question, NET_GATEWAY, NET_DNS_TTL_MAX, resolver->out));
+    reply_host (resolver, asker, question);
   else
     reply_empty (resolver, asker, question, is_there ? NET_DNS_NOERROR : NET_DNS_NXDOMAIN);
 }
@@ -167,16 +178,17 @@ reply_ours (NetResolver *resolver, const NetAsker *asker, const NetDnsQuestion *
 /* Questions under way */
 
 static void
-forget (Waiting *waiting)
+forget (NetResolver *resolver, Waiting *waiting)
 {
   net_upstream_close (&waiting->upstream);
   waiting->used = false;
+  resolver->n_waiting--;
 }
 
 static void
 give_up (NetResolver *resolver, Waiting *waiting)
 {
-  forget (waiting);
+  forget (resolver, waiting);
   reply_empty (resolver, &waiting->asker, &waiting->question, NET_DNS_SERVFAIL);
 }
 
@@ -236,6 +248,7 @@ begin (NetResolver *resolver, const NetAsker *asker, const NetDnsQuestion *quest
                        .order = resolver->order++,
                        .polled = NOT_POLLED};
   net_upstream_init (&waiting->upstream);
+  resolver->n_waiting++;
   try_next (resolver, waiting);
 }
 
@@ -276,7 +289,7 @@ learn (NetResolver *resolver, const NetDnsQuestion *question, const NetDnsAnswer
 static void
 take_answer (NetResolver *resolver, Waiting *waiting, const NetDnsAnswer *answer)
 {
-  forget (waiting);
+  forget (resolver, waiting);
   if (!may_be_asked (resolver, &waiting->question)) {
     reply_empty (resolver, &waiting->asker, &waiting->question, NET_DNS_NXDOMAIN);
     return;
@@ -356,6 +369,8 @@ serve_waiting (NetResolver *resolver, Waiting *waiting)
 void
 net_resolver_fill (NetResolver *resolver, NetPoll *poll)
 {
+  if (resolver->n_waiting == 0)
+    return;
   for (Waiting *w = resolver->waiting; w < resolver->waiting + NET_RESOLVER_WAITING_MAX; w++) {
     if (!w->used)
       continue;
@@ -367,6 +382,8 @@ net_resolver_fill (NetResolver *resolver, NetPoll *poll)
 void
 net_resolver_serve (NetResolver *resolver, const NetPoll *poll)
 {
+  if (resolver->n_waiting == 0)
+    return;
   for (Waiting *w = resolver->waiting; w < resolver->waiting + NET_RESOLVER_WAITING_MAX; w++) {
     bool ready = w->used && w->polled != NOT_POLLED && poll->fds[w->polled].revents != 0;
 
