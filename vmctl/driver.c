@@ -57,6 +57,7 @@ vm_launch_clear (VmLaunch *launch)
 {
   g_clear_pointer (&launch->argv, vm_argv_free);
   g_clear_pointer (&launch->inner, g_ptr_array_unref);
+  g_clear_pointer (&launch->tree, g_ptr_array_unref);
 }
 
 json_object *
@@ -66,6 +67,8 @@ vm_launch_to_json (VmLaunch *launch)
 
   if (launch->inner != NULL)
     vm_json_add_strv (object, "inner", (const char *const *)launch->inner->pdata);
+  if (launch->tree != NULL)
+    vm_json_add_strv (object, "tree", (const char *const *)launch->tree->pdata);
   return object;
 }
 
@@ -182,5 +185,4 @@ vm_driver_add_keeper (const VmPlan *plan, VmArgv *argv, gboolean namespaces, gbo
     vm_argv_add_many (argv, "--namespaces", "no", NULL);
   }
   vm_driver_add_net (plan, argv, net);
-  vm_argv_add_many (argv, "--", NULL);
 }

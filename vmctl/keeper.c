@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* vmctl-keeper: one small process a sandbox that stays in the outer namespaces. libc only. Its arguments:
  *
- * --go FD --listen FD --dir FD --door PATH [--console FD] [--group FD]... [--namespaces no] [NETWORK] --
- * COMMAND...
+ * --go FD --listen FD --dir FD --door PATH [--console FD] [--group FD]... [--namespaces no] [NETWORK] [TREE]
+ * -- COMMAND...
  *
  * --go FD --listen FD --dir FD --stage FD ... [NETWORK] -- COMMAND..., for a container (vmctl/container.h)
  *
@@ -22,7 +22,8 @@
  * 2. It makes the outer namespaces: a mount namespace, and for an ordinary user a user namespace in which it
  * is root (facts: the jail's bwrap can then start as root of a namespace, and mounts may be added later). The
  * door (a directory of the sandbox's runtime dir) is bound onto itself and made shared: what is mounted below
- * it later propagates into the jail.
+ * it later propagates into the jail. And it builds the tree of mounts that bwrap is to take
+ * (vmctl/keeper-tree.h).
  * 3. It starts COMMAND (bwrap, hence QEMU) in the control groups of --group, in a pid namespace that dies
  * with it (vmctl/keeper-cage.h); and vmctl-net for its network (vmctl/keeper-net.h), as a child that dies
  * with it, but not in the groups. So this pid is the one handle on all of the sandbox.
@@ -64,6 +65,7 @@
 #include "vmctl/keeper-net.h"
 #include "vmctl/container.h"
 #include "vmctl/keeper-root.h"
+#include "vmctl/keeper-tree.h"
 
 enum { CLIENTS_MAX = 8, GROUPS_MAX = 4, REQUEST_MAX = 9000, NONE = -1 };
 
@@ -81,6 +83,7 @@ typedef struct {
   Container container;
   pid_t self, child;
   KeeperNet net;
+  KeeperTree tree;
   int clients[CLIENTS_MAX];
   KeeperEnter enter; /* what was added later */
 } Keeper;
@@ -135,6 +138,7 @@ parse_arguments (Keeper *k, int argc, char **argv)
     else if (strcmp (argv[i], "--cage") == 0)
       k->cage = strcmp (argv[i + 1], "yes") == 0;
     else if ((r = container_option (&k->container, argv[i], argv[i + 1])) < 0 ||
+             (r == 0 && (r = keeper_tree_option (&k->tree, argv[i], argv[i + 1])) < 0) ||
              (r == 0 && keeper_net_option (&k->net, argv[i], argv[i + 1]) <= 0))
       return -1;
   }
@@ -499,7 +503,7 @@ make_world (Keeper *k)
   if (k->plain)
     return 0;
   if (k->container.list < 0)
-    return keeper_door_make (k->door);
+    return keeper_door_make (k->door) < 0 ? -1 : keeper_tree_make (&k->tree);
   if (pipe2 (ends, O_CLOEXEC) < 0)
     return -1;
   k->container.lifeline = ends[0];
@@ -549,6 +553,7 @@ main (int argc, char **argv)
               .console = NONE,
               .lifeline = NONE,
               .container.list = NONE,
+              .tree.list = NONE,
               .group.dirs = {NONE, NONE, NONE, NONE},
               .net = KEEPER_NET_INIT};
   pid_t parent = getppid ();

@@ -82,6 +82,7 @@ typedef struct {
   guint watchdog_timer, pings; /* --watchdog; questions that were not answered */
 
   guint pointer_x, pointer_y; /* where the pointer was last put, or seen, on the screen */
+  int control_fd;             /* owned; control.sock, until it is served; -1 */
   int vnc_fd;                 /* owned; listens for VNC's clients; -1 */
   guint vnc_tag;
 
@@ -224,7 +225,9 @@ void vm_control_unplug (VmSupervisor *sup, json_object *arguments, QmpRequest *t
 void vm_control_query_devices (VmSupervisor *sup, json_object *arguments, QmpRequest *take_request);
 
 /* control.c */
-gboolean vm_control_start (VmSupervisor *sup, GError **error);
+gboolean vm_control_listen (VmSupervisor *sup, GError **error);
+/* Whoever has connected since then is served from the main loop on. */
+void vm_control_start (VmSupervisor *sup);
 /* Runs the commands that came before the agent was up, or tells them that it never will be. */
 void vm_control_agent_up (VmSupervisor *sup);
 void vm_control_refuse_waiting (VmSupervisor *sup, const char *why);

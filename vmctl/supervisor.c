@@ -320,8 +320,9 @@ open_state (VmSupervisor *sup, GError **error)
   return TRUE;
 }
 
-/* The directory appears under its name only with its lock held and its record written, and the lock under its
- * own only when it is held: a sweep never takes a directory that is being made for one that was left. */
+/* The directory appears under its name only with its lock held, its record written and its control socket
+ * listening, and the lock under its own only when it is held: a sweep never takes a directory that is being
+ * made for one that was left, and whoever finds the sandbox can talk to it. */
 static gboolean
 make_runtime (VmSupervisor *sup, GError **error)
 {
@@ -339,7 +340,7 @@ make_runtime (VmSupervisor *sup, GError **error)
       renameat (sup->runtime_fd, "lock.new", sup->runtime_fd, "lock") < 0)
     return vm_error_errno (error, errno, "cannot make the directory '%s'", sup->plan->runtime_dir);
   vm_failpoint ("lock");
-  if (!vm_supervisor_save (sup, error))
+  if (!vm_supervisor_save (sup, error) || !vm_control_listen (sup, error))
     return FALSE;
   if (renameat (parent, hidden, parent, sup->plan->id) < 0)
     return vm_error_errno (error, errno, "cannot make the directory '%s'", sup->plan->runtime_dir);
@@ -446,7 +447,8 @@ start_fresh (VmSupervisor *sup, VmSuperviseOptions *options, GError **error)
   if (!make_runtime (sup, error) || !open_state (sup, error) || !vm_supervisor_keep_plan (sup, error))
     return FALSE;
   vm_supervisor_step (sup, "files");
-  return vm_control_start (sup, error) && vm_supervisor_launch (sup, error);
+  vm_control_start (sup);
+  return vm_supervisor_launch (sup, error);
 }
 
 static gboolean
@@ -467,7 +469,10 @@ start_over (VmSupervisor *sup, VmSuperviseOptions *options, GError **error)
   vm_process_self (&sup->record->supervisor);
   sup->record->detached = TRUE;
   vm_log_line (sup->log, "taking over from a supervisor that was killed");
-  return vm_control_start (sup, error) && vm_supervisor_take_over (sup, error);
+  if (!vm_control_listen (sup, error))
+    return FALSE;
+  vm_control_start (sup);
+  return vm_supervisor_take_over (sup, error);
 }
 
 static void
@@ -478,9 +483,9 @@ clear_supervisor (VmSupervisor *sup)
                    &sup->greet_timer,  &sup->refused_tag, &sup->template_timer, &sup->boot_instead_tag,
                    &sup->maker_tag,    &sup->stamp_tag,   &sup->again_timer,    &sup->watchdog_timer,
                    &sup->vnc_tag};
-  int *fds[] = {&sup->signal_fd,  &sup->keeper_fd,   &sup->keeper_pidfd, &sup->vmm_stderr,
-                &sup->lifeline,   &sup->runtime_fd,  &sup->state_fd,     &sup->lock_fd,
-                &sup->refused_fd, &sup->maker_pidfd, &sup->stamp_fd,     &sup->vnc_fd};
+  int *fds[] = {&sup->signal_fd,  &sup->keeper_fd, &sup->keeper_pidfd, &sup->vmm_stderr, &sup->lifeline,
+                &sup->runtime_fd, &sup->state_fd,  &sup->lock_fd,      &sup->refused_fd, &sup->maker_pidfd,
+                &sup->stamp_fd,   &sup->vnc_fd,    &sup->control_fd};
 
   for (guint i = 0; i < G_N_ELEMENTS (tags); i++)
     if (*tags[i] != 0)
@@ -552,6 +557,7 @@ vm_supervise (const VmDirs *dirs, VmSuperviseOptions *options, GError **error)
                       .maker_pidfd = -1,
                       .stamp_fd = -1,
                       .vnc_fd = -1,
+                      .control_fd = -1,
                       .powerdown_ms = VM_STOP_POWERDOWN_MS};
   vm_autofd state_fd = -1;
   GError *why = NULL;
