@@ -153,7 +153,7 @@ join (VmContext *context, const UpOptions *o, const VmRecord *record, const VmRu
 {
   const VmSpec *spec = &run->spec;
   g_auto (GStrv) argv = command_to_join (o, run);
-  VmAttachedCommand what = {.argv = argv, .env = o->run.env, .cwd = cwd_to_join (run)};
+  VmAttachedCommand what = {.argv = argv, .env = o->run.env, .cwd = cwd_to_join (run), .quiet = o->quiet};
 
   if (!may_join (o, spec, record, error) || !vm_choice_allows (spec, record->isolation, error))
     return -1;
@@ -162,7 +162,7 @@ join (VmContext *context, const UpOptions *o, const VmRecord *record, const VmRu
   note (o, "joining the running sandbox", record->name, record->id);
   if (argv == NULL && record->detached && what.tty && record->command == NULL &&
       vm_attached_main_is_free (context, record))
-    return vm_attached_main (context, record, what.tty, FALSE, FALSE, error);
+    return vm_attached_main (context, record, &(VmAttachedHow){.tty = what.tty, .quiet = o->quiet}, error);
   return vm_attached_exec (context, record, &what, error);
 }
 
@@ -254,7 +254,8 @@ run_new (VmContext *context, const UpOptions *o, VmRun *run, GError **error)
     return -1;
   if (o->detach)
     return print_started (o, record);
-  status = vm_attached_main (context, record, tty, FALSE, !o->quiet, error);
+  status = vm_attached_main (context, record,
+                             &(VmAttachedHow){.tty = tty, .starting = !o->quiet, .quiet = o->quiet}, error);
   if (o->trace)
     print_trace (context, record->id);
   return status;
