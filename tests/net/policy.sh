@@ -148,6 +148,13 @@ for l in "refuse dns*other.test*not on the list" "refuse dns*secret.attacker.tes
   "refuse tcp*10.9.9.10:80*10.9.9.10" "refuse tcp*b.tls.test:443 (198.51.100.20)*" "refuse udp*quic.test:443 (198.51.100.15)*QUIC*"; do
   case $log in *$l*) ok "net log: $l" ;; *) no "net log: $l"; note "$(printf '%s\n' "$log" | tail -n 30)" ;; esac
 done
+# Names of every kind were asked for; escape sequences would reach terminals.
+verdict "NXDOMAIN|FORMERR" "a name that would do something to a terminal" -- dns '\x1b]0;pwned\x07.\x1b[2J.evil.test'
+verdict "NXDOMAIN|FORMERR" "or look like another line" -- dns 'x\n1.000\x20allow\x20tcp.evil.test'
+try list
+check_not "the log is text" grep -qP '[^ -~]' "$XDG_STATE_HOME/vmctl/sandboxes/$ID/net.log"
+check_not "of lines of one form" grep -qvE '^[0-9]+\.[0-9]{3} (allow|refuse) ([0-9]+ more|[a-z0-9]+ [^ ]+ [0-9.-]+ [0-9]+ .+)$' \
+  "$XDG_STATE_HOME/vmctl/sandboxes/$ID/net.log"
 check "net log --json is JSON" sh -c '"$0" net log list --json | python3 -c "import json, sys
 lines = [json.loads(l) for l in sys.stdin]
 assert any(l.get(\"name\") == \"other.test\" for l in lines), lines[:3]"' "$VMCTL"
@@ -228,9 +235,16 @@ verdict "I_am_127.0.0.1" "with this host's port" -- http host.vmctl.internal 808
 try list
 wait
 
-# Another supervisor
+# Another supervisor, and another helper while there is none
+net=$(pid_of "$ID" net)
 kill_all "$(pid_of "$ID" supervisor)"
+kill_all "$net"
+check "the helper is replaced without a supervisor" until_true 10 sh -c "p=\$(pgrep -P $keeper -x vmctl-net) && [ \$p != $net ]"
 check "another supervisor takes over" until_true 20 sh -c "'$VMCTL' net show list | grep -q b.tls.test"
+verdict noname "and has the helper go on with the last policy" -- name b.tls.test
+verdict $T1 "which works" -- tls $A a.tls.test
+verdict "I_am_127.0.0.1" "with this host's port" -- http host.vmctl.internal 8080 host.vmctl.internal
+try list
 check "it can change the policy" vm net set list "$LIST,allow:late.test,198.51.99.0/24"
 verdict noname "and that counts" -- name other.test
 verdict "I_am_198.51.100.17" "for what is allowed too" -- http late.test 80 late.test

@@ -125,6 +125,8 @@ def host():
     ip("addr", "add", "203.0.113.7/32", "dev", "out")
     ip("route", "add", "default", "via", "192.168.77.1")
     ip("route", "add", "240.0.0.0/8", "via", "192.168.77.1")
+    with open("/proc/sys/net/ipv4/ping_group_range", "w") as f:  # as systemd sets it
+        f.write("0 2147483647")
     if have_ipv6():
         ip("addr", "add", "fd77::2/64", "dev", "out", "nodad")
         ip("-6", "route", "add", "default", "via", "fd77::1")

@@ -2,6 +2,7 @@
 """The name server of world.py, by UDP and TCP. Every question is written to a log, one a line:
 ADDRESS udp|tcp TYPE NAME."""
 import os
+import random
 import socket
 import socketserver
 import struct
@@ -31,6 +32,7 @@ CNAME = {"chain.test": "chain2.test", "chain2.test": "public.test", "chain-lan.t
 HTTPS = {"a.tls.test": TLS_AB, "svc.test": "198.51.100.18", "svc-lan.test": "172.16.5.5"}
 # Another answer each time, to be used at once: first a public address, then a private one.
 REBIND = {"rebind.test": [["198.51.100.10"], ["192.168.77.1"]], "rebind-meta.test": [["198.51.100.10"], ["169.254.169.254"]]}
+# *.garbage.test is answered with nonsense: what a name server that is not one's friend could say.
 CUT = {"big.test", "huge.test"}  # too large for UDP, whatever the client says
 
 
@@ -65,6 +67,19 @@ class Question:
             self.room = max(512, struct.unpack(">H", rest[3:5])[0])
 
 
+def garbage(question):
+    """An answer with an address and an alias, somewhat changed; the same for the same name."""
+    r = random.Random(question.name)
+    records = [record(b"\xc0\x0c", 5, wire("public.test")), record(wire("public.test"), 1, socket.inet_aton("198.51.100.11")),
+               record(b"\xc0\x0c", 65, service("198.51.100.11")), record(b"\xc0\x0c", 1, b"\xc6\x33\x64")]
+    r.shuffle(records)
+    message = bytearray(struct.pack(">HHHHH", 0x8180, 1, r.choice((0, 1, 4, 65535)), r.choice((0, 9)), r.choice((0, 1))) + question.bytes
+                        + b"".join(records) + r.choice((b"", b"\xc0\x0c", b"\0\0\x29", bytes(500))))
+    for _ in range(r.choice((1, 2, 8, 30))):
+        message[r.randrange(len(message))] = r.choice((0, 0xc0, 0xff, r.randrange(256)))
+    return question.id + bytes(message[:r.choice((len(message), r.randrange(len(message)))) + 1])
+
+
 class Names:
     def __init__(self, address, log):
         self.address, self.log = address, log
@@ -94,6 +109,9 @@ class Names:
         if name in REBIND or name in A and question.kind == TYPES["A"]:
             addresses, ttl = self.addresses(name) if question.kind == TYPES["A"] else ([], 0)
             found += [record(owner, 1, socket.inet_aton(a), ttl) for a in addresses]
+        if name == "poison.rate.test":  # another name's address comes along
+            found = [record(owner, 1, socket.inet_aton("198.51.100.12")),
+                     record(wire("public.test"), 1, socket.inet_aton("198.51.100.11"))]
         if question.kind == TYPES["AAAA"]:
             found += [record(owner, 28, socket.inet_pton(socket.AF_INET6, a)) for a in AAAA.get(name, [])]
         if question.kind == TYPES["HTTPS"] and name in HTTPS:
@@ -106,6 +124,8 @@ class Names:
     def answer(self, message, protocol):
         question = Question(message)
         self.write(protocol, question)
+        if question.name.endswith(".garbage.test"):
+            return garbage(question)
         records = self.records(question)
         flags, code = 0x8180, 0 if records is not None else 3
         records = records or []
