@@ -220,6 +220,9 @@ verdict refused "what only the list had opened is closed" -- tcp 10.9.9.9 80
 verdict "I_am_127.0.0.1" "this host's port stays" -- http host.vmctl.internal 8080 host.vmctl.internal
 try list
 
+like "$(vm logs --supervisor list)" "net: public,deny:b.tls.test,198.51.100.12" "the supervisor's log has the changes"
+is "$(record "$ID" net)" public "and the record what holds"
+
 # A helper that is killed in the middle
 net=$(pid_of "$ID" net) keeper=$(pid_of "$ID" keeper)
 behind download list "download public.test 80 public.test"
