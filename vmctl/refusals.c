@@ -94,10 +94,10 @@ vm_refusals_free (VmRefusals *refusals)
 
 /* Programs try these by themselves, and do without: that is nothing to act upon. */
 static gboolean
-is_noise (const char *rule)
+is_noise (const char *rule, const char *name)
 {
-  return g_str_has_prefix (rule, "QUIC") || g_str_equal (rule, "multicast") ||
-         g_str_equal (rule, "broadcast");
+  return (name != NULL && g_str_has_suffix (name, ".arpa")) || g_str_has_prefix (rule, "QUIC") ||
+         g_str_equal (rule, "multicast") || g_str_equal (rule, "broadcast");
 }
 
 void
@@ -107,7 +107,7 @@ vm_refusals_add (VmRefusals *refusals, json_object *refusal)
   const char *what = name != NULL ? name : vm_json_str (refusal, "address", NULL);
   g_autofree char *target = NULL, *hint = NULL, *line = NULL;
 
-  if (what == NULL || is_noise (rule) || g_hash_table_size (refusals->seen) >= VM_REFUSALS_SHOWN ||
+  if (what == NULL || is_noise (rule, name) || g_hash_table_size (refusals->seen) >= VM_REFUSALS_SHOWN ||
       !g_hash_table_add (refusals->seen, g_strdup (what)))
     return;
   target = vm_net_target (refusal);

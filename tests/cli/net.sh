@@ -143,6 +143,20 @@ is "another helper" "$out" "allow:a.example,c.example,d.example"
 run 1 "$V" exec jail -- bash -c 'exec 3<> /dev/tcp/8.8.8.8/80'
 run 0 "$V" net log jail --tail 1
 has "$out" "8.8.8.8:80  not on the list"
+# A helper that does not answer: nothing is changed, also once it goes on.
+for child in $(cat "/proc/$keeper/task/$keeper/children"); do
+  case $(cat "/proc/$child/comm") in vmctl-net) helper=$child ;; esac
+done
+kill -STOP "$helper"
+run 1 "$V" net set jail allow:198.51.100.0/24
+has "$err" "does not answer; nothing was changed"
+kill -CONT "$helper"
+is "not answered" "$(words)" "allow:a.example,c.example,d.example"
+until_has '"refused"' "$V" stats jail --json # it has come to that, too
+run 1 "$V" exec jail -- timeout 10 bash -c 'exec 3<> /dev/tcp/198.51.100.7/80'
+run 0 "$V" net log jail --tail 1
+has "$out" "198.51.100.7:80  not on the list"
+run 0 "$V" net allow jail e.example
 # Following ends with it.
 timeout 60 "$V" net log jail --follow --json > "$tmp/followed" &
 follower=$!
@@ -152,8 +166,23 @@ until_has 8.8.4.4 cat "$tmp/followed"
 run 0 "$V" stop jail
 wait "$follower" || fail "net log --follow"
 run 0 "$V" net show "$id"
-has "$out" "allow:a.example,c.example,d.example"
-run 1 "$V" net allow "$id" e.example
+has "$out" "allow:a.example,c.example,d.example,e.example"
+run 1 "$V" net allow "$id" f.example
+# The host's own network, said so, and without a policy to change.
+run 0 "$V" up --driver bwrap --net host -- readlink /proc/self/ns/net
+is "the namespace" "$out" "$(readlink /proc/self/ns/net)"
+has "$err" "in this host's own network"
+run 0 "$V" up --driver bwrap --net allow: -q -- readlink /proc/self/ns/net
+[ "$out" != "$(readlink /proc/self/ns/net)" ] || fail "a list has the host's network"
+run 125 "$V" up --driver qemu --net host -- true
+has "$err" "--net-host-port"
+run 0 "$V" up --driver bwrap -d -n shared --net host -- sleep 1000
+is "the record" "$(json "$("$V" status shared --json)" 'j["net"]')" host
+run 1 "$V" net allow shared a.example
+has "$err" "--net host"
+run 0 "$V" up --driver bwrap -d --new -n alone --net none -- sleep 1000
+run 1 "$V" net set alone public
+has "$err" "--net none"
 # The first refusals on a terminal, with what would allow them; none with -q.
 cat > refused.sh << 'END'
 for i in 1 2 3 4; do (exec 3<> "/dev/tcp/10.9.8.$i/22") 2> /dev/null; done

@@ -40,6 +40,7 @@ test_first_three (void)
                    "allow abcd1234 registry.npmjs.org");
   check (refusals, NULL);
   add (refusals, "udp", NULL, "224.0.0.251", 5353, "multicast");
+  add (refusals, "dns", "4.3.2.1.in-addr.arpa", NULL, 53, "not on the list");
   add (refusals, "udp", "a.b", "1.2.3.5", 443, "QUIC, which hides its name");
   check (refusals, NULL);
   add (refusals, "tcp", NULL, "10.0.2.2", 5432, "this host");

@@ -122,9 +122,10 @@ may_join (const UpOptions *o, const VmSpec *spec, const VmRecord *record, GError
   if (fixed != NULL)
     return vm_error (
         error, VM_ERROR_USAGE,
-        "sandbox '%s' (%s) runs on this project already, and %s cannot change it; add --new to make "
+        "sandbox '%s' (%s) runs on this project already, and %s cannot change it; %sadd --new to make "
         "another, or stop it: vmctl stop %s",
-        record->name, record->id, fixed, record->id);
+        record->name, record->id, fixed, g_str_equal (fixed, "--net") ? "vmctl net set does, or " : "",
+        record->id);
   return TRUE;
 }
 
