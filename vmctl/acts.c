@@ -13,6 +13,8 @@
 enum {
   ACT_WAIT_MS = 15000,     /* for an answer; the agent waits 8 s for a device to appear */
   RELEASE_WAIT_MS = 15000, /* for the guest to let a device go */
+  REFUSALS_MAX = 8,        /* memory that a guest is still taking into use is busy for a moment ... */
+  REFUSED_WAIT_MS = 400,   /* ... so it is asked again after this */
   RESULT_MAX = 200,
   BALLOON_LOOK_MS = 100,
   BALLOON_IDLE = 20, /* looks without a change: the guest has done what it can */
@@ -35,6 +37,8 @@ struct VmActs {
   char *awaits;           /* owned; of this device QEMU is to say that it has gone; NULL */
   gboolean is_gone;       /* it has said so */
   gboolean is_asked;      /* QEMU has taken the wish */
+  guint refusals;         /* how often the guest has said no */
+  gboolean is_refused;    /* it has, and is to be asked again; it may say so by two events */
   gint64 wanted, reached; /* of the balloon, bytes; 0: it is not asked */
   guint idle;             /* how often it has not changed */
 };
@@ -55,8 +59,8 @@ clear_act (VmActs *acts)
   if (acts->timer != 0)
     g_source_remove (acts->timer);
   acts->timer = 0;
-  acts->asks_keeper = acts->is_gone = acts->is_asked = FALSE;
-  acts->change = 0;
+  acts->asks_keeper = acts->is_gone = acts->is_asked = acts->is_refused = FALSE;
+  acts->change = acts->refusals = 0;
   acts->wanted = acts->reached = 0;
   acts->idle = 0;
   acts->done = NULL;
@@ -216,10 +220,46 @@ balloon_answered (QmpClient *client, json_object *ret, json_object *reply, const
 }
 
 static void
+send_to_qemu (VmActs *acts, const char *command, json_object *take_arguments, gboolean passes)
+{
+  Asked *asked = g_new (Asked, 1);
+
+  *asked = (Asked){.acts = acts, .serial = acts->serial};
+  qmp_client_send (acts->sup->qmp, command, take_arguments, &acts->fd, passes ? 1 : 0, ACT_WAIT_MS,
+                   qemu_answered, asked);
+}
+
+static gboolean
+ask_again (gpointer data)
+{
+  VmActs *acts = data;
+  json_object *arguments = json_object_new_object ();
+
+  acts->timer = 0;
+  acts->is_refused = FALSE;
+  vm_json_add_str (arguments, "id", acts->awaits);
+  send_to_qemu (acts, "device_del", arguments, FALSE);
+  return G_SOURCE_REMOVE;
+}
+
+static void
+refused (VmActs *acts)
+{
+  if (++acts->refusals == REFUSALS_MAX || acts->sup->qmp == NULL) {
+    fail (acts, VM_ERROR_BUSY, "the guest refuses to release it; is it in use?");
+    return;
+  }
+  if (acts->timer != 0)
+    g_source_remove (acts->timer);
+  acts->is_asked = FALSE;
+  acts->is_refused = TRUE;
+  acts->timer = g_timeout_add (REFUSED_WAIT_MS, ask_again, acts);
+}
+
+static void
 ask_qemu (VmActs *acts, json_object *act, const char *command, json_object *arguments)
 {
   gboolean passes = vm_json_bool (act, "descriptor", FALSE);
-  Asked *asked;
 
   if (acts->sup->qmp == NULL || (passes && acts->fd < 0)) {
     fail (acts, VM_ERROR_FAILED,
@@ -230,11 +270,7 @@ ask_qemu (VmActs *acts, json_object *act, const char *command, json_object *argu
     acts->awaits = g_strdup (vm_json_str (arguments, "id", ""));
   if (g_str_equal (command, "balloon"))
     acts->wanted = vm_json_int (arguments, "value", 0);
-  asked = g_new (Asked, 1);
-  asked->acts = acts;
-  asked->serial = acts->serial;
-  qmp_client_send (acts->sup->qmp, command, json_object_get (arguments), &acts->fd, passes ? 1 : 0,
-                   ACT_WAIT_MS, qemu_answered, asked);
+  send_to_qemu (acts, command, json_object_get (arguments), passes);
 }
 
 static gboolean
@@ -265,8 +301,8 @@ vm_acts_event (VmActs *acts, const char *name, json_object *event_data)
   if (g_str_equal (name, "DEVICE_DELETED")) {
     acts->is_gone = TRUE;
     device_may_have_gone (acts);
-  } else if (is_refusal (name, event_data)) {
-    fail (acts, VM_ERROR_BUSY, "the guest refuses to release it; is it in use?");
+  } else if (is_refusal (name, event_data) && !acts->is_refused) {
+    refused (acts);
   }
 }
 

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "vmctl/path.h"
+
 void
 vm_bwrap_add (VmBwrap *b, ...)
 {
@@ -25,31 +27,122 @@ vm_bwrap_addf (VmBwrap *b, const char *format, ...)
   va_end (ap);
 }
 
-void
-vm_bwrap_add_take (VmBwrap *b, const char *option, const char *first, char *take_second)
+/* bubblewrap mounts these itself, over whatever is there. */
+static gboolean
+is_in_tree (const VmBwrap *b, const char *target)
 {
-  vm_bwrap_add (b, option, first, NULL);
-  g_ptr_array_add (b->out, take_second);
+  return b->tree != NULL && !vm_path_is_within (target, "/proc") && !vm_path_is_within (target, "/dev");
 }
 
-void
-vm_bwrap_add_mode (VmBwrap *b, guint mode)
+static void
+add_group (VmBwrap *b, const char *kind, char *take_target, guint mode, char *take_value)
+{
+  g_ptr_array_add (b->tree, g_strdup (kind));
+  g_ptr_array_add (b->tree, take_target);
+  g_ptr_array_add (b->tree, g_strdup_printf ("%04o", mode));
+  g_ptr_array_add (b->tree, g_strdup ("user"));
+  g_ptr_array_add (b->tree, take_value);
+}
+
+static void
+add_mode (VmBwrap *b, guint mode)
 {
   vm_bwrap_add (b, "--perms", NULL);
   vm_bwrap_addf (b, "%04o", mode);
 }
 
 void
-vm_bwrap_add_file (VmBwrap *b, const VmMount *mount, char *take_target)
+vm_bwrap_bind (VmBwrap *b, VmBwrapBind how, const char *source, char *take_target)
+{
+  static const char *const kinds[] = {"ro", "rw", "try", "pin", "protect"};
+  static const char *const options[] = {"--ro-bind", "--bind", "--ro-bind-try", "--bind", "--ro-bind"};
+  gboolean in_place = how == VM_BWRAP_PIN || how == VM_BWRAP_PROTECT;
+
+  if (is_in_tree (b, take_target)) {
+    add_group (b, kinds[how], take_target, 0, g_strdup (in_place ? "" : source));
+    return;
+  }
+  vm_bwrap_add (b, options[how], source, NULL);
+  g_ptr_array_add (b->out, take_target);
+}
+
+void
+vm_bwrap_link (VmBwrap *b, const char *text, char *take_target)
+{
+  if (is_in_tree (b, take_target)) {
+    add_group (b, "link", take_target, 0, g_strdup (text));
+    return;
+  }
+  vm_bwrap_add (b, "--symlink", text, NULL);
+  g_ptr_array_add (b->out, take_target);
+}
+
+void
+vm_bwrap_dir (VmBwrap *b, guint mode, char *take_target)
+{
+  if (is_in_tree (b, take_target)) {
+    add_group (b, "dir", take_target, mode, g_strdup (""));
+    return;
+  }
+  add_mode (b, mode);
+  vm_bwrap_add (b, "--dir", NULL);
+  g_ptr_array_add (b->out, take_target);
+}
+
+void
+vm_bwrap_tmpfs (VmBwrap *b, guint mode, guint64 size, char *take_target)
+{
+  if (is_in_tree (b, take_target)) {
+    add_group (b, "tmpfs", take_target, mode, g_strdup_printf ("%" G_GUINT64_FORMAT, size));
+    return;
+  }
+  vm_bwrap_add (b, "--size", NULL);
+  vm_bwrap_addf (b, "%" G_GUINT64_FORMAT, size);
+  add_mode (b, mode);
+  vm_bwrap_add (b, "--tmpfs", NULL);
+  g_ptr_array_add (b->out, take_target);
+}
+
+void
+vm_bwrap_file (VmBwrap *b, const VmMount *mount, char *take_target)
 {
   g_autofree char *slot = g_strconcat ("file:", mount->target, NULL);
   g_autoptr (GBytes) bytes = g_bytes_new (mount->content, strlen (mount->content));
+  int number = vm_argv_slot (b->argv, slot);
 
-  vm_bwrap_add_mode (b, mount->mode);
-  vm_bwrap_add (b, "--file", NULL);
-  vm_bwrap_addf (b, "%d", vm_argv_slot (b->argv, slot));
-  g_ptr_array_add (b->out, take_target);
   vm_argv_bind_bytes (b->argv, slot, bytes);
+  if (is_in_tree (b, take_target)) {
+    add_group (b, "file", take_target, mount->mode, g_strdup_printf ("%d", number));
+    return;
+  }
+  add_mode (b, mount->mode);
+  vm_bwrap_add (b, "--file", NULL);
+  vm_bwrap_addf (b, "%d", number);
+  g_ptr_array_add (b->out, take_target);
+}
+
+static char *
+tree_dir (const VmPlan *plan)
+{
+  return g_build_filename (plan->runtime_dir, "root", NULL);
+}
+
+void
+vm_bwrap_take_tree (VmBwrap *b)
+{
+  vm_bwrap_add (b, "--bind", NULL);
+  g_ptr_array_add (b->out, tree_dir (b->plan));
+  vm_bwrap_add (b, "/", NULL);
+}
+
+void
+vm_bwrap_add_tree_options (const VmPlan *plan, VmArgv *argv)
+{
+  g_autofree char *at = tree_dir (plan);
+
+  vm_argv_add (argv, "--tree");
+  vm_argv_addf (argv, "%d", vm_argv_slot (argv, "tree"));
+  vm_argv_add_many (argv, "--tree-at", at, NULL);
 }
 
 void

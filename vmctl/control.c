@@ -358,10 +358,12 @@ static const struct {
     {"cont", cont},
     {"exec", exec_command},
     {"input-send-event", input_send_event},
+    {"net-change", vm_control_net_change},
     {"plug", vm_control_plug},
     {"query-commands", query_commands},
     {"query-devices", vm_control_query_devices},
     {"query-log", query_log},
+    {"query-net", vm_control_query_net},
     {"query-sandbox", query_sandbox},
     {"query-screen", vm_screen_query},
     {"query-stats", vm_control_stats},
@@ -503,13 +505,15 @@ command (QmpServer *server, QmpPeer *peer, const char *name, json_object *argume
 static const QmpServerHandlers handlers = {.command = command};
 
 gboolean
-vm_control_start (VmSupervisor *sup, GError **error)
+vm_control_listen (VmSupervisor *sup, GError **error)
 {
-  int fd = vm_fd_listen_unix (sup->runtime_fd, "control.sock", SOCK_STREAM, error);
+  sup->control_fd = vm_fd_listen_unix (sup->runtime_fd, "control.sock", SOCK_STREAM, error);
+  return sup->control_fd >= 0;
+}
 
-  if (fd < 0)
-    return FALSE;
-  sup->control = qmp_server_new (fd, own_version (), &handlers, sup);
+void
+vm_control_start (VmSupervisor *sup)
+{
+  sup->control = qmp_server_new (vm_fd_steal (&sup->control_fd), own_version (), &handlers, sup);
   vm_supervisor_step (sup, "control");
-  return TRUE;
 }

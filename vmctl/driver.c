@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "vmctl/driver.h"
 
+#include "vmctl/base/error.h"
 #include "vmctl/base/json.h"
 #include "vmctl/checks.h"
 
@@ -43,7 +44,11 @@ vm_driver_needs_root_keeper (const VmDriver *driver, guint uid)
 gboolean
 vm_driver_check_net (const VmDriver *driver, VmNet net, const VmHost *host, GError **error)
 {
-  return driver->net != VM_KEEPER_NET_NAMESPACE || net == VM_NET_NONE ||
+  if (net == VM_NET_HOST && driver->net == VM_KEEPER_NET_FRAMES)
+    return vm_error (error, VM_ERROR_USAGE,
+                     "a virtual machine cannot share this host's network (--net host); use --driver bwrap or "
+                     "nspawn, or reach a service of this host with --net-host-port PORT");
+  return driver->net != VM_KEEPER_NET_NAMESPACE || net == VM_NET_NONE || net == VM_NET_HOST ||
          vm_check_require (vm_check_tun (host), error);
 }
 
@@ -52,6 +57,7 @@ vm_launch_clear (VmLaunch *launch)
 {
   g_clear_pointer (&launch->argv, vm_argv_free);
   g_clear_pointer (&launch->inner, g_ptr_array_unref);
+  g_clear_pointer (&launch->tree, g_ptr_array_unref);
 }
 
 json_object *
@@ -61,13 +67,15 @@ vm_launch_to_json (VmLaunch *launch)
 
   if (launch->inner != NULL)
     vm_json_add_strv (object, "inner", (const char *const *)launch->inner->pdata);
+  if (launch->tree != NULL)
+    vm_json_add_strv (object, "tree", (const char *const *)launch->tree->pdata);
   return object;
 }
 
 gboolean
 vm_driver_has_helper (const VmPlan *plan, VmKeeperNet net)
 {
-  return plan->net != VM_NET_NONE && net != VM_KEEPER_NET_HOST;
+  return vm_plan_has_card (plan) && net != VM_KEEPER_NET_HOST;
 }
 
 static void
@@ -85,7 +93,7 @@ vm_driver_add_net (const VmPlan *plan, VmArgv *argv, VmKeeperNet net)
   g_autofree char *dir = g_path_get_dirname (plan->keeper);
   gboolean helper = vm_driver_has_helper (plan, net);
 
-  if (net == VM_KEEPER_NET_NAMESPACE)
+  if (net == VM_KEEPER_NET_NAMESPACE && plan->net != VM_NET_HOST)
     vm_argv_add_many (argv, "--netns", helper ? "tap" : "lo", NULL);
   if (!helper)
     return;
@@ -93,7 +101,8 @@ vm_driver_add_net (const VmPlan *plan, VmArgv *argv, VmKeeperNet net)
     add_slot (argv, "--packet", "packet");
   vm_argv_add (argv, "--net");
   vm_argv_addf (argv, "%s/vmctl-net", dir);
-  add_slot (argv, "--policy", "policy");
+  add_slot (argv, "--control", "net-control");
+  add_slot (argv, "--control-peer", "net-control-peer");
   add_slot (argv, "--net-log", "net-log");
   vm_argv_add (argv, "--net-user");
   vm_argv_addf (argv, "%u:%u", plan->uid == 0 ? NOBODY : plan->uid, plan->gid == 0 ? NOBODY : plan->gid);
@@ -176,5 +185,4 @@ vm_driver_add_keeper (const VmPlan *plan, VmArgv *argv, gboolean namespaces, gbo
     vm_argv_add_many (argv, "--namespaces", "no", NULL);
   }
   vm_driver_add_net (plan, argv, net);
-  vm_argv_add_many (argv, "--", NULL);
 }

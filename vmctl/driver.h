@@ -10,6 +10,7 @@
 typedef struct {
   VmArgv *argv;     /* owned; the keeper and everything behind it */
   GPtrArray *inner; /* owned; words that travel by descriptor (bwrap --args); NULL: none */
+  GPtrArray *tree;  /* owned; the same, of the keeper's --tree (vmctl/stage.h); NULL: none */
 } VmLaunch;
 
 void vm_launch_clear (VmLaunch *launch);
@@ -65,11 +66,12 @@ gboolean vm_driver_needs_root_keeper (const VmDriver *driver, guint uid);
 /* Can it have the network that is asked for? From host facts alone; errors as from probe. */
 gboolean vm_driver_check_net (const VmDriver *driver, VmNet net, const VmHost *host, GError **error);
 
-/* {"argv": [...], "inner": [...], "descriptors": {...}} (transfer full) */
+/* {"argv": [...], "inner": [...], "tree": [...], "descriptors": {...}} (transfer full) */
 json_object *vm_launch_to_json (VmLaunch *launch);
 
-/* The words that start the keeper in the plan's control group, up to and with "--"; used by the drivers. With
- * a network it has the slots "policy", "net-log" and (FRAMES) "packet", which the supervisor binds. */
+/* The words that start the keeper in the plan's control group, up to and without "--"; used by the drivers.
+ * With a network it has the slots "net-control", "net-control-peer", "net-log" and (FRAMES) "packet", which
+ * the supervisor binds. */
 void vm_driver_add_keeper (const VmPlan *plan, VmArgv *argv, gboolean namespaces, gboolean console,
                            VmKeeperNet net);
 /* Is there to be a vmctl-net for it? */

@@ -13,6 +13,7 @@
 
 /* What fontconfig knows of the system's fonts. */
 #define VM_HOST_FONT_CACHE "/var/cache/fontconfig"
+#define VM_HOST_RESOLV_CONF "/etc/resolv.conf"
 
 typedef struct {
   char *path; /* owned; absolute */

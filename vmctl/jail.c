@@ -2,7 +2,8 @@
 /* How it works
  *
  * The jail's root is what QEMU itself needs: the plan's "root" mounts (/usr and the links into it,
- * /nix/store), the dynamic linker's cache, /proc (the 9p server opens files through it), /dev, a tmpfs. Below
+ * /nix/store), the dynamic linker's cache, /proc (the 9p server opens files through it), /dev, a tmpfs. The
+ * keeper builds it (vmctl/keeper-tree.h), and bubblewrap takes it as a whole. Below
  * /export/ro the plan's tree is built again, with the synthesised /etc, the empty directories and the
  * read-only grants; below /export/rw every read-write mount has a numbered directory, with the protected
  * paths inside it bound over read-only, and the door. */
@@ -33,16 +34,17 @@ add_machine (VmBwrap *b)
   g_autofree char *ram = NULL, *hot = NULL;
 
   if (plan->trace)
-    vm_bwrap_add (b, "--ro-bind", plan->keeper, VM_JAIL_STAMP, NULL);
+    vm_bwrap_bind (b, VM_BWRAP_RO, plan->keeper, g_strdup (VM_JAIL_STAMP));
   if (!plan->has_template) {
-    vm_bwrap_add (b, "--ro-bind", plan->vmlinux, VM_JAIL_VMLINUX, NULL);
-    vm_bwrap_add (b, "--ro-bind", plan->initramfs, VM_JAIL_INITRAMFS, NULL);
+    vm_bwrap_bind (b, VM_BWRAP_RO, plan->vmlinux, g_strdup (VM_JAIL_VMLINUX));
+    vm_bwrap_bind (b, VM_BWRAP_RO, plan->initramfs, g_strdup (VM_JAIL_INITRAMFS));
     return;
   }
   ram = g_build_filename (plan->template, "ram", NULL);
-  vm_bwrap_add (b, "--ro-bind", ram, VM_QEMU_RAM, "--ro-bind", plan->ram_preload, VM_QEMU_PRELOAD, NULL);
+  vm_bwrap_bind (b, VM_BWRAP_RO, ram, g_strdup (VM_QEMU_RAM));
+  vm_bwrap_bind (b, VM_BWRAP_RO, plan->ram_preload, g_strdup (VM_QEMU_PRELOAD));
   hot = g_build_filename (plan->template, IMAGE_TEMPLATE_HOT, NULL);
-  vm_bwrap_add (b, "--ro-bind-try", hot, VM_QEMU_HOT, NULL);
+  vm_bwrap_bind (b, VM_BWRAP_TRY, hot, g_strdup (VM_QEMU_HOT));
   vm_bwrap_add (b, "--setenv", "LD_PRELOAD", VM_QEMU_PRELOAD, NULL);
 }
 
@@ -78,12 +80,12 @@ host_root (VmBwrap *b)
     if (!g_str_equal (m->why, "root") || g_str_has_prefix (m->target, "/etc/"))
       continue;
     if (m->kind == VM_MOUNT_RO)
-      vm_bwrap_add (b, "--ro-bind", m->source, m->target, NULL);
+      vm_bwrap_bind (b, VM_BWRAP_RO, m->source, g_strdup (m->target));
     else if (m->kind == VM_MOUNT_LINK)
-      vm_bwrap_add (b, "--symlink", m->source, m->target, NULL);
+      vm_bwrap_link (b, m->source, g_strdup (m->target));
   }
-  vm_bwrap_add (b, "--ro-bind-try", "/etc/ld.so.cache", "/etc/ld.so.cache", NULL);
-  vm_bwrap_add (b, "--ro-bind-try", "/etc/alternatives", "/etc/alternatives", NULL);
+  vm_bwrap_bind (b, VM_BWRAP_TRY, "/etc/ld.so.cache", g_strdup ("/etc/ld.so.cache"));
+  vm_bwrap_bind (b, VM_BWRAP_TRY, "/etc/alternatives", g_strdup ("/etc/alternatives"));
   vm_bwrap_add_proc (b);
   vm_bwrap_add (b, "--dev", "/dev", "--tmpfs", "/tmp", NULL);
 }
@@ -132,22 +134,22 @@ export_rw (VmBwrap *b)
   const VmPlan *plan = b->plan;
   g_autofree char *door = g_build_filename (plan->runtime_dir, "door", NULL);
 
-  vm_bwrap_add (b, "--dir", VM_JAIL_EXPORT_RW, NULL);
+  vm_bwrap_dir (b, 0755, g_strdup (VM_JAIL_EXPORT_RW));
   for (guint i = 0; i < plan->mounts->len; i++) {
     const VmMount *m = g_ptr_array_index (plan->mounts, i);
 
     if (m->kind == VM_MOUNT_RW)
-      vm_bwrap_add_take (b, "--bind", m->source, g_strconcat (VM_JAIL_EXPORT_RW "/", m->share, NULL));
+      vm_bwrap_bind (b, VM_BWRAP_RW, m->source, g_strconcat (VM_JAIL_EXPORT_RW "/", m->share, NULL));
   }
   for (guint i = 0; i < plan->mounts->len; i++) {
     const VmMount *m = g_ptr_array_index (plan->mounts, i);
 
     if (m->kind == VM_MOUNT_PIN)
-      vm_bwrap_add_take (b, "--bind", m->source, in_rw (plan, m->target));
+      vm_bwrap_bind (b, VM_BWRAP_PIN, m->source, in_rw (plan, m->target));
     else if (m->kind == VM_MOUNT_PROTECT || m->kind == VM_MOUNT_ABSENT)
-      vm_bwrap_add_take (b, "--ro-bind", m->source, in_rw (plan, m->target));
+      vm_bwrap_bind (b, VM_BWRAP_PROTECT, m->source, in_rw (plan, m->target));
   }
-  vm_bwrap_add (b, "--bind", door, VM_JAIL_EXPORT_RW "/door", NULL);
+  vm_bwrap_bind (b, VM_BWRAP_RW, door, g_strdup (VM_JAIL_EXPORT_RW "/door"));
 }
 
 static void
@@ -155,25 +157,23 @@ export_ro (VmBwrap *b)
 {
   const VmPlan *plan = b->plan;
 
-  vm_bwrap_add (b, "--perms", "0755", "--dir", VM_JAIL_EXPORT_RO, NULL);
+  vm_bwrap_dir (b, 0755, g_strdup (VM_JAIL_EXPORT_RO));
   for (guint i = 0; i < plan->mounts->len; i++) {
     const VmMount *m = g_ptr_array_index (plan->mounts, i);
 
     switch (m->kind) {
     case VM_MOUNT_RO:
-      vm_bwrap_add_take (b, "--ro-bind", m->source, in_ro (m->target));
+      vm_bwrap_bind (b, VM_BWRAP_RO, m->source, in_ro (m->target));
       break;
     case VM_MOUNT_LINK:
-      vm_bwrap_add_take (b, "--symlink", m->source, in_ro (m->target));
+      vm_bwrap_link (b, m->source, in_ro (m->target));
       break;
     case VM_MOUNT_DIR:
     case VM_MOUNT_TMPFS:
-      vm_bwrap_add_mode (b, m->mode);
-      vm_bwrap_add (b, "--dir", NULL);
-      g_ptr_array_add (b->out, in_ro (m->target));
+      vm_bwrap_dir (b, m->mode, in_ro (m->target));
       break;
     case VM_MOUNT_FILE:
-      vm_bwrap_add_file (b, m, in_ro (m->target));
+      vm_bwrap_file (b, m, in_ro (m->target));
       break;
     case VM_MOUNT_RW:
     case VM_MOUNT_PIN:
@@ -209,20 +209,23 @@ vm_jail_empty_arguments (const VmPlan *plan, const char *ram, VmArgv *argv)
 }
 
 GPtrArray *
-vm_jail_arguments (const VmPlan *plan, VmArgv *argv)
+vm_jail_arguments (const VmPlan *plan, VmArgv *argv, GPtrArray **ret_tree)
 {
-  VmBwrap b = {.plan = plan, .argv = argv, .out = g_ptr_array_new_null_terminated (128, g_free, TRUE)};
+  VmBwrap b = {.plan = plan,
+               .argv = argv,
+               .out = g_ptr_array_new_null_terminated (64, g_free, TRUE),
+               .tree = g_ptr_array_new_null_terminated (512, g_free, TRUE)};
 
   isolate (&b);
+  vm_bwrap_take_tree (&b);
   own_root (&b);
-  vm_bwrap_add (&b, "--perms", "0755", "--tmpfs", "/export", NULL);
   export_rw (&b);
   export_ro (&b);
   add_window (&b);
-  /* The export's own directories are a tmpfs of the jail: without this a guest could fill the host's memory
-   * through it. */
-  vm_bwrap_add (&b, "--remount-ro", "/export", NULL);
+  /* The export's own directories are memory of the host's: without this a guest could fill it. */
+  vm_bwrap_add (&b, "--remount-ro", "/", NULL);
   seccomp (&b);
+  *ret_tree = b.tree;
   return b.out;
 }
 

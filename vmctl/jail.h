@@ -15,11 +15,12 @@
 #define VM_JAIL_VNC "/tmp/vnc.sock" /* of a viewer */
 
 /* bwrap's arguments, one word each, in order (they travel by --args FD and are never in a process's argv).
- * Contents of files become slots of `argv`, bound to their bytes. Pure. (transfer full), NULL-terminated */
-GPtrArray *vm_jail_arguments (const VmPlan *plan, VmArgv *argv);
+ * Contents of files become slots of `argv`, bound to their bytes. *ret_tree: the tree that the keeper is to
+ * build for it (vmctl/stage.h). Pure. (both transfer full), NULL-terminated */
+GPtrArray *vm_jail_arguments (const VmPlan *plan, VmArgv *argv, GPtrArray **ret_tree);
 
-/* The same for a machine that is nobody's: its shares are empty. `ram`: a file of the host that is its
- * memory, for a template; NULL: none. */
+/* The same for a machine that is nobody's: its shares are empty, and bwrap needs no tree. `ram`: a file of
+ * the host that is its memory, for a template; NULL: none. */
 GPtrArray *vm_jail_empty_arguments (const VmPlan *plan, const char *ram, VmArgv *argv);
 
 /* The same for the viewer that is the window of a sandbox without a machine: it has the socket of the user's

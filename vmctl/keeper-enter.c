@@ -168,7 +168,9 @@ open_writable_root (const KeeperInside *inside, pid_t agent)
 
   if (go (inside->root != NULL ? inside->child : agent, &back) < 0)
     return -1;
-  tree = (int)syscall (SYS_open_tree, AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+  /* With all that is mounted in it: a mount whose children are locked, because they came from the keeper's
+   * namespace, is not to be had alone. Only its own attributes change. */
+  tree = (int)syscall (SYS_open_tree, AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
   if (tree >= 0 && syscall (SYS_mount_setattr, tree, "", AT_EMPTY_PATH, &attr, sizeof attr) < 0)
     tree = let_go (tree);
   come_back (back);

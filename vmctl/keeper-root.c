@@ -203,8 +203,9 @@ is_group_word (const char *option, const char *value)
 static int
 check_keeper (const Request *r, unsigned *ret_shift)
 {
-  static const char *const descriptors[] = {"--go",    "--listen",   "--dir",    "--stage",
-                                            "--group", "--activate", "--policy", "--net-log"};
+  static const char *const descriptors[] = {"--go",      "--listen",       "--dir",
+                                            "--stage",   "--group",        "--activate",
+                                            "--control", "--control-peer", "--net-log"};
   unsigned uid = UINT_MAX, gid = UINT_MAX, value;
   int i = 1;
 

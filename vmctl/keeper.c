@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* vmctl-keeper: one small process a sandbox that stays in the outer namespaces. libc only. Its arguments:
  *
- * --go FD --listen FD --dir FD --door PATH [--console FD] [--group FD]... [--namespaces no] [NETWORK] --
- * COMMAND...
+ * --go FD --listen FD --dir FD --door PATH [--console FD] [--group FD]... [--namespaces no] [NETWORK] [TREE]
+ * -- COMMAND...
  *
  * --go FD --listen FD --dir FD --stage FD ... [NETWORK] -- COMMAND..., for a container (vmctl/container.h)
  *
@@ -22,13 +22,15 @@
  * 2. It makes the outer namespaces: a mount namespace, and for an ordinary user a user namespace in which it
  * is root (facts: the jail's bwrap can then start as root of a namespace, and mounts may be added later). The
  * door (a directory of the sandbox's runtime dir) is bound onto itself and made shared: what is mounted below
- * it later propagates into the jail.
+ * it later propagates into the jail. And it builds the tree of mounts that bwrap is to take
+ * (vmctl/keeper-tree.h).
  * 3. It starts COMMAND (bwrap, hence QEMU) in the control groups of --group, in a pid namespace that dies
  * with it (vmctl/keeper-cage.h); and vmctl-net for its network (vmctl/keeper-net.h), as a child that dies
  * with it, but not in the groups. So this pid is the one handle on all of the sandbox.
  * 4. It serves one-line requests on the listening SOCK_SEQPACKET socket (words separated by NUL):
  *      console               "ok" and the outer end of QEMU's stdio; a new supervisor takes over the serial
  * console with it bind SOURCE NAME MODE  mount SOURCE (absolute) at door/NAME, MODE rw or ro unbind NAME
+ *      net                   "ok" and the supervisor's end of vmctl-net's control socket
  *      enter SOURCE NAME TARGET MODE   mount SOURCE at TARGET inside (vmctl/keeper-enter.h)   leave NAME
  *      limit BYTES CPUS      of the control group that it made itself
  *      status                "running PID"
@@ -63,6 +65,7 @@
 #include "vmctl/keeper-net.h"
 #include "vmctl/container.h"
 #include "vmctl/keeper-root.h"
+#include "vmctl/keeper-tree.h"
 
 enum { CLIENTS_MAX = 8, GROUPS_MAX = 4, REQUEST_MAX = 9000, NONE = -1 };
 
@@ -80,6 +83,7 @@ typedef struct {
   Container container;
   pid_t self, child;
   KeeperNet net;
+  KeeperTree tree;
   int clients[CLIENTS_MAX];
   KeeperEnter enter; /* what was added later */
 } Keeper;
@@ -134,6 +138,7 @@ parse_arguments (Keeper *k, int argc, char **argv)
     else if (strcmp (argv[i], "--cage") == 0)
       k->cage = strcmp (argv[i + 1], "yes") == 0;
     else if ((r = container_option (&k->container, argv[i], argv[i + 1])) < 0 ||
+             (r == 0 && (r = keeper_tree_option (&k->tree, argv[i], argv[i + 1])) < 0) ||
              (r == 0 && keeper_net_option (&k->net, argv[i], argv[i + 1]) <= 0))
       return -1;
   }
@@ -196,9 +201,9 @@ run_child (void *data)
 static void
 close_all_but (const Keeper *k, int signal_fd)
 {
-  int keep[] = {k->listener,      k->dir,           k->console,       signal_fd,       k->lifeline,
-                k->net.packet,    k->net.policy,    k->net.log,       k->net.pair[0],  k->net.pair[1],
-                k->group.dirs[0], k->group.dirs[1], k->group.dirs[2], k->group.dirs[3]};
+  int keep[] = {k->listener,      k->dir,           k->console,       signal_fd,        k->lifeline,
+                k->net.packet,    k->net.control,   k->net.log,       k->net.pair[0],   k->net.pair[1],
+                k->group.dirs[0], k->group.dirs[1], k->group.dirs[2], k->group.dirs[3], k->net.control_peer};
   int nothing = open ("/dev/null", O_RDWR | O_CLOEXEC);
   unsigned from = 3;
 
@@ -303,6 +308,8 @@ serve_request (Keeper *k, int fd, char *request, size_t n)
   }
   if (strcmp (words[0], "console") == 0)
     reply (fd, k->console >= 0 ? "ok" : "error no console", k->console);
+  else if (strcmp (words[0], "net") == 0)
+    reply (fd, k->net.control_peer >= 0 ? "ok" : "error no network", k->net.control_peer);
   else if (strcmp (words[0], "bind") == 0)
     serve_door (fd, keeper_door_bind (k->door, words[1], words[2], strcmp (words[3], "rw") != 0),
                 "cannot mount");
@@ -496,7 +503,7 @@ make_world (Keeper *k)
   if (k->plain)
     return 0;
   if (k->container.list < 0)
-    return keeper_door_make (k->door);
+    return keeper_door_make (k->door) < 0 ? -1 : keeper_tree_make (&k->tree);
   if (pipe2 (ends, O_CLOEXEC) < 0)
     return -1;
   k->container.lifeline = ends[0];
@@ -546,6 +553,7 @@ main (int argc, char **argv)
               .console = NONE,
               .lifeline = NONE,
               .container.list = NONE,
+              .tree.list = NONE,
               .group.dirs = {NONE, NONE, NONE, NONE},
               .net = KEEPER_NET_INIT};
   pid_t parent = getppid ();

@@ -102,12 +102,13 @@ typedef struct {
 
   guint64 memory, disk; /* bytes; disk 0: tmpfs, though there may be a disk_base, which a template wants */
   guint cpus;
-  guint processes; /* 0: no limit (a virtual machine) */
-  VmGroups groups; /* owned; the control group that keeps the limits and can be frozen */
-  char **unkept;   /* owned, never NULL; a sentence about limits that nobody keeps */
-  VmNet net;       /* never DEFAULT */
-  VmScreen screen; /* owned */
-  gboolean trace;  /* the moment at which QEMU is executed is noted (vmctl/trace.h) */
+  guint processes;  /* 0: no limit (a virtual machine) */
+  VmGroups groups;  /* owned; the control group that keeps the limits and can be frozen */
+  char **unkept;    /* owned, never NULL; a sentence about limits that nobody keeps */
+  VmNet net;        /* never DEFAULT */
+  char **net_rules; /* owned, never NULL; lines of vmctl/net/policy.h: hostport, allow, deny */
+  VmScreen screen;  /* owned */
+  gboolean trace;   /* the moment at which QEMU is executed is noted (vmctl/trace.h) */
   gboolean serial;
   guint root_ports;   /* of a virtual machine: places for what is plugged later */
   guint cpus_max;     /* likewise processors; never less than `cpus` */
@@ -142,6 +143,9 @@ void vm_make_free (VmMake *make);
  * the host lacks. (transfer full) */
 VmPlan *vm_plan_make (const VmSpec *spec, const VmProfile *profile, const VmHost *host, const char *id,
                       const char *name, GError **error);
+
+/* Has it a network of its own, with a vmctl-net? */
+gboolean vm_plan_has_card (const VmPlan *plan);
 
 /* For drivers whose made-up directories are read-only: is this one to be a tmpfs of its own? */
 gboolean vm_mount_is_writable_dir (const VmMount *mount);

@@ -6,8 +6,6 @@
 #include <limits.h>
 #include <linux/mount.h>
 #include <linux/openat2.h>
-#include <sched.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,8 +14,9 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
+
+#include "vmctl/idmap.h"
 
 enum {
   WORDS = 5,
@@ -101,7 +100,8 @@ is (const char *a, const char *b)
 static bool
 is_bind (const Group group)
 {
-  return is (group[KIND], "ro") || is (group[KIND], "rw") || is (group[KIND], "dev");
+  return is (group[KIND], "ro") || is (group[KIND], "rw") || is (group[KIND], "dev") ||
+         is (group[KIND], "try");
 }
 
 static int
@@ -119,50 +119,12 @@ descriptor_of (const Group group)
 /* Id-mapped mounts */
 
 static int
-write_proc (pid_t pid, const char *name, const char *text)
-{
-  char path[64];
-  ssize_t n;
-  int fd;
-
-  (void)snprintf (path, sizeof path, "/proc/%d/%s", (int)pid, name);
-  fd = open (path, O_WRONLY | O_CLOEXEC);
-  if (fd < 0)
-    return -1;
-  n = write (fd, text, strlen (text));
-  (void)close_keep_errno (fd);
-  return n == (ssize_t)strlen (text) ? 0 : -1;
-}
-
-/* A user namespace is made by being in one: a child is, until its descriptor is open. */
-static int
-make_userns (const char *uid_map, const char *gid_map)
-{
-  char path[64];
-  int status, fd = -1;
-  pid_t pid = (pid_t)syscall (SYS_clone, CLONE_NEWUSER | SIGCHLD, NULL, NULL, NULL, NULL);
-
-  if (pid == 0)
-    for (;;)
-      (void)pause ();
-  if (pid < 0)
-    return -1;
-  (void)snprintf (path, sizeof path, "/proc/%d/ns/user", (int)pid);
-  if (write_proc (pid, "uid_map", uid_map) == 0 && write_proc (pid, "gid_map", gid_map) == 0)
-    fd = open (path, O_RDONLY | O_CLOEXEC);
-  (void)kill (pid, SIGKILL);
-  while (waitpid (pid, &status, 0) < 0 && errno == EINTR)
-    ;
-  return fd;
-}
-
-static int
 make_full_map (const Stage *stage)
 {
   char map[64];
 
   (void)snprintf (map, sizeof map, "0 %u %u\n", stage->shift, (unsigned)RANGE);
-  return make_userns (map, map);
+  return idmap_make (map, map);
 }
 
 static int
@@ -172,7 +134,7 @@ make_own_map (const Stage *stage)
 
   (void)snprintf (uid_map, sizeof uid_map, "%u %u 1\n", stage->uid, stage->shift + stage->uid);
   (void)snprintf (gid_map, sizeof gid_map, "%u %u 1\n", stage->gid, stage->shift + stage->gid);
-  return make_userns (uid_map, gid_map);
+  return idmap_make (uid_map, gid_map);
 }
 
 static int
@@ -187,21 +149,35 @@ set_attributes (int tree, unsigned long long set, int userns)
   return (int)syscall (SYS_mount_setattr, tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof attr);
 }
 
+enum { CLONE_FLAGS = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE };
+
 static int
 clone_tree (int fd)
 {
-  return (int)syscall (SYS_open_tree, fd, "",
-                       AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
+  return (int)syscall (SYS_open_tree, fd, "", AT_EMPTY_PATH | CLONE_FLAGS);
+}
+
+static int
+clone_source (const Stage *stage, const Group group)
+{
+  int fd;
+
+  if (stage->by_path)
+    return (int)syscall (SYS_open_tree, AT_FDCWD, group[VALUE], CLONE_FLAGS);
+  fd = descriptor_of (group);
+  return fd < 0 ? -1 : clone_tree (fd);
 }
 
 /* 0; -1: failed; 1: this one cannot be id-mapped. */
 static int
-open_one (const Group group, int userns, int *ret_tree)
+open_one (const Stage *stage, const Group group, int userns, int *ret_tree)
 {
-  bool read_only = is (group[KIND], "ro"), device = is (group[KIND], "dev");
+  bool device = is (group[KIND], "dev"), read_only = !device && !is (group[KIND], "rw");
   unsigned long long attributes = MOUNT_ATTR_NOSUID | (device ? 0 : MOUNT_ATTR_NODEV);
-  int fd = descriptor_of (group), tree = fd < 0 ? -1 : clone_tree (fd);
+  int tree = clone_source (stage, group);
 
+  if (tree < 0 && errno == ENOENT && is (group[KIND], "try"))
+    return 0;
   if (tree < 0)
     return fail ("cannot let in", group[TARGET]);
   *ret_tree = tree;
@@ -241,11 +217,11 @@ open_all (Stage *stage, int full_map, int own_map)
 {
   const char *at = NULL;
   Group group;
-  int r = open_program (stage, full_map);
+  int r = stage->program != NULL ? open_program (stage, full_map) : 0;
 
   for (size_t i = 0; r == 0 && next_group (stage, &at, group); i++)
     if (is_bind (group))
-      r = open_one (group, is (group[KIND], "ro") ? full_map : own_map, &stage->trees[i]);
+      r = open_one (stage, group, is (group[KIND], "ro") ? full_map : own_map, &stage->trees[i]);
   return r;
 }
 
@@ -340,12 +316,10 @@ make_parent (const Stage *stage, int dir, const char *prefix)
                                               stage->shift + (user ? stage->gid : 0), AT_SYMLINK_NOFOLLOW);
 }
 
-/* The directory that `path` is to be in, made if need be, and where its last name begins. */
 static int
-open_parent (const Stage *stage, const char *path, const char **ret_name)
+make_parents (const Stage *stage, const char *path, unsigned long long resolve)
 {
   char prefix[PATH_MAX];
-  unsigned long long resolve = is_users (stage, path) ? RESOLVE_NO_SYMLINKS : 0;
   int parent = open_inside (stage, "/", O_DIRECTORY, 0);
   const char *name = path + 1, *slash;
 
@@ -360,8 +334,21 @@ open_parent (const Stage *stage, const char *path, const char **ret_name)
     parent = fd;
     name = slash + 1;
   }
-  *ret_name = name;
   return parent;
+}
+
+/* The directory that `path` is to be in, made if need be, and where its last name begins. */
+static int
+open_parent (const Stage *stage, const char *path, const char **ret_name)
+{
+  char prefix[PATH_MAX];
+  unsigned long long resolve = is_users (stage, path) ? RESOLVE_NO_SYMLINKS : 0;
+  int parent;
+
+  *ret_name = strrchr (path, '/') + 1;
+  (void)snprintf (prefix, sizeof prefix, "%.*s", (int)(*ret_name - path), path);
+  parent = open_inside (stage, prefix, O_DIRECTORY, resolve);
+  return parent < 0 && errno == ENOENT ? make_parents (stage, path, resolve) : parent;
 }
 
 static unsigned
@@ -458,17 +445,27 @@ make_mount_point (int parent, const char *name, bool is_dir)
   return close (fd);
 }
 
+static bool
+is_file (const Stage *stage, const Group group, int tree)
+{
+  struct stat st;
+
+  if (!stage->by_path || !is_bind (group))
+    return is (group[OWNER], "file");
+  return fstat (tree, &st) == 0 && !S_ISDIR (st.st_mode);
+}
+
 static int
 mount_at (const Stage *stage, int parent, const char *name, const Group group, int tree)
 {
   int target, r;
 
-  if (tree < 0 || make_mount_point (parent, name, !is (group[OWNER], "file")) < 0)
+  if (tree < 0 || make_mount_point (parent, name, !is_file (stage, group, tree)) < 0)
     return -1;
   target = openat (parent, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
   if (target < 0)
     return -1;
-  if (!is_users (stage, group[TARGET]))
+  if (stage->shift != 0 && !is_users (stage, group[TARGET]))
     (void)fchownat (parent, name, stage->shift, stage->shift, AT_SYMLINK_NOFOLLOW);
   r = attach (tree, target);
   (void)close_keep_errno (target);
@@ -539,6 +536,8 @@ make_group (Stage *stage, const Group group, int tree)
   errno = EINVAL;
   if (!is_sound (group))
     return fail ("no place is", group[TARGET]);
+  if (tree < 0 && is (group[KIND], "try"))
+    return 0;
   act_as (stage, is_users (stage, group[TARGET]));
   r = read_only || is (group[KIND], "pin") ? protect (stage, group, read_only)
                                            : make_one (stage, group, tree);
@@ -587,10 +586,10 @@ stage_build (Stage *stage, const char *path)
 
   for (size_t i = 0; r == 0 && next_group (stage, &at, group); i++)
     r = make_group (stage, group, stage->trees[i]);
-  if (r == 0)
+  if (r == 0 && stage->program != NULL)
     r = make_group (stage, (Group){"ro", stage->program_target, "", "file", ""}, stage->program_tree);
   (void)umask (mask);
-  if (r == 0)
+  if (r == 0 && !stage->open_ended)
     r = seal_root (path);
   close_trees (stage);
   (void)close_keep_errno (stage->root);

@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The root directory of a container, built by the keeper as root in a mount namespace of its own. libc only.
+/* The root directory of a sandbox, built by the keeper in a mount namespace of its own. libc only.
  *
  * How it works
  *
  * Nothing is on disk: the tree is a tmpfs that only the keeper and what it starts can see, and that goes with
- * them, whatever is killed when. No path of the host's is resolved by root: what is let in comes as
- * descriptors that the user's own process has opened, so root adds no right to it. What lies inside the
+ * them, whatever is killed when.
+ *
+ * For a container the keeper is root, and no path of the host's is resolved by it: what is let in comes as
+ * descriptors that the user's own process has opened, so root adds no right to it. A keeper with no more
+ * rights than the user, root of a user namespace only, takes paths (`by_path`): a descriptor of another mount
+ * namespace would be of no use there. bubblewrap then has one mount to make instead of a hundred, for each of
+ * which it reads the list of all. What lies inside the
  * project (pins, protected paths) is found from the project's own mount, and no symbolic link is followed on
  * the way: whoever changes the project meanwhile gets a refusal, not another's file.
  *
@@ -15,8 +20,9 @@
  *   tmpfs    target  mode  root|user  its size in bytes
  *   link     target  -     -          the text
  *   file     target  mode  root|user  a descriptor with the content
- *   ro, rw   target  -     dir|file   a descriptor
- *   dev      target  -     dir|file   a descriptor: a device, or a directory of them
+ *   ro, rw   target  -     dir|file   a descriptor, or with `by_path` a path; the owner then has no meaning
+ *   dev      target  -     dir|file   the same: a device, or a directory of them
+ *   try      target  -     -          as ro, if the path is there
  *   pin      target  -     -          -             bound onto itself: it cannot be renamed away
  *   protect  target  -     -          -             the same, read-only
  *
@@ -30,12 +36,14 @@
 typedef struct {
   unsigned uid, gid; /* of the plan's user, inside and on the host */
   unsigned shift;    /* 0: ids are the host's own */
+  int by_path;       /* the values of mounts are paths */
+  int open_ended;    /* more is mounted in it later, by others: it is not made read-only */
   char *words;       /* owned */
   size_t size;
   int *trees;                 /* owned; detached mounts, one a group; -1: none */
   size_t n;                   /* groups */
   int root;                   /* owned; the root directory */
-  const char *program;        /* borrowed; a file that is let in, whatever the list says ... */
+  const char *program;        /* borrowed; NULL, or a file that is let in, whatever the list says ... */
   const char *program_target; /* ... and where */
   int program_tree;           /* owned */
 } Stage;

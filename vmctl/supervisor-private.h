@@ -23,6 +23,7 @@
 #include "vmctl/supervisor.h"
 
 typedef struct VmPlugs VmPlugs;
+typedef struct VmNetHelper VmNetHelper;
 
 typedef enum { VM_STOP_NOT, VM_STOP_POWERDOWN, VM_STOP_QUIT, VM_STOP_KILL } VmStopStep;
 
@@ -55,6 +56,7 @@ typedef struct {
   VmForwards *forwards; /* owned */
   VmLines *lines;       /* owned */
   VmPlugs *plugs;       /* owned; vmctl/supervisor-plug.h */
+  VmNetHelper *net;     /* owned; vmctl/supervisor-net.h; NULL: there is none */
   VmConsole *console;   /* owned; NULL for drivers without one */
 
   int keeper_fd;    /* owned; connected SOCK_SEQPACKET */
@@ -80,6 +82,7 @@ typedef struct {
   guint watchdog_timer, pings; /* --watchdog; questions that were not answered */
 
   guint pointer_x, pointer_y; /* where the pointer was last put, or seen, on the screen */
+  int control_fd;             /* owned; control.sock, until it is served; -1 */
   int vnc_fd;                 /* owned; listens for VNC's clients; -1 */
   guint vnc_tag;
   int window_pidfd; /* owned; of the viewer that is the sandbox's window; -1 */
@@ -111,6 +114,9 @@ void vm_supervisor_warn_again (VmSupervisor *sup, const char *text);
 /* supervisor-start.c */
 gboolean vm_supervisor_launch (VmSupervisor *sup, GError **error);
 gboolean vm_supervisor_take_over (VmSupervisor *sup, GError **error);
+
+/* A descriptor of the keeper's, by its request `what`; -1: it has none. */
+int vm_supervisor_ask_keeper (VmSupervisor *sup, const char *what);
 
 /* The directory through which more is let in later, empty. */
 gboolean vm_supervisor_make_door (VmSupervisor *sup, GError **error);
@@ -219,13 +225,17 @@ gboolean vm_supervisor_listen_vnc (VmSupervisor *sup, GError **error);
 void vm_supervisor_open_window (VmSupervisor *sup); /* the agent is up */
 void vm_supervisor_close_window (VmSupervisor *sup);
 
-/* control-plug.c: commands, as those of control.c */
+/* control-net.c, control-plug.c: commands, as those of control.c */
+void vm_control_query_net (VmSupervisor *sup, json_object *arguments, QmpRequest *take_request);
+void vm_control_net_change (VmSupervisor *sup, json_object *arguments, QmpRequest *take_request);
 void vm_control_plug (VmSupervisor *sup, json_object *arguments, QmpRequest *take_request);
 void vm_control_unplug (VmSupervisor *sup, json_object *arguments, QmpRequest *take_request);
 void vm_control_query_devices (VmSupervisor *sup, json_object *arguments, QmpRequest *take_request);
 
 /* control.c */
-gboolean vm_control_start (VmSupervisor *sup, GError **error);
+gboolean vm_control_listen (VmSupervisor *sup, GError **error);
+/* Whoever has connected since then is served from the main loop on. */
+void vm_control_start (VmSupervisor *sup);
 /* Runs the commands that came before the agent was up, or tells them that it never will be. */
 void vm_control_agent_up (VmSupervisor *sup);
 void vm_control_refuse_waiting (VmSupervisor *sup, const char *why);

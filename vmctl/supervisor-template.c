@@ -62,13 +62,14 @@ ignore_shared (void)
   return set;
 }
 
-/* Sent at once: QEMU reads both when it is there. */
+/* Sent at once: QEMU reads both when it is there. A start that gives its template up must not be near the end
+ * of its own time by then. */
 void
 vm_supervisor_resume (VmSupervisor *sup)
 {
   json_object *from = json_object_new_object ();
   g_autofree char *uri = g_strdup_printf ("fd:%d", sup->state_slot);
-  guint wait = MIN (RESUME_WAIT_MS, sup->plan->boot_timeout * 1000);
+  guint wait = MIN (RESUME_WAIT_MS, sup->plan->boot_timeout * 1000 / 2);
 
   vm_json_add_str (from, "uri", uri);
   qmp_client_send (sup->qmp, "migrate-set-capabilities", ignore_shared (), NULL, 0, 0, incoming_done, sup);
@@ -173,6 +174,7 @@ vm_supervisor_boot_instead (VmSupervisor *sup, const char *why, gboolean remove)
   if (!sup->plan->has_template || sup->agent_hello || sup->finished || sup->stop_step != VM_STOP_NOT)
     return;
   vm_supervisor_give_up_template (sup, why, remove);
+  vm_supervisor_await_boot (sup); /* anew; else it might be over before there is a machine that boots */
   sup->boot_instead_tag = g_idle_add (boot_now, sup);
 }
 

@@ -33,7 +33,9 @@
 #include "vmctl/base/fd.h"
 #include "vmctl/base/file.h"
 #include "vmctl/base/json.h"
+#include "vmctl/net-words.h"
 #include "vmctl/store.h"
+#include "vmctl/supervisor-net.h"
 #include "vmctl/supervisor-plug.h"
 
 enum { PLAN_MAX = 16 << 20, ANSWER_MAX = 65536, START_WAIT_MS = 60000, READY_FD = 3, ROOT_KEEPER_FD = 4 };
@@ -290,7 +292,9 @@ record_from_plan (const VmPlan *plan, gboolean detached)
   record->restart_max = plan->restart_max;
   record->display = g_strdup (vm_display_name (plan->screen.kind));
   record->size = vm_screen_size (&plan->screen);
-  record->net = g_strdup (plan->net == VM_NET_NONE ? "none" : "public");
+  record->net = g_strdup (vm_net_name (plan->net));
+  g_strfreev (record->net_rules);
+  record->net_rules = g_strdupv (plan->net_rules);
   vm_process_self (&record->supervisor);
   return record;
 }
@@ -316,8 +320,9 @@ open_state (VmSupervisor *sup, GError **error)
   return TRUE;
 }
 
-/* The directory appears under its name only with its lock held and its record written, and the lock under its
- * own only when it is held: a sweep never takes a directory that is being made for one that was left. */
+/* The directory appears under its name only with its lock held, its record written and its control socket
+ * listening, and the lock under its own only when it is held: a sweep never takes a directory that is being
+ * made for one that was left, and whoever finds the sandbox can talk to it. */
 static gboolean
 make_runtime (VmSupervisor *sup, GError **error)
 {
@@ -335,7 +340,7 @@ make_runtime (VmSupervisor *sup, GError **error)
       renameat (sup->runtime_fd, "lock.new", sup->runtime_fd, "lock") < 0)
     return vm_error_errno (error, errno, "cannot make the directory '%s'", sup->plan->runtime_dir);
   vm_failpoint ("lock");
-  if (!vm_supervisor_save (sup, error))
+  if (!vm_supervisor_save (sup, error) || !vm_control_listen (sup, error))
     return FALSE;
   if (renameat (parent, hidden, parent, sup->plan->id) < 0)
     return vm_error_errno (error, errno, "cannot make the directory '%s'", sup->plan->runtime_dir);
@@ -442,7 +447,8 @@ start_fresh (VmSupervisor *sup, VmSuperviseOptions *options, GError **error)
   if (!make_runtime (sup, error) || !open_state (sup, error) || !vm_supervisor_keep_plan (sup, error))
     return FALSE;
   vm_supervisor_step (sup, "files");
-  return vm_control_start (sup, error) && vm_supervisor_launch (sup, error);
+  vm_control_start (sup);
+  return vm_supervisor_launch (sup, error);
 }
 
 static gboolean
@@ -463,7 +469,10 @@ start_over (VmSupervisor *sup, VmSuperviseOptions *options, GError **error)
   vm_process_self (&sup->record->supervisor);
   sup->record->detached = TRUE;
   vm_log_line (sup->log, "taking over from a supervisor that was killed");
-  return vm_control_start (sup, error) && vm_supervisor_take_over (sup, error);
+  if (!vm_control_listen (sup, error))
+    return FALSE;
+  vm_control_start (sup);
+  return vm_supervisor_take_over (sup, error);
 }
 
 static void
@@ -474,9 +483,9 @@ clear_supervisor (VmSupervisor *sup)
                    &sup->greet_timer,  &sup->refused_tag, &sup->template_timer, &sup->boot_instead_tag,
                    &sup->maker_tag,    &sup->stamp_tag,   &sup->again_timer,    &sup->watchdog_timer,
                    &sup->vnc_tag};
-  int *fds[] = {&sup->signal_fd,  &sup->keeper_fd,   &sup->keeper_pidfd, &sup->vmm_stderr,
-                &sup->lifeline,   &sup->runtime_fd,  &sup->state_fd,     &sup->lock_fd,
-                &sup->refused_fd, &sup->maker_pidfd, &sup->stamp_fd,     &sup->vnc_fd};
+  int *fds[] = {&sup->signal_fd,  &sup->keeper_fd, &sup->keeper_pidfd, &sup->vmm_stderr, &sup->lifeline,
+                &sup->runtime_fd, &sup->state_fd,  &sup->lock_fd,      &sup->refused_fd, &sup->maker_pidfd,
+                &sup->stamp_fd,   &sup->vnc_fd,    &sup->control_fd};
 
   for (guint i = 0; i < G_N_ELEMENTS (tags); i++)
     if (*tags[i] != 0)
@@ -489,6 +498,7 @@ clear_supervisor (VmSupervisor *sup)
   g_clear_pointer (&sup->agent, vm_link_free);
   g_clear_pointer (&sup->bundle, g_bytes_unref);
   g_clear_pointer (&sup->qmp, qmp_client_free);
+  vm_supervisor_close_net (sup);
   g_clear_pointer (&sup->plugs, vm_plugs_free);
   g_clear_pointer (&sup->control, qmp_server_free);
   g_clear_pointer (&sup->console, vm_console_free);
@@ -550,6 +560,7 @@ vm_supervise (const VmDirs *dirs, VmSuperviseOptions *options, GError **error)
                       .vnc_fd = -1,
                       .window_pidfd = -1,
                       .window_said = -1,
+                      .control_fd = -1,
                       .powerdown_ms = VM_STOP_POWERDOWN_MS};
   vm_autofd state_fd = -1;
   GError *why = NULL;

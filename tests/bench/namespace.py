@@ -6,7 +6,8 @@ import lib
 
 
 class Direct:
-    """bwrap itself, with the words of `vmctl plan` but for the filter (which only vmctl can make) and the agent."""
+    """bwrap itself, with the mounts and words of `vmctl plan` but for the filter (which only vmctl can make) and the agent.
+    vmctl's keeper builds the tree; by hand it is bwrap that does."""
 
     def __init__(self, bench):
         out = subprocess.run([lib.VMCTL, "plan", "--json", "--driver", "bwrap", "--net", "none", bench.project, "--", "true"],
@@ -15,7 +16,7 @@ class Direct:
         self.dir = tempfile.mkdtemp(dir=bench.dir)
         self.contents = {m["target"]: m["content"] for m in j["plan"]["mounts"] if m["kind"] == "file"}
         self.slots = {number: slot for slot, number in j["launch"]["descriptors"].items()}
-        self.words = self.usable(j["launch"]["inner"], j["plan"]["runtime-dir"])
+        self.words = self.usable(j["launch"]["inner"], j["launch"]["tree"], j["plan"]["runtime-dir"])
         self.bwrap = j["plan"]["bwrap"]
         for m in j["plan"]["mounts"]:
             if m["kind"] in ("pin", "absent"):
@@ -23,13 +24,25 @@ class Direct:
             elif m["kind"] == "rw" and m["why"] == "home":
                 os.makedirs(m["source"], mode=0o700, exist_ok=True)
 
-    def usable(self, words, runtime):
-        out = []
-        for word in words:
+    def usable(self, words, tree, runtime):
+        at = words.index(runtime + "/root")  # --bind RUNTIME/root /
+        out = words[:at - 1] + self.mounts(tree, runtime)
+        for word in words[at + 2:]:
             if out and out[-1] == "--seccomp":
                 out.pop()
             else:
-                out.append(self.dir if word.startswith(runtime + "/") else word)
+                out.append(word)
+        return out
+
+    def mounts(self, tree, runtime):
+        out = []
+        for i in range(0, len(tree), 5):
+            kind, target, mode, _, value = tree[i:i + 5]
+            value = self.dir if value.startswith(runtime + "/") else value
+            out += {"ro": ["--ro-bind", value, target], "rw": ["--bind", value, target], "try": ["--ro-bind-try", value, target],
+                    "pin": ["--bind", target, target], "protect": ["--ro-bind", target, target], "link": ["--symlink", value, target],
+                    "dir": ["--perms", mode, "--dir", target], "file": ["--perms", mode, "--file", value, target],
+                    "tmpfs": ["--size", value, "--perms", mode, "--tmpfs", target]}[kind]
         return out
 
     def run(self):

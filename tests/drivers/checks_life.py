@@ -121,7 +121,8 @@ def _(s):
     project = s.directory("stop5")
     with s.client(s.up_words("--name", "starts", "--", "sleep", "1000", project=project), stderr=subprocess.PIPE) as client:
         s.until(lambda: '"starts"' in s.verb("list", "--json").text, "it is listed")
-        s.equal(s.verb("stop", "starts").status, 0)
+        done = s.verb("stop", "starts")
+        s.equal(done.status, 0, done.said)
         s.true(client.wait(60) in (125, 143), f"the status is {client.returncode}")
 
 

@@ -78,6 +78,20 @@ check_words (const VmPlan *plan, const char *const *words)
   }
 }
 
+/* An entry a line, its five words between tabs. */
+static void
+append_tree (GString *out, GPtrArray *words)
+{
+  enum { WORDS = 5 };
+
+  g_string_append (out, "# tree\n");
+  for (guint i = 0; g_ptr_array_index (words, i) != NULL; i++) {
+    g_autofree char *shown = vm_escape_terminal (g_ptr_array_index (words, i), -1, -1);
+
+    g_string_append_printf (out, "%s%c", shown, i % WORDS == WORDS - 1 ? '\n' : '\t');
+  }
+}
+
 /* One word a line: the child's command line, what bwrap is told by descriptor, and the numbers of the
  * descriptors. */
 static char *
@@ -94,6 +108,8 @@ render_argv (const VmPlan *plan)
   check_words (plan, vm_argv_words (launch.argv));
   if (launch.inner != NULL)
     append_words (out, "inner", (const char *const *)launch.inner->pdata);
+  if (launch.tree != NULL)
+    append_tree (out, launch.tree);
   object = vm_launch_to_json (&launch);
   g_string_append (out, "# descriptors\n");
   json_object_object_foreach (vm_json_object (object, "descriptors"), slot, number)

@@ -385,19 +385,36 @@ test_disk (Fixture *f, gconstpointer data)
   g_assert_cmpuint (n_devices (f), ==, 0);
 }
 
-/* The device stays, and can be asked for again. */
+#define REFUSED                                                                                              \
+  "expect device_del\nreturn\nevent DEVICE_UNPLUG_GUEST_ERROR "                                              \
+  "{\"device\":\"plug-disk0\",\"path\":\"/x\"}\n"
+
+/* It is asked again some times; then the device stays, and can be asked for again. */
 static void
 test_guest_refuses (Fixture *f, gconstpointer data)
 {
-  plug_disk (f,
-             OPEN NODE "return\n" DEVICE "return\nexpect device_del\nreturn\nevent DEVICE_UNPLUG_GUEST_ERROR "
-                       "{\"device\":\"other\",\"path\":\"/x\"}\nevent DEVICE_UNPLUG_GUEST_ERROR "
-                       "{\"device\":\"plug-disk0\",\"path\":\"/x\"}\n" AWAY NODE_AWAY CLOSE);
+  plug_disk (f, OPEN NODE
+             "return\n" DEVICE
+             "return\n" REFUSED REFUSED REFUSED REFUSED REFUSED REFUSED REFUSED REFUSED AWAY NODE_AWAY CLOSE);
   vm_plugs_unplug (f->sup.plugs, "disk0", NULL);
   until_logged (f, "unplug: disk0: the guest refuses to release it");
   g_assert_cmpuint (n_devices (f), ==, 1);
   vm_plugs_unplug (f->sup.plugs, "disk0", NULL);
   until_logged (f, "unplugged disk0");
+}
+
+/* Memory that is just being taken into use is busy. */
+static void
+test_guest_is_busy (Fixture *f, gconstpointer data)
+{
+  plug_disk (f,
+             OPEN NODE "return\n" DEVICE "return\nexpect device_del\nreturn\nevent DEVICE_UNPLUG_GUEST_ERROR "
+                       "{\"device\":\"other\",\"path\":\"/x\"}\nevent DEVICE_UNPLUG_GUEST_ERROR "
+                       "{\"device\":\"plug-disk0\",\"path\":\"/x\"}\nevent MEM_UNPLUG_ERROR "
+                       "{\"device\":\"plug-disk0\",\"msg\":\"x\"}\n" AWAY NODE_AWAY CLOSE);
+  vm_plugs_unplug (f->sup.plugs, "disk0", NULL);
+  until_logged (f, "unplugged disk0");
+  g_assert_cmpuint (n_devices (f), ==, 0);
 }
 
 static void
@@ -508,6 +525,7 @@ main (int argc, char **argv)
   ADD ("undone", test_undone);
   ADD ("disk", test_disk);
   ADD ("guest-refuses", test_guest_refuses);
+  ADD ("guest-is-busy", test_guest_is_busy);
   ADD ("balloon", test_balloon);
   ADD ("no-balloon", test_no_balloon);
   ADD ("take-over", test_take_over);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* How it works
  *
- * The bwrap driver: the plan's tree, built by bubblewrap at the paths where the plan wants it, and the agent
+ * The bwrap driver: the plan's tree, built by the keeper and taken by bubblewrap as its root, and the agent
  * as the first process of a pid namespace. keeper -> bwrap -> agent, which serves the same listening socket
  * as in every other driver.
  *
@@ -43,25 +43,14 @@ is_kernel_dir (const char *target)
 }
 
 static void
-add_tmpfs (VmBwrap *b, guint mode, const char *target)
-{
-  vm_bwrap_add (b, "--size", NULL);
-  vm_bwrap_addf (b, "%" G_GUINT64_FORMAT, b->plan->memory);
-  vm_bwrap_add_mode (b, mode);
-  vm_bwrap_add (b, "--tmpfs", target, NULL);
-}
-
-static void
 add_dir (VmBwrap *b, guint i, const VmMount *m)
 {
   if (is_kernel_dir (m->target))
     return;
-  if (vm_mount_is_writable_dir (m) && !vm_plan_lies_in_writable (b->plan, i, m->target)) {
-    add_tmpfs (b, m->mode, m->target);
-    return;
-  }
-  vm_bwrap_add_mode (b, m->mode);
-  vm_bwrap_add (b, "--dir", m->target, NULL);
+  if (vm_mount_is_writable_dir (m) && !vm_plan_lies_in_writable (b->plan, i, m->target))
+    vm_bwrap_tmpfs (b, m->mode, b->plan->memory, g_strdup (m->target));
+  else
+    vm_bwrap_dir (b, m->mode, g_strdup (m->target));
 }
 
 static void
@@ -69,26 +58,30 @@ add_mount (VmBwrap *b, guint i, const VmMount *m)
 {
   switch (m->kind) {
   case VM_MOUNT_RO:
+    vm_bwrap_bind (b, VM_BWRAP_RO, m->source, g_strdup (m->target));
+    break;
   case VM_MOUNT_PROTECT:
   case VM_MOUNT_ABSENT:
-    vm_bwrap_add (b, "--ro-bind", m->source, m->target, NULL);
+    vm_bwrap_bind (b, VM_BWRAP_PROTECT, m->source, g_strdup (m->target));
     break;
   case VM_MOUNT_RW:
+    vm_bwrap_bind (b, VM_BWRAP_RW, m->source, g_strdup (m->target));
+    break;
   case VM_MOUNT_PIN:
-    vm_bwrap_add (b, "--bind", m->source, m->target, NULL);
+    vm_bwrap_bind (b, VM_BWRAP_PIN, m->source, g_strdup (m->target));
     break;
   case VM_MOUNT_DEV:
     vm_bwrap_add (b, "--dev-bind", m->source, m->target, NULL);
     break;
   case VM_MOUNT_LINK:
-    vm_bwrap_add (b, "--symlink", m->source, m->target, NULL);
+    vm_bwrap_link (b, m->source, g_strdup (m->target));
     break;
   case VM_MOUNT_DIR:
   case VM_MOUNT_TMPFS:
     add_dir (b, i, m);
     break;
   case VM_MOUNT_FILE:
-    vm_bwrap_add_file (b, m, g_strdup (m->target));
+    vm_bwrap_file (b, m, g_strdup (m->target));
     break;
   case VM_MOUNT_COPY: /* the agent's part */
   case VM_MOUNT_RELAY:
@@ -103,27 +96,32 @@ add_agent (VmBwrap *b)
   g_autofree char *dir = g_path_get_dirname (b->plan->keeper);
   g_autofree char *agent = g_build_filename (dir, "vmctl-agent", NULL);
 
-  vm_bwrap_add (b, "--ro-bind", agent, META_AGENT, NULL);
-  vm_bwrap_add (b, "--ro-bind", agent, META_BIN_DIR "/sudo", NULL);
+  vm_bwrap_bind (b, VM_BWRAP_RO, agent, g_strdup (META_AGENT));
+  vm_bwrap_bind (b, VM_BWRAP_RO, agent, g_strdup (META_BIN_DIR "/sudo"));
 }
 
-static GPtrArray *
-arguments (const VmPlan *plan, VmArgv *argv)
+static void
+add_arguments (const VmPlan *plan, VmLaunch *launch)
 {
-  VmBwrap b = {.plan = plan, .argv = argv, .out = g_ptr_array_new_null_terminated (256, g_free, TRUE)};
+  VmBwrap b = {.plan = plan,
+               .argv = launch->argv,
+               .out = g_ptr_array_new_null_terminated (64, g_free, TRUE),
+               .tree = g_ptr_array_new_null_terminated (512, g_free, TRUE)};
 
   vm_bwrap_isolate (&b);
+  vm_bwrap_take_tree (&b);
   vm_bwrap_add (&b, "--new-session", "--as-pid-1", "--hostname", plan->hostname, NULL);
   vm_bwrap_add_proc (&b);
   vm_bwrap_add (&b, "--dev", "/dev", NULL);
-  add_tmpfs (&b, 01777, "/dev/shm");
+  vm_bwrap_tmpfs (&b, 01777, plan->memory, g_strdup ("/dev/shm"));
   vm_bwrap_add (&b, "--remount-ro", "/dev", NULL);
   for (guint i = 0; i < plan->mounts->len; i++)
     add_mount (&b, i, g_ptr_array_index (plan->mounts, i));
   add_agent (&b);
   vm_bwrap_add (&b, "--remount-ro", "/", "--chdir", "/", "--seccomp", NULL);
-  vm_bwrap_addf (&b, "%d", vm_argv_slot (argv, "seccomp"));
-  return b.out;
+  vm_bwrap_addf (&b, "%d", vm_argv_slot (launch->argv, "seccomp"));
+  launch->inner = b.out;
+  launch->tree = b.tree;
 }
 
 static gboolean
@@ -132,20 +130,21 @@ render (const VmPlan *plan, VmLaunch *ret, GError **error)
   VmArgv *argv = vm_argv_new ();
 
   vm_driver_add_keeper (plan, argv, TRUE, FALSE, VM_KEEPER_NET_NAMESPACE);
-  vm_argv_add_many (argv, plan->bwrap, "--args", NULL);
+  vm_bwrap_add_tree_options (plan, argv);
+  vm_argv_add_many (argv, "--", plan->bwrap, "--args", NULL);
   vm_argv_addf (argv, "%d", vm_argv_slot (argv, "args"));
   vm_argv_add_many (argv, "--", META_AGENT, "--listen", NULL);
   vm_argv_addf (argv, "%d", vm_argv_slot (argv, "agent"));
   vm_argv_add_many (argv, "--meta", META_DIR, "--contained", NULL);
   ret->argv = argv;
-  ret->inner = arguments (plan, argv);
+  add_arguments (plan, ret);
   return TRUE;
 }
 
 static gboolean
 prepare (const VmPlan *plan, VmLaunch *launch, GError **error)
 {
-  g_autoptr (GBytes) words = vm_bwrap_bytes (launch->inner);
+  g_autoptr (GBytes) words = vm_bwrap_bytes (launch->inner), tree = vm_bwrap_bytes (launch->tree);
   vm_autofd filter =
       vm_filter_make (plan->userns ? VM_FILTER_INSIDE_USERNS : VM_FILTER_INSIDE, plan->uid, plan->gid, error);
 
@@ -153,6 +152,7 @@ prepare (const VmPlan *plan, VmLaunch *launch, GError **error)
     return FALSE;
   vm_argv_bind (launch->argv, "seccomp", vm_fd_steal (&filter));
   vm_argv_bind_bytes (launch->argv, "args", words);
+  vm_argv_bind_bytes (launch->argv, "tree", tree);
   return TRUE;
 }
 

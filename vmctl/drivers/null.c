@@ -31,6 +31,7 @@ render (const VmPlan *plan, VmLaunch *ret, GError **error)
   argv = vm_argv_new ();
   agent_dir = g_path_get_dirname (plan->keeper);
   vm_driver_add_keeper (plan, argv, FALSE, FALSE, VM_KEEPER_NET_HOST);
+  vm_argv_add (argv, "--");
   vm_argv_addf (argv, "%s/vmctl-agent", agent_dir);
   vm_argv_add (argv, "--listen");
   vm_argv_addf (argv, "%d", vm_argv_slot (argv, "agent"));

@@ -118,7 +118,8 @@ render (const VmPlan *plan, VmLaunch *ret, GError **error)
   VmArgv *argv = vm_argv_new ();
 
   vm_driver_add_keeper (plan, argv, TRUE, TRUE, VM_KEEPER_NET_FRAMES);
-  vm_argv_add_many (argv, plan->bwrap, "--args", NULL);
+  vm_bwrap_add_tree_options (plan, argv);
+  vm_argv_add_many (argv, "--", plan->bwrap, "--args", NULL);
   vm_argv_addf (argv, "%d", vm_argv_slot (argv, "args"));
   vm_argv_add (argv, "--");
   if (plan->trace) {
@@ -128,7 +129,7 @@ render (const VmPlan *plan, VmLaunch *ret, GError **error)
   }
   vm_qemu_argv (plan, plan->has_template ? VM_QEMU_CLONE : VM_QEMU_COLD, argv);
   ret->argv = argv;
-  ret->inner = vm_jail_arguments (plan, argv);
+  ret->inner = vm_jail_arguments (plan, argv, &ret->tree);
   return TRUE;
 }
 
@@ -157,13 +158,14 @@ bind_machine (const VmPlan *plan, VmArgv *argv, GError **error)
 static gboolean
 prepare (const VmPlan *plan, VmLaunch *launch, GError **error)
 {
-  g_autoptr (GBytes) arguments = vm_bwrap_bytes (launch->inner);
+  g_autoptr (GBytes) arguments = vm_bwrap_bytes (launch->inner), tree = vm_bwrap_bytes (launch->tree);
   vm_autofd filter = vm_filter_make (VM_FILTER_VMM, plan->uid, plan->gid, error);
 
   if (filter < 0 || !bind_machine (plan, launch->argv, error))
     return FALSE;
   vm_argv_bind (launch->argv, "seccomp", vm_fd_steal (&filter));
   vm_argv_bind_bytes (launch->argv, "args", arguments);
+  vm_argv_bind_bytes (launch->argv, "tree", tree);
   return TRUE;
 }
 

@@ -8,6 +8,7 @@
 #include "vmctl/base/json.h"
 #include "vmctl/driver.h"
 #include "vmctl/grant.h"
+#include "vmctl/net-groups.h"
 #include "vmctl/plug.h"
 #include "vmctl/show.h"
 #include "vmctl/store.h"
@@ -104,10 +105,35 @@ put_displays (void)
 }
 
 static void
+put_groups (const char *before)
+{
+  for (const VmNetGroup *group = vm_net_groups; group->name != NULL; group++) {
+    g_autofree char *word = g_strconcat (before, group->name, NULL);
+
+    put (word, group->summary);
+  }
+}
+
+static void
 put_net (void)
 {
   put ("none", "no network");
   put ("public", "the internet");
+  put ("host", "this host's own, without any policy");
+  put ("allow:", "nothing but a list of names and addresses");
+  put ("deny:", "the internet without a list of names and addresses");
+  put_groups ("allow:@");
+  put_groups ("deny:@");
+}
+
+static void
+put_net_verbs (void)
+{
+  put ("show", "what it may reach");
+  put ("log", "what was allowed and refused");
+  put ("allow", "let it reach more");
+  put ("deny", "let it reach less");
+  put ("set", "another policy");
 }
 
 static void
@@ -247,7 +273,10 @@ complete (VmContext *context, gpointer data, char **args, char **command, GError
     put_displays ();
   else if (g_str_equal (kind, "net"))
     put_net ();
-  else if (g_str_equal (kind, "restart"))
+  else if (g_str_equal (kind, "net-verb")) {
+    put_net_verbs ();
+    put_sandboxes (context, FALSE);
+  } else if (g_str_equal (kind, "restart"))
     put_restart ();
   else if (g_str_equal (kind, "template"))
     put_templates (context);

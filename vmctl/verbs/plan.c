@@ -50,6 +50,20 @@ print_inner (GPtrArray *words)
   printf ("\n");
 }
 
+/* An entry of five words a line. */
+static void
+print_tree (GPtrArray *words)
+{
+  enum { WORDS = 5 };
+
+  for (guint i = 0; i < words->len && g_ptr_array_index (words, i) != NULL; i++) {
+    g_autofree char *quoted = vm_escape_shell (g_ptr_array_index (words, i));
+    g_autofree char *shown = vm_escape_terminal (quoted, -1, -1);
+
+    printf ("%s%s%s", i % WORDS == 0 ? "  " : " ", shown, i % WORDS == WORDS - 1 ? "\n" : "");
+  }
+}
+
 static void
 print_text (const VmPlan *plan, VmLaunch *launch)
 {
@@ -61,6 +75,10 @@ print_text (const VmPlan *plan, VmLaunch *launch)
     return;
   printf ("\nThe words that come by descriptor (bwrap's --args, the keeper's --stage):\n");
   print_inner (launch->inner);
+  if (launch->tree == NULL)
+    return;
+  printf ("\nThe tree that the keeper builds (kind, place, mode, owner, what):\n");
+  print_tree (launch->tree);
 }
 
 static int

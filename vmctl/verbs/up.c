@@ -12,6 +12,7 @@
 #include "vmctl/base/tty.h"
 #include "vmctl/choice.h"
 #include "vmctl/driver.h"
+#include "vmctl/net-words.h"
 #include "vmctl/path.h"
 #include "vmctl/runspec.h"
 #include "vmctl/store.h"
@@ -53,16 +54,32 @@ note (const UpOptions *o, const char *text, const char *name, const char *id)
     fprintf (stderr, "vmctl: %s '%s' (%s)\n", text, shown, id);
 }
 
+/* Is its network what is asked for, as people would write it? */
+static gboolean
+has_net (const VmSpec *spec, const VmRecord *record)
+{
+  g_auto (GStrv) rules = vm_net_resolve (spec->net_items, spec->net_groups, NULL);
+  g_autofree char *asked = rules != NULL ? vm_net_to_words (spec->net, rules) : NULL, *now = NULL;
+  VmNet net;
+
+  if (asked == NULL || record->net == NULL || !vm_net_from_name (record->net, &net))
+    return FALSE;
+  now = vm_net_to_words (net, record->net_rules);
+  return g_str_equal (asked, now);
+}
+
 /* An option that a running sandbox cannot take on any more; NULL: none was given. Above all those that would
  * make it tighter must not seem to have an effect. */
 static const char *
-fixed_option (const VmRunOptions *run, const VmRecord *record)
+fixed_option (const VmRunOptions *run, const VmSpec *spec, const VmRecord *record)
 {
   const struct {
     const char *name;
     gboolean given;
   } fixed[] = {
-      {"--net", run->net != NULL && g_strcmp0 (run->net, record->net) != 0},
+      {"--net", run->nets != NULL && !has_net (spec, record)},
+      {"--net-host-port", run->host_ports != NULL},
+      {"--publish", run->publish != NULL},
       {"--accel",
        run->accel != NULL && !g_str_equal (run->accel, "auto") && g_strcmp0 (run->accel, record->accel) != 0},
       {"--driver", run->driver != NULL && !g_str_equal (run->driver, "auto") &&
@@ -94,9 +111,9 @@ fixed_option (const VmRunOptions *run, const VmRecord *record)
 }
 
 static gboolean
-may_join (const UpOptions *o, const VmRecord *record, GError **error)
+may_join (const UpOptions *o, const VmSpec *spec, const VmRecord *record, GError **error)
 {
-  const char *fixed = fixed_option (&o->run, record);
+  const char *fixed = fixed_option (&o->run, spec, record);
 
   if (o->detach)
     return vm_error (error, VM_ERROR_EXISTS,
@@ -138,7 +155,7 @@ join (VmContext *context, const UpOptions *o, const VmRecord *record, const VmRu
   g_auto (GStrv) argv = command_to_join (o, run);
   VmAttachedCommand what = {.argv = argv, .env = o->run.env, .cwd = cwd_to_join (run)};
 
-  if (!may_join (o, record, error) || !vm_choice_allows (spec, record->isolation, error))
+  if (!may_join (o, spec, record, error) || !vm_choice_allows (spec, record->isolation, error))
     return -1;
   if (!vm_attached_wants_tty (tty_mode (o), &what.tty, error))
     return -1;
