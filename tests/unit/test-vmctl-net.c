@@ -622,6 +622,13 @@ test_hints (void)
   check_hint ("refused icmp - 10.1.2.3 0 private", "vmctl net allow ID 10.1.2.3/32");
   check_hint ("refused tcp - 10.0.2.2 5432 this host",
               "start it with: vmctl up --net-host-port 5432; inside it is host.vmctl.internal:5432");
+  check_hint ("refused dns host.vmctl.internal - 53 no port of the host is open",
+              "start it with: vmctl up --net-host-port PORT");
+  check_hint ("refused tcp - 1.2.3.4 443 no name was said", "vmctl net allow ID 1.2.3.4/32:443");
+  check_hint ("refused udp - 1.1.1.1 53 DNS to another server", "vmctl net allow ID 1.1.1.1/32:53");
+  check_hint ("refused tcp a.b 1.2.3.4 443 the name that was said has another address", NULL);
+  check_hint ("refused tcp a.b 1.2.3.4 443 an encrypted server name", NULL);
+  check_hint ("refused tcp a.b 1.2.3.4 443 neither TLS nor SSH at port 443", NULL);
   check_hint ("refused tcp - 127.0.0.1 80 loopback", NULL);
   check_hint ("refused tcp - 203.0.113.7 80 this host", NULL);
   check_hint ("refused udp a.b 1.2.3.4 443 QUIC, which hides its name", NULL);
