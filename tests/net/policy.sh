@@ -115,6 +115,10 @@ verdict cut "for an address" -- http $W 198.51.100.12
 verdict cut "with a NUL in the host" -- http $W 'x.wild.test\0.evil.test'
 verdict cut "for two hosts" -- raw $W 'GET\x20/\x20HTTP/1.1\r\nHost:\x20x.wild.test\r\nHost:\x20other.test\r\n\r\n'
 verdict cut "for another host in its first line" -- http $W x.wild.test http://other.test/ GET 1.1
+H='HTTP/1.1\r\nHost:\x20other.test\r\n\r\n'
+for n in '\x20GET\x20/\x20' '\x85GET\x20/\x20' 'GET\x0b/\xa0' 'get\x20/\x20' 'FOO\x20/\x20' '\n\r\nGET\t/\t'; do
+  verdict cut "as forgiving servers read it: $n" -- raw $W "$n$H"
+done
 verdict cut "a CONNECT to elsewhere" -- http $W x.wild.test other.test:443 CONNECT 1.1
 verdict cut "HTTP/2 without TLS" -- raw $W 'PRI\x20*\x20HTTP/2.0\r\n\r\nSM\r\n\r\n'
 verdict got_it "what is neither" -- raw raw.test 9000 'listed\n'

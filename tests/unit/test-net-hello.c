@@ -267,6 +267,11 @@ test_http (void)
       {R "HOST:\t GitHub.com.:8080 \r\n\r\n", NET_HELLO_HTTP, "github.com"},
       {R "Accept: */*\nhost: github.com\n\n", NET_HELLO_HTTP, "github.com"},
       {"\r\n\r\n" R "Host: github.com\r\n\r\n", NET_HELLO_HTTP, "github.com"},
+      /* what Python's http.server takes */
+      {" " R "Host: evil.com\r\n\r\n", NET_HELLO_HTTP, "evil.com"},
+      {"\x85\x0b\n\xa0" R "Host: evil.com\r\n\r\n", NET_HELLO_HTTP, "evil.com"},
+      {"GET\x0b/\x1c\xa0HTTP/1.1\r\nHost: evil.com\r\n\r\n", NET_HELLO_HTTP, "evil.com"},
+      {"GET / HTTP/1.1\x0c\r\nHost: evil.com\r\n\r\n", NET_HELLO_HTTP, "evil.com"},
       {"PROPFIND /a HTTP/1.0\r\nHost: github.com\r\n\r\n", NET_HELLO_HTTP, "github.com"},
       {R "Host: 10.0.0.1:80\r\n\r\n", NET_HELLO_HTTP, ""},
       {R "Host: [::1]:80\r\n\r\n", NET_HELLO_HTTP, ""},
