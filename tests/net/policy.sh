@@ -104,6 +104,8 @@ verdict cut "in small records" -- tls $A b.tls.test records
 verdict cut "TLS for a listed name of another address" -- tls $A x.wild.test
 verdict cut "TLS without a name" -- tls $A -
 verdict cut "TLS with an encrypted name" -- tls $A a.tls.test ech
+verdict cut "TLS behind an alert, where any protocol may be" -- tls x.wild.test 9000 other.test alert
+verdict cut "in records of another version" -- tls x.wild.test 9000 other.test version
 W="x.wild.test 80" T2=I_am_198.51.100.12
 verdict $T2 "HTTP, the host with its port" -- http $W x.wild.test:80
 verdict $T2 "in capitals" -- http $W X.Wild.Test
