@@ -44,8 +44,8 @@ Connection *vm_forwards_unused (VmForwards *forwards); /* NULL: all are taken */
 /* A frame to the agent; `data` is the Connection. */
 void vm_forwards_send (void *data, FrameType type, uint32_t channel, uint8_t stream, const void *payload,
                        size_t n);
-/* Tells the agent of a new connection. */
-void vm_forwards_open (Connection *c, guint32 channel);
+/* Tells the agent of a new connection to `port`. */
+void vm_forwards_open (Connection *c, guint32 channel, guint16 port);
 /* Its number is free. */
 void vm_forwards_forget (Connection *c);
 

@@ -119,13 +119,27 @@ vm_forwards_send (void *data, FrameType type, uint32_t channel, uint8_t stream, 
 }
 
 void
-vm_forwards_open (Connection *c, guint32 channel)
+vm_forwards_open (Connection *c, guint32 channel, guint16 port)
 {
   guint8 payload[4];
 
-  frame_put_u16 (payload, c->listener->port);
+  frame_put_u16 (payload, port);
   frame_put_u16 (payload + 2, c->is_udp ? FRAME_FORWARD_UDP : 0);
   vm_link_send (c->owner->agent, FRAME_FORWARD_OPEN, channel, FRAME_STDIN, payload, sizeof payload);
+}
+
+static void
+begin (Connection *c, VmForwards *forwards, Listener *listener, int take_fd, guint16 port)
+{
+  guint32 channel = FRAME_CHANNEL_FORWARD + (guint32)(c - forwards->connections);
+
+  *c = (Connection){
+      .owner = forwards, .listener = listener, .used = TRUE, .watched = {.over = over, .data = c}};
+  vm_forwards_open (c, channel, port);
+  relay_init (&c->watched.relay, channel, RELAY_HOST, vm_forwards_send, c);
+  relay_set_socket (&c->watched.relay, take_fd);
+  vm_watched_relay_update (&c->watched);
+  watch_listeners (forwards);
 }
 
 static gboolean
@@ -134,7 +148,6 @@ came (int fd, GIOCondition condition, gpointer data)
   Listener *l = data;
   VmForwards *forwards = l->owner;
   Connection *c = vm_forwards_unused (forwards);
-  guint32 channel;
   int socket;
 
   if (l->is_udp) {
@@ -146,16 +159,21 @@ came (int fd, GIOCondition condition, gpointer data)
     return G_SOURCE_CONTINUE;
   }
   socket = accept4 (l->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-  if (socket < 0)
-    return G_SOURCE_CONTINUE;
-  channel = FRAME_CHANNEL_FORWARD + (guint32)(c - forwards->connections);
-  *c = (Connection){.owner = forwards, .listener = l, .used = TRUE, .watched = {.over = over, .data = c}};
-  vm_forwards_open (c, channel);
-  relay_init (&c->watched.relay, channel, RELAY_HOST, vm_forwards_send, c);
-  relay_set_socket (&c->watched.relay, socket);
-  vm_watched_relay_update (&c->watched);
-  watch_listeners (forwards);
+  if (socket >= 0)
+    begin (c, forwards, l, socket, l->port);
   return G_SOURCE_CONTINUE; /* or it was removed just now */
+}
+
+gboolean
+vm_forwards_adopt (VmForwards *forwards, int take_fd, guint16 inside)
+{
+  Connection *c = vm_forwards_unused (forwards);
+  vm_autofd fd = take_fd;
+
+  if (c == NULL || forwards->agent == NULL || forwards->is_broken || !vm_fd_set_nonblocking (fd, TRUE, NULL))
+    return FALSE;
+  begin (c, forwards, NULL, vm_fd_steal (&fd), inside);
+  return TRUE;
 }
 
 /* Listening */

@@ -74,6 +74,7 @@ typedef struct {
       *extra; /* owned; what grants ask for elsewhere and exists (/dev/dri, ...); ends with path NULL */
   VmHostSocket *sockets;  /* owned; those that are named or there; ends with name NULL */
   char *xorg, *xvfb;      /* owned; X servers; NULL: not found */
+  char *xvnc, *viewer;    /* owned; TigerVNC's X server and viewer; NULL: not found */
   char *xorg_problem;     /* owned; why Xorg would not work in a machine; NULL */
   char *window_manager;   /* owned; openbox; NULL: not found */
   char *gtk_problem;      /* owned; why QEMU has no window; NULL: nothing is known against it */

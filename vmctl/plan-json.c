@@ -51,6 +51,8 @@ static const Field fields[] = {
     FIELD ("x-socket", screen.socket, FALSE),
     FIELD ("x-number", screen.number, FALSE),
     FIELD ("x-cookies", screen.cookies, FALSE),
+    FIELD ("x-viewer", screen.viewer, FALSE),
+    FIELD ("x-viewer-jail", screen.jail, FALSE),
     FIELD ("runtime-dir", runtime_dir, TRUE),
     FIELD ("state-dir", state_dir, TRUE),
 };

@@ -54,7 +54,8 @@ add_screen (GString *out, const VmPlan *plan)
   if (size != NULL)
     line (out, "screen", "%s, %s, by %s", size, shown[plan->screen.kind], plan->screen.server);
   if (plan->screen.socket != NULL)
-    line (out, "", "QEMU, and not what runs inside, is a client of your display :%s", plan->screen.number);
+    line (out, "", "%s, and not what runs inside, is a client of your display :%s",
+          plan->screen.viewer != NULL ? "a viewer" : "QEMU", plan->screen.number);
 }
 
 static void

@@ -77,7 +77,9 @@ vm_plan_free (VmPlan *plan)
                      plan->screen.manager,
                      plan->screen.socket,
                      plan->screen.number,
-                     plan->screen.cookies};
+                     plan->screen.cookies,
+                     plan->screen.viewer,
+                     plan->screen.jail};
 
   for (gsize i = 0; i < G_N_ELEMENTS (strings); i++)
     g_free (strings[i]);

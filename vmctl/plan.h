@@ -56,14 +56,16 @@ typedef struct {
   char *content; /* owned; FILE, MARK, XAUTH */
 } VmMake;
 
-/* A screen inside: an X server that the agent starts, with a window manager. */
+/* A screen inside: an X server that the agent starts, with a window manager. With GTK a window of the user's
+ * own display shows it: QEMU's, or without a machine a viewer's, in a jail. */
 typedef struct {
-  VmDisplay kind;        /* UNSET: none; all else here is then 0 or NULL */
-  guint width, height;   /* pixels */
-  char *server;          /* owned; the X server's program, inside: Xorg in a virtual machine, else Xvfb */
-  char *manager;         /* owned; the window manager's, NULL: none */
-  char *socket, *number; /* owned; GTK: the socket and number of the user's own display, for QEMU's window */
+  VmDisplay kind;      /* UNSET: none; all else here is then 0 or NULL */
+  guint width, height; /* pixels */
+  char *server;  /* owned; the X server's program, inside: Xorg in a virtual machine, else Xvfb, or Xvnc */
+  char *manager; /* owned; the window manager's, NULL: none */
+  char *socket, *number; /* owned; GTK: the socket and number of the user's own display, for the window */
   char *cookies;         /* owned; GTK: the file with that display's cookies; NULL: it has none */
+  char *viewer, *jail;   /* owned; GTK without a machine: a VNC viewer, and bubblewrap for it */
 } VmScreen;
 
 /* "1280x800"; NULL: there is no screen. (transfer full) */
@@ -152,6 +154,9 @@ gboolean vm_plan_lies_in_writable (const VmPlan *plan, guint before, const char 
 
 /* Environment and secrets together, as the inside gets them. (transfer full) */
 char **vm_plan_full_environment (const VmPlan *plan);
+
+/* Is its X server Xvnc, to which viewers come by way of the supervisor? */
+gboolean vm_plan_has_xvnc (const VmPlan *plan);
 
 /* What the control group is given. Pure. */
 void vm_plan_group_limits (const VmPlan *plan, VmGroupLimits *ret);

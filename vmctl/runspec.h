@@ -108,13 +108,10 @@ typedef struct {
        NULL,                                                                                                 \
        "nobody becomes root inside (no sudo)",                                                               \
        NULL},                                                                                                \
-      {"plug",                                                                                               \
-       0,                                                                                                    \
-       VM_OPTION_LIST,                                                                                       \
-       offsetof (type, run.plugs),                                                                           \
-       "KIND=ARGS",                                                                                          \
-       "plug this before the command starts, as vmctl plug does (repeat)",                                   \
-       NULL},                                                                                                \
+      {"plug",         0,                                                                                    \
+       VM_OPTION_LIST, offsetof (type, run.plugs),                                                           \
+       "KIND=ARGS",    "plug this before the command starts, as vmctl plug does (repeat)",                   \
+       "plug="},                                                                                             \
       {"processes",                                                                                          \
        0,                                                                                                    \
        VM_OPTION_STRING,                                                                                     \

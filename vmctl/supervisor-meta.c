@@ -136,6 +136,7 @@ write_dir (VmSupervisor *sup, const Operations *operations, GError **error)
       .manager = plan->screen.manager,
       .width = plan->screen.width,
       .height = plan->screen.height,
+      .vnc = vm_plan_has_xvnc (plan) ? META_VNC_PORT : 0,
       .tmpfs_mib = plan->disk != 0 ? 0 : MAX (plan->memory / 2 >> 20, 64),
       .mounts = (const char *const *)operations->words->pdata,
       .files = (GBytes *const *)operations->files->pdata,

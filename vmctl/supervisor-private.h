@@ -85,6 +85,9 @@ typedef struct {
   int control_fd;             /* owned; control.sock, until it is served; -1 */
   int vnc_fd;                 /* owned; listens for VNC's clients; -1 */
   guint vnc_tag;
+  int window_pidfd; /* owned; of the viewer that is the sandbox's window; -1 */
+  int window_said;  /* owned; what it complains of; -1 */
+  guint window_tag, window_said_tag;
 
   int stamp_fd; /* owned; says when QEMU is executed; -1 */
   guint stamp_tag;
@@ -217,6 +220,11 @@ gboolean vm_screen_input (VmSupervisor *sup, json_object *arguments, QmpRequest 
 
 /* supervisor-vnc.c: with --display vnc, lets clients in at vnc.sock of the runtime directory. */
 gboolean vm_supervisor_listen_vnc (VmSupervisor *sup, GError **error);
+
+/* supervisor-window.c: the window of a sandbox without a machine, where its plan has one. */
+void vm_supervisor_open_window (VmSupervisor *sup); /* the agent is up */
+void vm_supervisor_close_window (VmSupervisor *sup);
+
 /* control-net.c, control-plug.c: commands, as those of control.c */
 void vm_control_query_net (VmSupervisor *sup, json_object *arguments, QmpRequest *take_request);
 void vm_control_net_change (VmSupervisor *sup, json_object *arguments, QmpRequest *take_request);

@@ -490,6 +490,7 @@ clear_supervisor (VmSupervisor *sup)
   for (guint i = 0; i < G_N_ELEMENTS (tags); i++)
     if (*tags[i] != 0)
       g_source_remove (*tags[i]);
+  vm_supervisor_close_window (sup);
   g_clear_pointer (&sup->sessions, vm_sessions_free);
   g_clear_pointer (&sup->relays, vm_relays_free);
   g_clear_pointer (&sup->forwards, vm_forwards_free);
@@ -557,6 +558,8 @@ vm_supervise (const VmDirs *dirs, VmSuperviseOptions *options, GError **error)
                       .maker_pidfd = -1,
                       .stamp_fd = -1,
                       .vnc_fd = -1,
+                      .window_pidfd = -1,
+                      .window_said = -1,
                       .control_fd = -1,
                       .powerdown_ms = VM_STOP_POWERDOWN_MS};
   vm_autofd state_fd = -1;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The guest of tests/bench/net.py: asks 198.51.100.10:5000 what to do, does it, says how long it took, and asks
- * again. "down N": reads from port 5001 to its end; "up N": writes N bytes to port 5002 and waits for one. */
+/* The guest of tests/bench/net.py: asks 198.51.100.10:5000 what to do, does it, says how long it took, and
+ * asks again. "down N": reads from port 5001 to its end; "up N": writes N bytes to port 5002 and waits for
+ * one. */
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
@@ -82,7 +83,8 @@ configure (void)
 static int
 connected (uint16_t port)
 {
-  struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons (port), .sin_addr.s_addr = inet_addr (SERVER)};
+  struct sockaddr_in in = {
+      .sin_family = AF_INET, .sin_port = htons (port), .sin_addr.s_addr = inet_addr (SERVER)};
   int fd = socket (AF_INET, SOCK_STREAM, 0);
 
   if (connect (fd, (struct sockaddr *)&in, sizeof in) < 0)
