@@ -186,7 +186,7 @@ onclick = e => document.title = "CLICKED " + e.screenX + " " + e.screenY;
 @check("display-browser", "Chromium with its own sandbox shows a page of the project; keys and a click change it")
 def _(s):
     if s.driver != "bwrap" or s.uid == 0:
-        raise Skipped("under emulation it does not come to its first page reliably; root and containers have no user namespaces for it")
+        raise Skipped("in a machine tests/vm/browser.sh does that; root and containers have no user namespaces for it")
     needs(s)
     s.needs_program("chromium", "xwininfo")
     project, path = s.directory("browser"), s.tmp + "/browser.png"
