@@ -134,21 +134,46 @@ is_sayable (const char *name)
   return name != NULL && *name != '-';
 }
 
+/* Would a rule for the address have let it pass? What was refused for what it said would only lose its judge.
+ */
+static gboolean
+is_of_address (const char *rule, const char *address)
+{
+  struct in_addr in;
+  const NetClass *class = NULL;
+
+  if (address != NULL && inet_pton (AF_INET, address, &in) == 1)
+    class = net_class_of (ntohl (in.s_addr));
+  return (class != NULL && g_str_equal (rule, class->name)) || g_str_equal (rule, "no name was said") ||
+         g_str_equal (rule, "DNS to another server");
+}
+
+static char *
+host_port_hint (gint64 port)
+{
+  return port != 0 ? g_strdup_printf ("start it with: vmctl up --net-host-port %d; inside it is "
+                                      "host.vmctl.internal:%d",
+                                      (int)port, (int)port)
+                   : g_strdup ("start it with: vmctl up --net-host-port PORT");
+}
+
 char *
 vm_net_hint (const char *id, json_object *refusal)
 {
   const char *rule = vm_json_str (refusal, "rule", ""), *name = vm_json_str (refusal, "name", NULL);
   const char *address = vm_json_str (refusal, "address", NULL);
+  gint64 port = vm_json_int (refusal, "port", 0);
   gboolean is_listed = g_str_equal (rule, "not on the list") ||
                        g_str_equal (rule, "the name that was said is not on the list");
-  gint64 port = vm_json_int (refusal, "port", 0);
   g_autofree char *item = NULL;
 
+  if (g_str_equal (rule, "no port of the host is open"))
+    return host_port_hint (0);
   if (g_str_equal (rule, "this host") && g_strcmp0 (address, "10.0.2.2") == 0 && port != 0)
-    return g_strdup_printf ("start it with: vmctl up --net-host-port %d; inside it is host.vmctl.internal:%d",
-                            (int)port, (int)port);
-  if (g_str_has_prefix (rule, "deny:") || g_str_has_prefix (rule, "QUIC") || g_str_equal (rule, "this host"))
-    return NULL;
-  item = is_listed && is_sayable (name) ? g_strdup (name) : item_of_address (address, port);
+    return host_port_hint (port);
+  if (is_listed && name != NULL)
+    item = is_sayable (name) ? g_strdup (name) : NULL;
+  else if (is_listed || is_of_address (rule, address))
+    item = item_of_address (address, port);
   return item != NULL ? g_strdup_printf ("vmctl net allow %s %s", id, item) : NULL;
 }

@@ -62,10 +62,13 @@ test_policy (Fixture *f, gconstpointer data)
   g_assert_false (f->control.gone);
   tell (f, "policy 7\n" OPEN "allow name a.example any 0-0 x\n", -1);
   g_assert_cmpint (net_control_receive (&f->control, &f->policy), ==, NET_CONTROL_POLICY);
+  hear (f, NULL); /* it does not hold yet */
+  net_control_done (&f->control);
   hear (f, "policy 7 ok");
   g_assert_cmpuint (f->policy.names.n, ==, 1);
   tell (f, "policy 8\n" OPEN, -1);
   g_assert_cmpint (net_control_receive (&f->control, &f->policy), ==, NET_CONTROL_POLICY);
+  net_control_done (&f->control);
   hear (f, "policy 8 ok");
   g_assert_cmpuint (f->policy.names.n, ==, 0);
 }
@@ -75,6 +78,7 @@ test_bad_policy (Fixture *f, gconstpointer data)
 {
   tell (f, "policy 1\n" OPEN, -1);
   g_assert_cmpint (net_control_receive (&f->control, &f->policy), ==, NET_CONTROL_POLICY);
+  net_control_done (&f->control);
   hear (f, "policy 1 ok");
   tell (f, "policy 2\nvmctl-net-policy 2\nmode anything\n", -1);
   g_assert_cmpint (net_control_receive (&f->control, &f->policy), ==, NET_CONTROL_NOTHING);

@@ -771,12 +771,78 @@ test_rate (Fixture *f, gconstpointer policy)
 static void
 test_waiting (Fixture *f, gconstpointer policy)
 {
-  (void)ask_many (f, 200);
-  f->shared.now_ms += 1000;
-  g_assert_cmpuint (ask_many (f, NET_RESOLVER_WAITING_MAX - 200), ==, 0);
-  ask (f, "x.b.example", A);
+  for (guint i = 0; i < NET_RESOLVER_WAITING_MAX + 1; i++) {
+    g_autofree char *name = g_strdup_printf ("n%u.b.example", i);
+
+    g_assert_cmpuint (f->n_replies, ==, 0);
+    f->shared.now_ms += 5;
+    ask (f, name, A);
+  }
   g_assert_cmpuint (f->n_replies, ==, 1);
+  g_assert_cmpstr (f->reply, ==, "7 2 n0.b.example. 1\n");
+  fill (f);
+  g_assert_cmpuint (f->poll.n, ==, NET_RESOLVER_WAITING_MAX);
+}
+
+/* What is asked already is not asked again, and everybody is answered. */
+static void
+test_together (Fixture *f, gconstpointer policy)
+{
+  g_autoptr (GByteArray) other = dns_new (8, DNS_QUESTION, "A.Example", A);
+
+  ask (f, "a.example", A);
+  ask (f, "a.example", A);
+  dns_put_edns (other, 1232);
+  ask_message (f, TRUE, other);
+  take_question (&f->servers[0]);
+  assert_nothing_asked (f);
+  ask (f, "a.example", TXT); /* another question */
+  take_question (&f->servers[0]);
+  g_assert_cmpuint (question_of (&f->servers[0]).type, ==, TXT);
+  fill (f);
+  g_assert_cmpuint (f->poll.n, ==, 2);
+  pass (f, NET_RESOLVER_TRY_MS); /* the next server is asked once, too */
+  take_question (&f->servers[1]);
+  answer_a (&f->servers[1], 0x01020304);
+  take_question (&f->servers[1]);
+  assert_nothing_asked (f);
+  turn (f);
+  g_assert_cmpuint (f->n_replies, ==, 3);
+  g_assert_cmpstr (f->reply, ==, "7 0 a.example. 1\na.example. 1 60 1.2.3.4\n"); /* the first comes last */
+  fill (f);
+  g_assert_cmpuint (f->poll.n, ==, 1);
+}
+
+static void
+test_together_in_vain (Fixture *f, gconstpointer policy)
+{
+  g_autoptr (GByteArray) other = dns_new (8, DNS_QUESTION, "A.Example", A);
+
+  ask (f, "a.example", A);
+  ask_message (f, TRUE, other);
+  set_policy (f, HEAD "mode public\n");
+  pass (f, NET_RESOLVER_TRY_MS);
+  g_assert_cmpuint (f->n_replies, ==, 2);
   g_assert_cmpstr (f->reply, ==, "7 2 a.example. 1\n");
+  fill (f);
+  g_assert_cmpuint (f->poll.n, ==, 0);
+}
+
+/* The one that asked is given up for another, and those that waited with it. */
+static void
+test_together_oldest (Fixture *f, gconstpointer policy)
+{
+  ask (f, "a.example", A);
+  ask (f, "a.example", A);
+  for (guint i = 0; i < NET_RESOLVER_WAITING_MAX - 1; i++) {
+    g_autofree char *name = g_strdup_printf ("n%u.b.example", i);
+
+    g_assert_cmpuint (f->n_replies, ==, 0);
+    f->shared.now_ms += 5;
+    ask (f, name, A);
+  }
+  g_assert_cmpuint (f->n_replies, ==, 2);
+  ask (f, "a.example", A); /* begins anew */
   fill (f);
   g_assert_cmpuint (f->poll.n, ==, NET_RESOLVER_WAITING_MAX);
 }
@@ -830,6 +896,9 @@ main (int argc, char **argv)
       {"large", test_large, LIST},
       {"rate", test_rate, LIST},
       {"waiting", test_waiting, LIST},
+      {"together", test_together, LIST},
+      {"together-in-vain", test_together_in_vain, LIST},
+      {"together-oldest", test_together_oldest, LIST},
       {"policy-changes", test_policy_changes, LIST},
   };
 

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-enum { REPLY_MAX = 2048, SERIAL_MAX = 10 };
+enum { REPLY_MAX = 2048 };
 
 static void
 say (NetControl *control, const char *text)
@@ -43,12 +43,12 @@ net_control_hello (NetControl *control)
 
 /* The serial of a policy, and where its text begins; NULL: it has none. */
 static const char *
-parse_serial (const char *text, size_t length, char serial[SERIAL_MAX + 1])
+parse_serial (const char *text, size_t length, char serial[NET_CONTROL_SERIAL_MAX + 1])
 {
   const char *end = memchr (text, '\n', length);
   size_t n = end != NULL ? (size_t)(end - text) : 0;
 
-  if (n == 0 || n > SERIAL_MAX)
+  if (n == 0 || n > NET_CONTROL_SERIAL_MAX)
     return NULL;
   for (size_t i = 0; i < n; i++)
     if (text[i] < '0' || text[i] > '9')
@@ -61,7 +61,7 @@ parse_serial (const char *text, size_t length, char serial[SERIAL_MAX + 1])
 static NetControlEvent
 take_policy (NetControl *control, const char *text, size_t length, NetPolicy *policy)
 {
-  char serial[SERIAL_MAX + 1], reply[64];
+  char serial[NET_CONTROL_SERIAL_MAX + 1], reply[64];
   const char *body = parse_serial (text, length, serial);
   NetPolicy new;
   unsigned line = 0;
@@ -73,11 +73,11 @@ take_policy (NetControl *control, const char *text, size_t length, NetPolicy *po
   if (sound) {
     net_policy_clear (policy);
     *policy = new;
-    (void)snprintf (reply, sizeof reply, "policy %s ok", serial);
+    memcpy (control->serial, serial, sizeof serial);
   } else {
     (void)snprintf (reply, sizeof reply, "policy %s bad %u", serial, line);
+    say (control, reply);
   }
-  say (control, reply);
   return sound ? NET_CONTROL_POLICY : NET_CONTROL_NOTHING;
 }
 
@@ -126,6 +126,15 @@ net_control_refused (NetControl *control, int64_t now_ms, const char *protocol, 
   (void)snprintf (text, sizeof text, "refused %s %s %s %u %s", protocol, name != NULL ? name : "-", where,
                   port, rule);
   say (control, text);
+}
+
+void
+net_control_done (NetControl *control)
+{
+  char reply[64];
+
+  (void)snprintf (reply, sizeof reply, "policy %s ok", control->serial);
+  say (control, reply);
 }
 
 void

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "vmctl/net/bytes.h"
 #include "vmctl/net/dnswire.h"
 
 /* As text, as far as it can be a host's name: a dot within a label, a NUL and the like make it none. */
@@ -61,11 +62,11 @@ read_additional (const uint8_t *bytes, size_t length, size_t at, unsigned n, Net
   for (; n > 0; n--) {
     size_t owner_length = net_dns_read_name (bytes, length, &at, owner), data;
 
-    if (owner_length == 0 || length - at < 10 || net_dns_get16 (bytes + at + 8) > length - at - 10)
+    if (owner_length == 0 || length - at < 10 || net_read16 (bytes + at + 8) > length - at - 10)
       return NET_DNS_FORMERR;
-    data = net_dns_get16 (bytes + at + 8);
-    if (net_dns_get16 (bytes + at) == NET_DNS_OPT) {
-      unsigned room = net_dns_get16 (bytes + at + 2);
+    data = net_read16 (bytes + at + 8);
+    if (net_read16 (bytes + at) == NET_DNS_OPT) {
+      unsigned room = net_read16 (bytes + at + 2);
 
       if (ret->edns || owner_length != 1)
         return NET_DNS_FORMERR;
@@ -89,23 +90,23 @@ net_dns_read_question (const uint8_t *bytes, size_t length, NetDnsQuestion *ret)
   ret->room = NET_DNS_UDP_MIN;
   if (length < NET_DNS_HEADER)
     return NET_DNS_DROP;
-  ret->id = net_dns_get16 (bytes);
-  flags = net_dns_get16 (bytes + 2);
+  ret->id = net_read16 (bytes);
+  flags = net_read16 (bytes + 2);
   if (flags & NET_DNS_QR) /* never two that answer each other */
     return NET_DNS_DROP;
   ret->wants_recursion = (flags & NET_DNS_RD) != 0;
   if (flags & NET_DNS_OPCODE)
     return NET_DNS_NOTIMP;
-  if (net_dns_get16 (bytes + 4) != 1 || net_dns_get32 (bytes + 6) != 0)
+  if (net_read16 (bytes + 4) != 1 || net_read32 (bytes + 6) != 0)
     return NET_DNS_FORMERR;
   n = net_dns_read_name (bytes, length, &at, ret->wire);
   if (n == 0 || length - at < 4)
     return NET_DNS_FORMERR;
   ret->wire_length = n;
-  ret->type = net_dns_get16 (bytes + at);
-  ret->class = net_dns_get16 (bytes + at + 2);
+  ret->type = net_read16 (bytes + at);
+  ret->class = net_read16 (bytes + at + 2);
   set_name (ret);
-  return read_additional (bytes, length, at + 4, net_dns_get16 (bytes + 10), ret);
+  return read_additional (bytes, length, at + 4, net_read16 (bytes + 10), ret);
 }
 
 size_t

@@ -3,6 +3,7 @@
  * and the records at its end. Everything else in it is left out. */
 #include <string.h>
 
+#include "vmctl/net/bytes.h"
 #include "vmctl/net/dnswire.h"
 
 enum { RECORDS_MAX = 1024 }; /* that are looked at */
@@ -38,12 +39,12 @@ read_record (const Message *message, size_t *at, Record *ret)
   if (ret->owner_length == 0 || message->length - *at < 10)
     return false;
   fixed = message->bytes + *at;
-  ret->type = net_dns_get16 (fixed);
-  ret->class = net_dns_get16 (fixed + 2);
-  ret->ttl = net_dns_get32 (fixed + 4);
+  ret->type = net_read16 (fixed);
+  ret->class = net_read16 (fixed + 2);
+  ret->ttl = net_read32 (fixed + 4);
   if (ret->ttl > INT32_MAX) /* RFC 2181, 8 */
     ret->ttl = 0;
-  ret->data_length = net_dns_get16 (fixed + 8);
+  ret->data_length = net_read16 (fixed + 8);
   ret->data = *at + 10;
   if (ret->data_length > message->length - ret->data)
     return false;
@@ -138,15 +139,15 @@ copy_records (NetDnsWriter *writer, const Message *message, const Owner *owner, 
     if (!copy_record (writer, message, &record, owner->offset, answer))
       *writer = before;
     else if (type == NET_DNS_A)
-      net_dns_add_address (answer, net_dns_get32 (message->bytes + record.data), record.ttl);
+      net_dns_add_address (answer, net_read32 (message->bytes + record.data), record.ttl);
   }
 }
 
 static bool
 has_our_head (const Message *message, uint16_t id)
 {
-  return message->length >= NET_DNS_HEADER && net_dns_get16 (message->bytes) == id &&
-         (net_dns_get16 (message->bytes + 2) & (NET_DNS_QR | NET_DNS_OPCODE)) == NET_DNS_QR;
+  return message->length >= NET_DNS_HEADER && net_read16 (message->bytes) == id &&
+         (net_read16 (message->bytes + 2) & (NET_DNS_QR | NET_DNS_OPCODE)) == NET_DNS_QR;
 }
 
 static bool
@@ -156,16 +157,16 @@ has_our_question (const NetDnsQuestion *question, Message *message)
   uint8_t name[NET_DNS_NAME_MAX];
   size_t at = NET_DNS_HEADER, n;
 
-  if (net_dns_get16 (bytes + 4) != 1)
+  if (net_read16 (bytes + 4) != 1)
     return false;
   n = net_dns_read_name (bytes, message->length, &at, name);
   if (!net_dns_same_name (name, n, question->wire, question->wire_length) || message->length - at < 4)
     return false;
   message->first = at + 4;
-  message->n_records = net_dns_get16 (bytes + 6);
+  message->n_records = net_read16 (bytes + 6);
   if (message->n_records > RECORDS_MAX)
     message->n_records = RECORDS_MAX;
-  return net_dns_get16 (bytes + at) == question->type && net_dns_get16 (bytes + at + 2) == question->class;
+  return net_read16 (bytes + at) == question->type && net_read16 (bytes + at + 2) == question->class;
 }
 
 static NetDnsRead
@@ -199,10 +200,10 @@ net_dns_read_answer (const NetDnsQuestion *question, uint16_t id, const uint8_t 
   ret->length = 0;
   if (!has_our_head (&message, id))
     return NET_DNS_FOREIGN;
-  flags = net_dns_get16 (bytes + 2);
+  flags = net_read16 (bytes + 2);
   ret->rcode = flags & NET_DNS_RCODE;
   failed = ret->rcode != NET_DNS_NOERROR && ret->rcode != NET_DNS_NXDOMAIN;
-  if (failed && net_dns_get16 (bytes + 4) == 0) /* who does not know EDNS may not repeat the question */
+  if (failed && net_read16 (bytes + 4) == 0) /* who does not know EDNS may not repeat the question */
     return NET_DNS_FAILED;
   if (!has_our_question (question, &message))
     return NET_DNS_FOREIGN;

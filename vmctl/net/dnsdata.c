@@ -3,6 +3,7 @@
  * has no meaning to a resolver (TXT). */
 #include <string.h>
 
+#include "vmctl/net/bytes.h"
 #include "vmctl/net/dnswire.h"
 
 typedef struct {
@@ -88,7 +89,7 @@ static bool
 is_mandatory_kept (const uint8_t *value, size_t length)
 {
   for (; length >= 2; value += 2, length -= 2)
-    if (!is_kept (net_dns_get16 (value)))
+    if (!is_kept (net_read16 (value)))
       return false;
   return length == 0;
 }
@@ -99,7 +100,7 @@ learn_hints (const uint8_t *value, size_t length, uint32_t ttl, NetDnsAnswer *an
   if (length == 0 || length % 4 != 0 || length / 4 > NET_DNS_ADDRESSES_MAX - answer->n_addresses)
     return false;
   for (; length > 0; value += 4, length -= 4)
-    net_dns_add_address (answer, net_dns_get32 (value), ttl);
+    net_dns_add_address (answer, net_read32 (value), ttl);
   return true;
 }
 
@@ -121,8 +122,8 @@ copy_keys (NetDnsWriter *writer, NetDnsData *data, uint32_t ttl, NetDnsAnswer *a
 
     if (data->end - data->at < 4)
       return false;
-    key = net_dns_get16 (here);
-    length = net_dns_get16 (here + 2);
+    key = net_read16 (here);
+    length = net_read16 (here + 2);
     if ((int)key <= last || length > data->end - data->at - 4 ||
         !take_key (key, here + 4, length, ttl, answer))
       return false;

@@ -2,10 +2,10 @@
 #include "vmctl/net/dnstcp.h"
 
 #include <arpa/inet.h>
-#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "vmctl/net/bytes.h"
 #include "vmctl/net/make.h"
 
 enum {
@@ -44,7 +44,7 @@ typedef struct {
   bool has_fin;   /* the sandbox has said, or will have, all */
   bool broken;    /* to be reset */
   size_t unread;
-  uint8_t bytes[NET_DNSTCP_UNREAD_MAX];
+  uint8_t *bytes; /* owned; NULL until there is a connection */
 } Slot;
 
 struct NetDnsTcp {
@@ -59,37 +59,28 @@ struct NetDnsTcp {
   uint8_t answer[2 + NET_DNS_MAX];
 };
 
+static void *
+allocate (size_t size)
+{
+  void *memory = calloc (1, size);
+
+  if (memory == NULL)
+    abort (); /* the keeper starts another */
+  return memory;
+}
+
 /* Frames */
-
-static uint16_t
-get16 (const uint8_t *p)
-{
-  return (uint16_t)(p[0] << 8 | p[1]);
-}
-
-static uint32_t
-get32 (const uint8_t *p)
-{
-  return (uint32_t)get16 (p) << 16 | get16 (p + 2);
-}
-
-static void
-put16 (uint8_t *p, unsigned value)
-{
-  p[0] = (uint8_t)(value >> 8);
-  p[1] = (uint8_t)value;
-}
 
 /* Two bytes, and a checksum over them, which stays as wrong as it was (RFC 1624). */
 static void
 change16 (uint8_t *p, unsigned value, uint8_t *sum)
 {
-  uint32_t n = (uint16_t)~get16 (sum) + (uint32_t)(uint16_t)~get16 (p) + value;
+  uint32_t n = (uint16_t)~net_read16 (sum) + (uint32_t)(uint16_t)~net_read16 (p) + value;
 
   while (n >> 16)
     n = (n & 0xffff) + (n >> 16);
-  put16 (sum, (uint16_t)~n);
-  put16 (p, value);
+  net_write16 (sum, (uint16_t)~n);
+  net_write16 (p, value);
 }
 
 /* TCP's checksum covers the addresses as well. */
@@ -209,10 +200,9 @@ take_slot (NetDnsTcp *dns, const NetFrame *frame)
         slot = other;
     end (slot, NET_RST | NET_ACK);
   }
-  memset (slot, 0, offsetof (Slot, bytes));
-  slot->dns = dns;
-  slot->state = OPEN;
-  slot->guest_port = frame->source_port;
+  *slot = (Slot){.dns = dns, .state = OPEN, .guest_port = frame->source_port, .bytes = slot->bytes};
+  if (slot->bytes == NULL)
+    slot->bytes = allocate (NET_DNSTCP_UNREAD_MAX);
   slot->connection = ++connections;
   slot->first = slot->taken = frame->sequence;
   return slot;
@@ -224,7 +214,7 @@ take_bytes (const void *bytes, size_t length, void *data)
 {
   Slot *slot = data;
 
-  if (length > sizeof slot->bytes - slot->unread) {
+  if (length > NET_DNSTCP_UNREAD_MAX - slot->unread) {
     slot->broken = true;
     return (ssize_t)length;
   }
@@ -241,7 +231,7 @@ ask (Slot *slot)
   size_t at = 0;
 
   while (slot->unread - at >= 2 && !slot->broken) {
-    size_t length = get16 (slot->bytes + at);
+    size_t length = net_read16 (slot->bytes + at);
 
     if (length == 0 || length > NET_DNSTCP_UNREAD_MAX - 2)
       slot->broken = true;
@@ -303,12 +293,12 @@ note (Slot *slot, const uint8_t *bytes, size_t length)
 {
   size_t header = (size_t)(bytes[TCP_HEADER] >> 4) * 4;
   bool begins = (bytes[TCP_FLAGS] & NET_SYN) != 0;
-  uint32_t sequence = get32 (bytes + TCP_SEQUENCE), until = sequence + begins;
+  uint32_t sequence = net_read32 (bytes + TCP_SEQUENCE), until = sequence + begins;
 
   if (TCP + header <= length)
     until += (uint32_t)(length - TCP - header);
   if (bytes[TCP_FLAGS] & NET_ACK)
-    slot->taken = get32 (bytes + TCP_ACKNOWLEDGED);
+    slot->taken = net_read32 (bytes + TCP_ACKNOWLEDGED);
   if (begins)
     slot->acked = sequence;
   if (begins)
@@ -323,12 +313,12 @@ net_dnstcp_incoming (NetDnsTcp *dns, uint8_t *bytes, size_t length)
   enum { IPV4 = 0x0800, PROTOCOL = 9, PROTOCOL_TCP = 6 };
   unsigned slot;
 
-  if (length < TCP + 20 || get16 (bytes + 12) != IPV4 || bytes[IP] != 0x45 ||
-      bytes[IP + PROTOCOL] != PROTOCOL_TCP || get32 (bytes + IP_SOURCE) != NET_DNSTCP_ADDRESS)
+  if (length < TCP + 20 || net_read16 (bytes + 12) != IPV4 || bytes[IP] != 0x45 ||
+      bytes[IP + PROTOCOL] != PROTOCOL_TCP || net_read32 (bytes + IP_SOURCE) != NET_DNSTCP_ADDRESS)
     return true;
-  slot = get16 (bytes + TCP_SOURCE) - (unsigned)NET_DNSTCP_PORT;
+  slot = net_read16 (bytes + TCP_SOURCE) - (unsigned)NET_DNSTCP_PORT;
   if (slot >= NET_DNSTCP_SLOTS || dns->slots[slot].state != OPEN ||
-      dns->slots[slot].guest_port != get16 (bytes + TCP_DESTINATION))
+      dns->slots[slot].guest_port != net_read16 (bytes + TCP_DESTINATION))
     return false;
   note (&dns->slots[slot], bytes, length);
   change_end (bytes, IP_SOURCE, NET_NAMESERVER, TCP_SOURCE, DNS_PORT);
@@ -347,7 +337,7 @@ give_answer (Slot *slot, const uint8_t *message, size_t length)
     end_if_done (slot);
     return;
   }
-  put16 (framed, (unsigned)length);
+  net_write16 (framed, (unsigned)length);
   memcpy (framed + 2, message, length);
   slot->given += 2 + (uint32_t)length;
   slirp_socket_recv (slot->dns->slirp, address, port_of (slot), framed, (int)(2 + length));
@@ -376,11 +366,9 @@ net_dnstcp_busy (const NetDnsTcp *dns)
 NetDnsTcp *
 net_dnstcp_new (Slirp *slirp, NetShared *shared, NetResolver *resolver, NetDnsTcpSend to_guest, void *data)
 {
-  NetDnsTcp *dns = calloc (1, sizeof *dns);
+  NetDnsTcp *dns = allocate (sizeof *dns);
   struct in_addr address = {htonl (NET_DNSTCP_ADDRESS)};
 
-  if (dns == NULL)
-    abort (); /* the keeper starts another */
   dns->slirp = slirp;
   dns->shared = shared;
   dns->resolver = resolver;
@@ -397,5 +385,9 @@ net_dnstcp_new (Slirp *slirp, NetShared *shared, NetResolver *resolver, NetDnsTc
 void
 net_dnstcp_free (NetDnsTcp *dns)
 {
+  if (dns == NULL)
+    return;
+  for (Slot *slot = dns->slots; slot < dns->slots + NET_DNSTCP_SLOTS; slot++)
+    free (slot->bytes);
   free (dns);
 }

@@ -3,19 +3,9 @@
 
 #include <string.h>
 
+#include "vmctl/net/bytes.h"
+
 enum { LABEL_MAX = 63, POINTER = 0xc0 };
-
-uint16_t
-net_dns_get16 (const uint8_t *p)
-{
-  return (uint16_t)(p[0] << 8 | p[1]);
-}
-
-uint32_t
-net_dns_get32 (const uint8_t *p)
-{
-  return (uint32_t)net_dns_get16 (p) << 16 | net_dns_get16 (p + 2);
-}
 
 /* A pointer at `at` that leads to before `limit`: *at is there, and so is the new limit. */
 static bool
@@ -25,7 +15,7 @@ follow_pointer (const uint8_t *bytes, size_t length, size_t *at, size_t *limit)
 
   if ((bytes[*at] & POINTER) != POINTER || length - *at < 2)
     return false;
-  to = net_dns_get16 (bytes + *at) & 0x3fff;
+  to = net_read16 (bytes + *at) & 0x3fff;
   if (to < NET_DNS_HEADER || to >= *limit)
     return false;
   *at = *limit = to;
@@ -94,8 +84,9 @@ net_dns_put (NetDnsWriter *writer, const void *bytes, size_t length)
 void
 net_dns_put16 (NetDnsWriter *writer, unsigned value)
 {
-  const uint8_t bytes[] = {(uint8_t)(value >> 8), (uint8_t)value};
+  uint8_t bytes[2];
 
+  net_write16 (bytes, value);
   net_dns_put (writer, bytes, sizeof bytes);
 }
 
@@ -111,8 +102,7 @@ net_dns_set16 (NetDnsWriter *writer, size_t at, unsigned value)
 {
   if (writer->full)
     return;
-  writer->bytes[at] = (uint8_t)(value >> 8);
-  writer->bytes[at + 1] = (uint8_t)value;
+  net_write16 (writer->bytes + at, value);
 }
 
 void

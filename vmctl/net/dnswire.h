@@ -15,9 +15,6 @@ enum { /* the header's second word */
        NET_DNS_RCODE = 0x000f,
 };
 
-uint16_t net_dns_get16 (const uint8_t *p);
-uint32_t net_dns_get32 (const uint8_t *p);
-
 /* The name at *at, without compression; *at is moved behind it. Its length; 0: it is malformed. Pointers lead
  * backwards only, so there is no loop. */
 size_t net_dns_read_name (const uint8_t *bytes, size_t length, size_t *at, uint8_t out[NET_DNS_NAME_MAX]);

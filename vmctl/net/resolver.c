@@ -10,9 +10,13 @@
 
 enum { DNS_PORT = 53, NOT_POLLED = -1 };
 
-/* A question under way. */
-typedef struct {
+/* A question under way. One that is asked already only waits for its answer: many at once for one name would
+ * make it easy to guess an answer for one of them (RFC 5452, 5). */
+typedef struct Waiting Waiting;
+
+struct Waiting {
   bool used;
+  Waiting *leader; /* that asks for it; NULL: it does */
   NetAsker asker;
   NetDnsQuestion question;
   NetUpstream upstream;
@@ -22,7 +26,7 @@ typedef struct {
   uint64_t order; /* the lowest is the oldest */
   int64_t deadline_ms;
   ssize_t polled; /* its place in NetPoll */
-} Waiting;
+};
 
 struct NetResolver {
   NetShared *shared; /* borrowed */
@@ -186,10 +190,32 @@ forget (NetResolver *resolver, Waiting *waiting)
 }
 
 static void
-give_up (NetResolver *resolver, Waiting *waiting)
+fail (NetResolver *resolver, Waiting *waiting)
 {
   forget (resolver, waiting);
   reply_empty (resolver, &waiting->asker, &waiting->question, NET_DNS_SERVFAIL);
+}
+
+/* With all that wait for it. */
+static void
+give_up (NetResolver *resolver, Waiting *waiting)
+{
+  for (Waiting *w = resolver->waiting; w < resolver->waiting + NET_RESOLVER_WAITING_MAX; w++)
+    if (w->used && w->leader == waiting)
+      fail (resolver, w);
+  fail (resolver, waiting);
+}
+
+static Waiting *
+find_leader (NetResolver *resolver, const NetDnsQuestion *question)
+{
+  if (resolver->n_waiting == 0)
+    return NULL;
+  for (Waiting *w = resolver->waiting; w < resolver->waiting + NET_RESOLVER_WAITING_MAX; w++)
+    if (w->used && w->leader == NULL && w->question.type == question->type &&
+        strcmp (w->question.name, question->name) == 0)
+      return w;
+  return NULL;
 }
 
 /* A place for another; the oldest question is given up if there is none. */
@@ -242,6 +268,7 @@ begin (NetResolver *resolver, const NetAsker *asker, const NetDnsQuestion *quest
   Waiting *waiting = take_place (resolver);
 
   *waiting = (Waiting){.used = true,
+                       .leader = find_leader (resolver, question),
                        .asker = *asker,
                        .question = *question,
                        .edns = true,
@@ -249,7 +276,8 @@ begin (NetResolver *resolver, const NetAsker *asker, const NetDnsQuestion *quest
                        .polled = NOT_POLLED};
   net_upstream_init (&waiting->upstream);
   resolver->n_waiting++;
-  try_next (resolver, waiting);
+  if (waiting->leader == NULL)
+    try_next (resolver, waiting);
 }
 
 void
@@ -298,6 +326,27 @@ take_answer (NetResolver *resolver, Waiting *waiting, const NetDnsAnswer *answer
   reply (resolver, &waiting->asker, &waiting->question, answer->length);
 }
 
+static void
+answer_one (NetResolver *resolver, Waiting *waiting, uint16_t id, const uint8_t *message, size_t length)
+{
+  NetDnsAnswer answer = {.bytes = resolver->out};
+
+  if (net_dns_read_answer (&waiting->question, id, message, length, &answer) == NET_DNS_ANSWERED)
+    take_answer (resolver, waiting, &answer);
+  else
+    fail (resolver, waiting); /* it has EDNS, and there is no room for that */
+}
+
+/* Those that waited for it first: the message is its. */
+static void
+answer_all (NetResolver *resolver, Waiting *waiting, const uint8_t *message, size_t length)
+{
+  for (Waiting *w = resolver->waiting; w < resolver->waiting + NET_RESOLVER_WAITING_MAX; w++)
+    if (w->used && w->leader == waiting)
+      answer_one (resolver, w, waiting->id, message, length);
+  answer_one (resolver, waiting, waiting->id, message, length);
+}
+
 /* The same server once more, in another way. */
 static void
 try_again (NetResolver *resolver, Waiting *waiting, bool tcp)
@@ -326,7 +375,7 @@ take_message (NetResolver *resolver, Waiting *waiting, const uint8_t *message, s
 
   switch (net_dns_read_answer (&waiting->question, waiting->id, message, length, &answer)) {
   case NET_DNS_ANSWERED:
-    take_answer (resolver, waiting, &answer);
+    answer_all (resolver, waiting, message, length);
     return true;
   case NET_DNS_CUT:
     if (tcp)
@@ -372,7 +421,7 @@ net_resolver_fill (NetResolver *resolver, NetPoll *poll)
   if (resolver->n_waiting == 0)
     return;
   for (Waiting *w = resolver->waiting; w < resolver->waiting + NET_RESOLVER_WAITING_MAX; w++) {
-    if (!w->used)
+    if (!w->used || w->leader != NULL)
       continue;
     w->polled = (ssize_t)net_poll_add (poll, w->upstream.fd, net_upstream_events (&w->upstream));
     net_poll_until (poll, resolver->shared->now_ms, w->deadline_ms);
@@ -390,7 +439,7 @@ net_resolver_serve (NetResolver *resolver, const NetPoll *poll)
     w->polled = NOT_POLLED; /* of this turn only */
     if (ready)
       serve_waiting (resolver, w);
-    if (w->used && w->deadline_ms <= resolver->shared->now_ms)
+    if (w->used && w->leader == NULL && w->deadline_ms <= resolver->shared->now_ms)
       try_next (resolver, w);
   }
 }

@@ -4,9 +4,10 @@
  * Each question is parsed and judged (policy.h) before anything leaves: a name that may not be reached is
  * NXDOMAIN without asking anybody. What may be asked goes, as a message of our own making (random id and
  * port, one question, EDNS), to the policy's name servers, by UDP and, where an answer was cut, TCP; the next
- * one when one is silent. Answers are taken apart and made anew: CNAME, A, HTTPS and SVCB without ECH keys,
- * and other records of known form; AAAA is always empty, for there is no IPv6 inside. The addresses of A
- * records and hints are learned for the name that was asked for (and not for what a CNAME leads to).
+ * one when one is silent. What is asked already is not asked again at the same time. Answers are taken apart
+ * and made anew: CNAME, A, HTTPS and SVCB without ECH keys, and other records of known form; AAAA is always
+ * empty, for there is no IPv6 inside. The addresses of A records and hints are learned for the name that was
+ * asked for (and not for what a CNAME leads to).
  *
  * host.vmctl.internal is the gateway while the policy has ports of the host; nothing else below
  * vmctl.internal is there, nor names for the sandbox's own network, and none of these goes to anybody. */

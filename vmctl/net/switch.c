@@ -167,6 +167,7 @@ take_control (Switch *self)
   self->has_policy = true;
   make_stack (self);
   net_flows_policy_changed (self->flows);
+  net_control_done (&self->control);
 }
 
 /* Frames */

@@ -3,6 +3,7 @@
 #include <stddef.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "meta/frame.h"
 #include "vmctl/base/escape.h"
@@ -14,7 +15,7 @@
 #include "vmctl/store.h"
 #include "vmctl/verbs.h"
 
-enum { ASK_MS = 3000 };
+enum { ASK_MS = 3000, NETWORK_MAX = 300 };
 
 typedef struct {
   gboolean json;
@@ -105,7 +106,10 @@ print_facts (VmContext *context, const VmRecord *record)
          record->restart_max == 1 ? "" : "s");
   if (record->restarts != 0)
     row ("restarts", "%u, the last: %s", record->restarts, record->restart_why);
-  row ("network", "%s", network);
+  if (strlen (network) <= NETWORK_MAX)
+    row ("network", "%s", network);
+  else
+    row ("network", "%.*s... (see: vmctl net show %s)", NETWORK_MAX, network, record->id);
   if (record->display != NULL)
     row ("screen", "%s, %s", record->size, record->display);
   if (vnc != NULL)

@@ -122,9 +122,10 @@ may_join (const UpOptions *o, const VmSpec *spec, const VmRecord *record, GError
   if (fixed != NULL)
     return vm_error (
         error, VM_ERROR_USAGE,
-        "sandbox '%s' (%s) runs on this project already, and %s cannot change it; add --new to make "
+        "sandbox '%s' (%s) runs on this project already, and %s cannot change it; %sadd --new to make "
         "another, or stop it: vmctl stop %s",
-        record->name, record->id, fixed, record->id);
+        record->name, record->id, fixed, g_str_equal (fixed, "--net") ? "vmctl net set does, or " : "",
+        record->id);
   return TRUE;
 }
 
@@ -153,7 +154,7 @@ join (VmContext *context, const UpOptions *o, const VmRecord *record, const VmRu
 {
   const VmSpec *spec = &run->spec;
   g_auto (GStrv) argv = command_to_join (o, run);
-  VmAttachedCommand what = {.argv = argv, .env = o->run.env, .cwd = cwd_to_join (run)};
+  VmAttachedCommand what = {.argv = argv, .env = o->run.env, .cwd = cwd_to_join (run), .quiet = o->quiet};
 
   if (!may_join (o, spec, record, error) || !vm_choice_allows (spec, record->isolation, error))
     return -1;
@@ -162,7 +163,7 @@ join (VmContext *context, const UpOptions *o, const VmRecord *record, const VmRu
   note (o, "joining the running sandbox", record->name, record->id);
   if (argv == NULL && record->detached && what.tty && record->command == NULL &&
       vm_attached_main_is_free (context, record))
-    return vm_attached_main (context, record, what.tty, FALSE, FALSE, error);
+    return vm_attached_main (context, record, &(VmAttachedHow){.tty = what.tty, .quiet = o->quiet}, error);
   return vm_attached_exec (context, record, &what, error);
 }
 
@@ -254,7 +255,8 @@ run_new (VmContext *context, const UpOptions *o, VmRun *run, GError **error)
     return -1;
   if (o->detach)
     return print_started (o, record);
-  status = vm_attached_main (context, record, tty, FALSE, !o->quiet, error);
+  status = vm_attached_main (context, record,
+                             &(VmAttachedHow){.tty = tty, .starting = !o->quiet, .quiet = o->quiet}, error);
   if (o->trace)
     print_trace (context, record->id);
   return status;
