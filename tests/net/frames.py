@@ -631,7 +631,10 @@ def names():
 
 
 def rests(helper):
-    """What it does in a turn, it does in these."""
+    """Seconds of CPU in a while. What it does in a turn, it does in these; one that only waits to be killed does not
+    answer."""
+    if helper.control.fileno() >= 0:
+        helper.control.settimeout(0.3)
     try:
         for _ in range(20):
             helper.stats()

@@ -104,6 +104,8 @@ verdict cut "in small records" -- tls $A b.tls.test records
 verdict cut "TLS for a listed name of another address" -- tls $A x.wild.test
 verdict cut "TLS without a name" -- tls $A -
 verdict cut "TLS with an encrypted name" -- tls $A a.tls.test ech
+verdict cut "TLS behind an alert, where any protocol may be" -- tls x.wild.test 9000 other.test alert
+verdict cut "in records of another version" -- tls x.wild.test 9000 other.test version
 W="x.wild.test 80" T2=I_am_198.51.100.12
 verdict $T2 "HTTP, the host with its port" -- http $W x.wild.test:80
 verdict $T2 "in capitals" -- http $W X.Wild.Test
@@ -115,6 +117,10 @@ verdict cut "for an address" -- http $W 198.51.100.12
 verdict cut "with a NUL in the host" -- http $W 'x.wild.test\0.evil.test'
 verdict cut "for two hosts" -- raw $W 'GET\x20/\x20HTTP/1.1\r\nHost:\x20x.wild.test\r\nHost:\x20other.test\r\n\r\n'
 verdict cut "for another host in its first line" -- http $W x.wild.test http://other.test/ GET 1.1
+H='HTTP/1.1\r\nHost:\x20other.test\r\n\r\n'
+for n in '\x20GET\x20/\x20' '\x85GET\x20/\x20' 'GET\x0b/\xa0' 'get\x20/\x20' 'FOO\x20/\x20' '\n\r\nGET\t/\t'; do
+  verdict cut "as forgiving servers read it: $n" -- raw $W "$n$H"
+done
 verdict cut "a CONNECT to elsewhere" -- http $W x.wild.test other.test:443 CONNECT 1.1
 verdict cut "HTTP/2 without TLS" -- raw $W 'PRI\x20*\x20HTTP/2.0\r\n\r\nSM\r\n\r\n'
 verdict got_it "what is neither" -- raw raw.test 9000 'listed\n'

@@ -156,7 +156,8 @@ ECH_OUTER = b"\x00\x00\x01\x00\x01\x07\x00\x04abcd\x00\x04efgh"
 
 
 def tls(target, port, sni, how="whole"):
-    """HOW: whole; split (a segment a byte); records (of 32 bytes); ech; pad (a hello of 12 kB)"""
+    """HOW: whole; split (a segment a byte); records (of 32 bytes); ech; pad (a hello of 12 kB); alert (behind a warning);
+    version (a record of one that there is not)"""
     client, s = Tls(None if sni == "-" else sni), connect(target, port)
     hello = client.hello()
     if how == "records":
@@ -165,6 +166,10 @@ def tls(target, port, sni, how="whole"):
         hello = with_extension(hello, 0xfe0d, ECH_OUTER)
     if how == "pad":
         hello = with_extension(hello, 21, bytes(12000))
+    if how == "alert":
+        hello = b"\x15\x03\x01\0\2\1\x5a" + hello
+    if how == "version":
+        hello = b"\x16\x04" + hello[2:]
     for part in [hello[i:i + 1] for i in range(len(hello))] if how == "split" else [hello]:
         s.sendall(part)
     if how in ("ech", "pad"):  # not what the client signs: any answer will do

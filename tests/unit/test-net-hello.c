@@ -241,7 +241,14 @@ test_tls_malformed (void)
   g_assert_cmpint (read_text ("\x16\x03\x01\x00\x00", 5, &hello), ==, NET_HELLO_MALFORMED);
   g_assert_cmpint (read_text ("\x16\x03\x01\x40\x01", 5, &hello), ==, NET_HELLO_MALFORMED);
   g_assert_cmpint (read_text ("\x16\x03\x01\x00\x05\x02", 6, &hello), ==, NET_HELLO_MALFORMED);
-  g_assert_cmpint (read_text ("\x16\x02", 2, &hello), ==, NET_HELLO_OTHER);
+  /* what Go's and OpenSSL's servers go on from; and protocols that only begin like it */
+  g_assert_cmpint (read_text ("\x16\x04", 2, &hello), ==, NET_HELLO_MORE);
+  g_assert_cmpint (read_text ("\x16\x04\x01\x00\x80\x01", 6, &hello), ==, NET_HELLO_MALFORMED);
+  g_assert_cmpint (read_text ("\x15\x03\x01\x00\x02\x01\x5a", 7, &hello), ==, NET_HELLO_MALFORMED);
+  g_assert_cmpint (read_text ("\x14\x03\x03\x00\x01\x01", 6, &hello), ==, NET_HELLO_MALFORMED);
+  g_assert_cmpint (read_text ("\x16\x01\x00\x00\x01\x00\x00\x00", 8, &hello), ==, NET_HELLO_OTHER);
+  g_assert_cmpint (read_text ("\x15\x00\x00\x00\x02\x00", 6, &hello), ==, NET_HELLO_OTHER);
+  g_assert_cmpint (read_text ("\x16\x10", 2, &hello), ==, NET_HELLO_OTHER);
   bytes = make_named ("github.com", 10, 60); /* another kind of record in between */
   bytes->data[65] = 21;
   g_assert_cmpint (read_bytes (bytes, &hello), ==, NET_HELLO_MALFORMED);
@@ -267,6 +274,11 @@ test_http (void)
       {R "HOST:\t GitHub.com.:8080 \r\n\r\n", NET_HELLO_HTTP, "github.com"},
       {R "Accept: */*\nhost: github.com\n\n", NET_HELLO_HTTP, "github.com"},
       {"\r\n\r\n" R "Host: github.com\r\n\r\n", NET_HELLO_HTTP, "github.com"},
+      /* what Python's http.server takes */
+      {" " R "Host: evil.com\r\n\r\n", NET_HELLO_HTTP, "evil.com"},
+      {"\x85\x0b\n\xa0" R "Host: evil.com\r\n\r\n", NET_HELLO_HTTP, "evil.com"},
+      {"GET\x0b/\x1c\xa0HTTP/1.1\r\nHost: evil.com\r\n\r\n", NET_HELLO_HTTP, "evil.com"},
+      {"GET / HTTP/1.1\x0c\r\nHost: evil.com\r\n\r\n", NET_HELLO_HTTP, "evil.com"},
       {"PROPFIND /a HTTP/1.0\r\nHost: github.com\r\n\r\n", NET_HELLO_HTTP, "github.com"},
       {R "Host: 10.0.0.1:80\r\n\r\n", NET_HELLO_HTTP, ""},
       {R "Host: [::1]:80\r\n\r\n", NET_HELLO_HTTP, ""},

@@ -24,12 +24,24 @@ net_tcp_ends (const NetFlows *flows, const NetTcpFlow *flow, bool to_guest, NetE
 static void
 feed_syn (NetFlows *flows, const NetFrame *syn)
 {
-  uint8_t bare[14 + 20 + 60];
+  uint8_t out[NET_MADE_SYN_MAX];
 
   if (syn->payload == 0)
     flows->host->to_slirp (flows->data, syn->bytes, syn->length);
   else
-    flows->host->to_slirp (flows->data, bare, net_make_bare (syn, bare));
+    flows->host->to_slirp (flows->data, out, net_make_syn (syn, 0, out));
+}
+
+/* libslirp says that it takes no larger segments than it sends (stack.c); it does. */
+static void
+give_syn (NetFlows *flows, const uint8_t *bytes, size_t length)
+{
+  uint8_t out[NET_MADE_SYN_MAX];
+  const char *why;
+  NetFrame syn;
+
+  if (net_frame_parse (bytes, length, &syn, &why))
+    flows->host->to_guest (flows->data, out, net_make_syn (&syn, NET_MTU - 40, out));
 }
 
 static void
@@ -149,5 +161,8 @@ net_tcp_incoming (NetFlows *flows, const uint8_t *bytes, size_t length)
   if (flow->state == NET_TCP_ASKED && (flags & NET_SYN))
     net_tcp_state (flows, flow, NET_TCP_ANSWERED);
   flows->shared->count.bytes_in += payload;
-  flows->host->to_guest (flows->data, bytes, length);
+  if (flags & NET_SYN)
+    give_syn (flows, bytes, length);
+  else
+    flows->host->to_guest (flows->data, bytes, length);
 }

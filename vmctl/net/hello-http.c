@@ -19,6 +19,14 @@ is_blank (uint8_t c)
   return c == ' ' || c == '\t';
 }
 
+/* What forgiving servers take for a blank in a request's first line, or skip before it: Python's, for one,
+ * whatever Latin-1 calls a space. */
+static bool
+is_gap (uint8_t c)
+{
+  return is_blank (c) || c == '\v' || c == '\f' || (c >= 0x1c && c <= 0x1f) || c == 0x85 || c == 0xa0;
+}
+
 static bool
 is_token (uint8_t c)
 {
@@ -36,11 +44,11 @@ has_controls (Text text)
 }
 
 static Text
-trim (Text text)
+trim (Text text, bool (*is_space) (uint8_t))
 {
-  while (text.length > 0 && is_blank (text.bytes[0]))
+  while (text.length > 0 && is_space (text.bytes[0]))
     text = (Text){text.bytes + 1, text.length - 1};
-  while (text.length > 0 && is_blank (text.bytes[text.length - 1]))
+  while (text.length > 0 && is_space (text.bytes[text.length - 1]))
     text.length--;
   return text;
 }
@@ -60,15 +68,15 @@ take_line (Text *rest, Text *ret)
   return true;
 }
 
-/* Cuts off what is before the first blank. */
+/* Cuts off what is before the first gap. */
 static Text
 take_word (Text *rest)
 {
   Text word = {rest->bytes, 0};
 
-  while (word.length < rest->length && !is_blank (word.bytes[word.length]))
+  while (word.length < rest->length && !is_gap (word.bytes[word.length]))
     word.length++;
-  *rest = trim ((Text){rest->bytes + word.length, rest->length - word.length});
+  *rest = trim ((Text){rest->bytes + word.length, rest->length - word.length}, is_gap);
   return word;
 }
 
@@ -153,7 +161,7 @@ read_fields (Text rest, bool named, NetHello *ret)
         return NET_HELLO_MALFORMED;
     if (!equals (name, "Host"))
       continue;
-    if (has_host || !take_host (trim ((Text){colon + 1, line.length - name.length - 1}), &said) ||
+    if (has_host || !take_host (trim ((Text){colon + 1, line.length - name.length - 1}, is_blank), &said) ||
         (named && strcmp (said.name, ret->name) != 0))
       return NET_HELLO_MALFORMED;
     has_host = true;
@@ -162,18 +170,18 @@ read_fields (Text rest, bool named, NetHello *ret)
   return NET_HELLO_MORE;
 }
 
-/* Splits "TARGET VERSION" at its last blank. */
+/* Splits "TARGET VERSION" at its last gap. */
 static Text
 take_version (Text *rest)
 {
   size_t at = rest->length;
   Text version;
 
-  while (at > 0 && !is_blank (rest->bytes[at - 1]))
+  while (at > 0 && !is_gap (rest->bytes[at - 1]))
     at--;
   version = (Text){rest->bytes + at, rest->length - at};
   if (at > 0)
-    *rest = trim ((Text){rest->bytes, at});
+    *rest = trim ((Text){rest->bytes, at}, is_gap);
   return version;
 }
 
@@ -223,7 +231,7 @@ net_hello_read_http (const uint8_t *bytes, size_t length, NetHello *ret)
   Text rest = {bytes, length}, line;
   NetHelloKind kind;
 
-  while (rest.length > 0 && (rest.bytes[0] == '\r' || rest.bytes[0] == '\n')) /* servers skip these */
+  while (rest.length > 0 && (rest.bytes[0] == '\r' || rest.bytes[0] == '\n' || is_gap (rest.bytes[0])))
     rest = (Text){rest.bytes + 1, rest.length - 1};
   if (take_line (&rest, &line)) {
     kind = may_be_request (line) ? read_request (line, rest, ret) : NET_HELLO_OTHER;

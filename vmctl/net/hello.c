@@ -7,6 +7,8 @@
 #include "vmctl/net/bytes.h"
 
 enum {
+  RECORD_CHANGE = 20,
+  RECORD_ALERT = 21,
   RECORD_HANDSHAKE = 22,
   RECORD_HEADER = 5,
   RECORD_MAX = 1 << 14,
@@ -172,6 +174,29 @@ read_tls (const uint8_t *bytes, size_t length, NetHello *ret)
   return length >= NET_HELLO_MAX ? NET_HELLO_MALFORMED : NET_HELLO_MORE;
 }
 
+/* Records that forgiving servers take or skip before they see a hello: of a version that there is not, an
+ * alert, a change of ciphers. */
+static bool
+may_be_record (const uint8_t *bytes, size_t length)
+{
+  return bytes[0] >= RECORD_CHANGE && bytes[0] <= RECORD_HANDSHAKE && (length < 2 || bytes[1] < 0x10);
+}
+
+static NetHelloKind
+read_odd_record (const uint8_t *bytes, size_t length)
+{
+  size_t size;
+  bool odd;
+
+  if (length <= RECORD_HEADER)
+    return NET_HELLO_MORE;
+  size = net_read16 (bytes + 3);
+  odd = bytes[0] == RECORD_HANDSHAKE ? bytes[RECORD_HEADER] == CLIENT_HELLO
+        : bytes[0] == RECORD_ALERT   ? size == 2 && (bytes[RECORD_HEADER] == 1 || bytes[RECORD_HEADER] == 2)
+                                     : size == 1 && bytes[RECORD_HEADER] == 1;
+  return odd ? NET_HELLO_MALFORMED : NET_HELLO_OTHER;
+}
+
 /* Of SSL 2's form, which servers still take from old clients; it has no place for a name. */
 static bool
 is_old_hello (const uint8_t *bytes, size_t length)
@@ -203,8 +228,10 @@ net_hello_read (const uint8_t *bytes, size_t length, NetHello *ret)
     return NET_HELLO_MORE;
   if (length > NET_HELLO_MAX)
     length = NET_HELLO_MAX;
-  if (bytes[0] == RECORD_HANDSHAKE)
-    return length > 1 && bytes[1] != 3 ? NET_HELLO_OTHER : read_tls (bytes, length, ret);
+  if (bytes[0] == RECORD_HANDSHAKE && (length < 2 || bytes[1] == 3))
+    return read_tls (bytes, length, ret);
+  if (may_be_record (bytes, length))
+    return read_odd_record (bytes, length);
   if (is_old_hello (bytes, length))
     return NET_HELLO_TLS;
   if (may_be_old_hello (bytes, length))

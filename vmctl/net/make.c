@@ -87,17 +87,35 @@ net_make_echo (const NetEnds *ends, uint16_t identifier, uint16_t sequence, uint
   return NET_MADE_ECHO + payload;
 }
 
-size_t
-net_make_bare (const NetFrame *frame, uint8_t *out)
+static void
+set_mss (uint8_t *options, size_t length, uint16_t mss)
 {
-  size_t length = frame->length - frame->payload, segment = length - ETHER - IP;
-  uint8_t *ip = out + ETHER;
+  enum { END = 0, NOTHING = 1, MSS = 2 };
 
-  memcpy (out, frame->bytes, length);
+  for (size_t at = 0; at + 1 < length && options[at] != END;) {
+    size_t n = options[at] == NOTHING ? 1 : options[at + 1];
+
+    if (n == 0 || n > length - at)
+      return;
+    if (options[at] == MSS && n == 4)
+      net_write16 (options + at + 2, mss);
+    at += n;
+  }
+}
+
+size_t
+net_make_syn (const NetFrame *syn, uint16_t mss, uint8_t *out)
+{
+  size_t length = syn->length - syn->payload, segment = length - ETHER - IP;
+  uint8_t *ip = out + ETHER, *tcp = ip + IP;
+
+  memcpy (out, syn->bytes, length);
+  if (mss != 0)
+    set_mss (tcp + 20, segment - 20, mss);
   net_write16 (ip + 2, (unsigned)(IP + segment));
   net_write16 (ip + 10, 0);
   net_write16 (ip + 10, net_checksum (ip, IP, 0));
-  net_write16 (ip + IP + 16, 0);
-  net_write16 (ip + IP + 16, transport_sum (out, TCP, segment));
+  net_write16 (tcp + 16, 0);
+  net_write16 (tcp + 16, transport_sum (out, TCP, segment));
   return length;
 }

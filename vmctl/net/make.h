@@ -8,6 +8,7 @@ enum {
   NET_MADE_TCP = 14 + 20 + 20, /* bytes before the payload */
   NET_MADE_UDP = 14 + 20 + 8,
   NET_MADE_ECHO = 14 + 20 + 8,
+  NET_MADE_SYN_MAX = 14 + 20 + 60,
   NET_UDP_PAYLOAD_MAX = NET_MTU - 20 - 8,
 };
 
@@ -33,6 +34,6 @@ size_t net_make_udp (const NetEnds *ends, uint8_t *out, size_t payload);
 size_t
 net_make_echo (const NetEnds *ends, uint16_t identifier, uint16_t sequence, uint8_t *out, size_t payload);
 
-/* A TCP frame without its payload: a copy of its headers with the options. Returns its length; `out` has room
- * for 14 + 20 + 60 bytes. */
-size_t net_make_bare (const NetFrame *frame, uint8_t *out);
+/* A SYN without its payload: a copy of its headers with the options, in which the largest segment, if it is
+ * said, is `mss`; 0: as it was. Returns its length; `out` has room for NET_MADE_SYN_MAX bytes. */
+size_t net_make_syn (const NetFrame *syn, uint16_t mss, uint8_t *out);

@@ -8,7 +8,10 @@
 #include "vmctl/net/frame.h"
 #include "vmctl/net/policy.h"
 
-enum { TIMERS_MAX = 8, IDLE_MS = 1000 };
+/* libslirp's windows are of 64 KiB at most, and it would send segments of half of that. Then the sandbox's
+ * kernel offers a window of some bytes less than a segment, thinks that enough, and libslirp waits for more:
+ * for five seconds, or ten. Of segments of a third of a window, two fit into whatever was read. */
+enum { TIMERS_MAX = 8, IDLE_MS = 1000, SEGMENT_MAX = 21800 };
 
 typedef struct {
   SlirpTimerCb call;
@@ -132,7 +135,7 @@ net_stack_new (bool host_loopback, const NetStackHost *host, void *data)
       .vnameserver = address (NET_NAMESERVER),
       .vdhcp_start = address (NET_GUEST),
       .vhostname = "sandbox",
-      .if_mtu = NET_MTU,
+      .if_mtu = SEGMENT_MAX + 40,
       .if_mru = NET_MTU,
       .disable_host_loopback = !host_loopback,
       .disable_dns = true,
