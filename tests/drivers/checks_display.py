@@ -36,7 +36,7 @@ def events():
 
 
 def wait_for(s, *parts):
-    s.until(lambda: os.path.exists(BOX[1]) and all(part in events() for part in parts), f"xev says {parts}", 30)
+    s.until(lambda: os.path.exists(BOX[1]) and all(part in events() for part in parts), f"xev says {parts}", 120)
 
 
 def pixel(s, path, x, y):
