@@ -87,28 +87,38 @@ join (const VmNetState *now, char **added, VmNetState *ret, GError **error)
   return TRUE;
 }
 
-static gboolean
-set (const VmNetState *now, const char *words, VmNetState *ret, GError **error)
+gboolean
+vm_net_state_parse (const char *words, const char *what, VmNetState *ret, GError **error)
 {
   g_auto (VmNetSaid) said = {0};
-  g_autoptr (GPtrArray) all = g_ptr_array_new_null_terminated (8, NULL, TRUE);
-  g_auto (GStrv) rules = NULL;
+  char **rules;
 
-  if (!vm_net_said_add (&said, words, "net set", error))
+  if (!vm_net_said_add (&said, words, what, error))
     return FALSE;
   if (said.mode == VM_NET_NONE || said.mode == VM_NET_HOST)
     return vm_error (error, VM_ERROR_USAGE,
-                     "net set: a sandbox that runs cannot get '%s'; to let it reach nothing write 'allow:'",
+                     "%s: a sandbox that runs cannot get '%s'; to let it reach nothing write 'allow:'", what,
                      words);
   rules = vm_net_resolve (said.items, NULL, error);
-  if (rules == NULL)
+  if (rules != NULL)
+    *ret = (VmNetState){.net = said.mode, .rules = rules};
+  return rules != NULL;
+}
+
+static gboolean
+set (const VmNetState *now, const char *words, VmNetState *ret, GError **error)
+{
+  g_auto (VmNetState) asked = {0};
+  g_autoptr (GPtrArray) all = g_ptr_array_new_null_terminated (8, NULL, TRUE);
+
+  if (!vm_net_state_parse (words, "net set", &asked, error))
     return FALSE;
   for (char **rule = now->rules; *rule != NULL; rule++)
     if (g_str_has_prefix (*rule, HOST_PORT))
       g_ptr_array_add (all, *rule);
-  for (char **rule = rules; *rule != NULL; rule++)
+  for (char **rule = asked.rules; *rule != NULL; rule++)
     g_ptr_array_add (all, *rule);
-  ret->net = said.mode;
+  ret->net = asked.net;
   ret->rules = g_strdupv ((char **)all->pdata);
   return TRUE;
 }
