@@ -486,3 +486,9 @@ vm_plugs_event (VmPlugs *plugs, const char *name, json_object *event_data)
 {
   vm_acts_event (plugs->acts, name, event_data);
 }
+
+void
+vm_plugs_net_said (VmPlugs *plugs, const char *card, const char *problem)
+{
+  vm_acts_net_said (plugs->acts, card, problem);
+}
