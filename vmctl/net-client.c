@@ -179,3 +179,39 @@ vm_net_apply (VmContext *context, const VmRecord *record, const char *what, char
   }
   return TRUE;
 }
+
+/* What `vmctl up` without --net would have come to. */
+static gboolean
+take_default (VmContext *context, const VmRecord *record, VmPlugSpec *plug, GError **error)
+{
+  VmSpec spec = {.profile = g_strdup (record->profile)};
+  VmProfile profile = {0};
+  gboolean ok =
+      vm_config_apply (&context->dirs, VMCTL_SYSCONFDIR "/config", record->project, &spec, &profile, error);
+  const VmNetSaid said = {spec.net, spec.net_says_public, spec.net_items};
+
+  if (ok && (spec.net == VM_NET_NONE || spec.net == VM_NET_HOST))
+    ok = vm_error (error, VM_ERROR_USAGE,
+                   "nic: the configuration has net=%s for this project; say what the card may reach: public, "
+                   "allow:LIST or deny:LIST",
+                   vm_net_name (spec.net));
+  else if (ok && spec.net != VM_NET_DEFAULT)
+    plug->net = vm_net_said_to_words (&said);
+  ok = ok && vm_plug_expand_net (plug, spec.net_groups, error);
+  vm_profile_clear (&profile);
+  vm_spec_clear (&spec);
+  return ok;
+}
+
+gboolean
+vm_net_complete_plug (VmContext *context, const VmRecord *record, VmPlugSpec *spec, GError **error)
+{
+  g_auto (GStrv) groups = NULL;
+
+  if (spec->kind != VM_PLUG_NIC)
+    return TRUE;
+  if (spec->net == NULL)
+    return g_strcmp0 (record->net, "none") != 0 || take_default (context, record, spec, error);
+  return vm_config_net_groups (&context->dirs, VMCTL_SYSCONFDIR "/config", &groups, error) &&
+         vm_plug_expand_net (spec, groups, error);
+}
