@@ -210,7 +210,7 @@ vm_supervisor_close_net (VmSupervisor *sup)
 
   if (all == NULL)
     return;
-  vm_net_refuse_changes (all, "the sandbox ended; nothing was changed");
+  vm_net_refuse_changes (all, "the sandbox's network has ended; nothing was changed");
   g_ptr_array_unref (all->list);
   g_queue_free (all->changes);
   g_free (all);

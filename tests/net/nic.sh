@@ -10,7 +10,7 @@ helpers () { pgrep -P "$keeper" -x vmctl-net | wc -l; }
 by () { run "$VMCTL" exec -T bare -- curl -sS --max-time 20 --interface "$1" "http://$2/"; } # CARD ADDRESS
 
 # A sandbox that has no network
-start bare --net none "$P" -- sleep 600 && ok "a sandbox without a network" || { no "a sandbox without a network"; finish; }
+VMCTL_FAILPOINT=plugging start bare --net none "$P" -- sleep 600 && ok "a sandbox without a network" || { no "a sandbox without a network"; finish; }
 keeper=$(pid_of "$ID" keeper)
 is "$(helpers)" 0 "has no helper"
 verdict ENETUNREACH "it reaches nothing" -- tcp 198.51.100.20 443
@@ -22,6 +22,11 @@ like "$ERR" "net=none" "which is said"
 printf '[defaults]\nnet=%s\n' "$LIST" >"$P/.vmctl.conf"
 like "$(vm plug bare nic --dry-run)" "allow name a.tls.test" "it gets what that configuration allows"
 rm "$P/.vmctl.conf"
+supervisor=$(pid_of "$ID" supervisor)
+run "$VMCTL" plug bare nic public
+is "$STATUS" 1 "a supervisor that is killed while a card is plugged"
+until_true 20 dead "$supervisor"
+check "the next one takes it away, and the policy" until_true 30 sh -c "'$VMCTL' net show bare | grep -q none && ! '$VMCTL' status bare --json | grep -q nic0"
 run "$VMCTL" plug bare nic "$LIST"
 is "$STATUS $OUT" "0 nic0	eth0" "a card is plugged, with a policy"
 is "$(helpers)" 1 "it has a helper"
@@ -44,6 +49,7 @@ by eth1 10.9.9.9
 is "$OUT" "I am 10.9.9.9" "a listed network is reached by it"
 by eth1 198.51.100.11
 is "$STATUS" 7 "and nothing else"
+is "$(vm net log bare | grep -c 'refuse.*198.51.100.11:80')" 2 "which is in the same log"
 check "the policy is changed" vm net allow bare 198.51.100.11
 by eth1 198.51.100.11
 is "$OUT" "I am 198.51.100.11" "for one card"
@@ -86,7 +92,13 @@ is "$OUT" lo "and the card"
 run "$VMCTL" unplug bare nic
 is "$STATUS" 1 "the machine's own card stays"
 like "$ERR" "machine's own" "which is said"
-check "once more" vm plug bare nic public
+check "one that is there when the sandbox starts again" vm plug bare nic public
+check "(it does)" vm restart bare
+keeper=$(pid_of "$ID" keeper)
+is "$(helpers)" 0 "has gone"
+like "$(vm net show bare)" "none" "with the policy"
+check "and can be plugged again" vm plug bare nic public
+is "$(helpers)" 1 "with a helper"
 net=$(pgrep -P "$keeper" -x vmctl-net)
 kill_all "$keeper"
 check "with the keeper the helper goes" until_true 10 dead "$net"
