@@ -130,24 +130,41 @@ make_set (VmContext *context, char **words, GError **error)
   return arguments;
 }
 
+/* A port of this host goes as it is. */
+static gboolean
+take_word (VmNetSaid *said, gboolean deny, const char *word, json_object *list, GError **error)
+{
+  g_autoptr (GError) problem = NULL;
+  g_autofree char *host_port = vm_net_host_item (word, &problem);
+
+  if (problem != NULL) {
+    g_propagate_error (error, g_steal_pointer (&problem));
+    return FALSE;
+  }
+  if (host_port == NULL)
+    return vm_net_said_add_item (said, deny, word, error);
+  json_object_array_add (list, json_object_new_string (word));
+  return TRUE;
+}
+
 static json_object *
 make_lists (VmContext *context, const char *what, char **words, GError **error)
 {
   g_auto (VmNetSaid) said = {0};
-  json_object *arguments, *list;
+  g_autoptr (json_object) list = json_object_new_array ();
+  json_object *arguments;
 
   for (char **word = words; *word != NULL; word++)
-    if (!vm_net_said_add_item (&said, g_str_equal (what, "deny"), *word, error)) {
+    if (!take_word (&said, g_str_equal (what, "deny"), *word, list, error)) {
       g_prefix_error (error, "net %s: ", what);
       return NULL;
     }
   if (!expand (context, &said.items, error))
     return NULL;
-  list = json_object_new_array ();
-  for (char **item = said.items; *item != NULL; item++)
+  for (char **item = said.items; item != NULL && *item != NULL; item++)
     json_object_array_add (list, json_object_new_string (strchr (*item, ':') + 1));
   arguments = json_object_new_object ();
-  vm_json_add (arguments, what, list);
+  vm_json_add (arguments, what, json_object_get (list));
   return arguments;
 }
 
