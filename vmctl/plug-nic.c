@@ -2,7 +2,6 @@
 /* A network card: frames go from QEMU by a socket pair to a vmctl-net of the card's own, which the keeper
  * starts with the others. All of a sandbox's cards have one policy, so that what was denied is not reached by
  * another card. */
-#include <stdlib.h>
 #include <string.h>
 
 #include "meta/format.h"
