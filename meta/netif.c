@@ -49,11 +49,14 @@ set_mtu (int fd, const char *name, int mtu)
   return ioctl (fd, SIOCSIFMTU, &request) < 0 ? -errno : 0;
 }
 
+/* `name` NULL: by the interface that has the gateway. */
 static int
-add_default_route (int fd, struct in_addr gateway)
+add_default_route (int fd, struct in_addr gateway, const char *name, unsigned metric)
 {
   struct sockaddr_in any = {.sin_family = AF_INET}, via = {.sin_family = AF_INET, .sin_addr = gateway};
-  struct rtentry route = {.rt_flags = RTF_UP | RTF_GATEWAY};
+  struct rtentry route = {.rt_flags = RTF_UP | RTF_GATEWAY,
+                          .rt_dev = (char *)(size_t)name,
+                          .rt_metric = (short)(metric + 1)}; /* the kernel takes one off */
 
   memcpy (&route.rt_dst, &any, sizeof any);
   memcpy (&route.rt_genmask, &any, sizeof any);
@@ -101,7 +104,19 @@ netif_configure (const char *name, struct in_addr address, struct in_addr mask, 
   r = mtu > 0 ? set_mtu (fd, name, mtu) : 0;
   if (r == 0 && (r = set_address (fd, name, SIOCSIFADDR, address)) == 0 &&
       (r = set_address (fd, name, SIOCSIFNETMASK, mask)) == 0 && (r = set_up (fd, name)) == 0 && gateway)
-    r = add_default_route (fd, *gateway);
+    r = add_default_route (fd, *gateway, NULL, 0);
+  (void)close (fd);
+  return r;
+}
+
+int
+netif_add_route (const char *name, struct in_addr gateway, unsigned metric)
+{
+  int fd = socket (AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), r;
+
+  if (fd < 0)
+    return -errno;
+  r = add_default_route (fd, gateway, name, metric);
   (void)close (fd);
   return r;
 }

@@ -11,3 +11,5 @@ int netif_down (const char *name); /* and without an address */
 /* Address, mask and default route (`gateway`, NULL: none), then up. `mtu` 0: as it is. */
 int netif_configure (const char *name, struct in_addr address, struct in_addr mask,
                      const struct in_addr *gateway, int mtu);
+/* One more default route, by this interface, behind those with a smaller `metric`. 0, or -errno. */
+int netif_add_route (const char *name, struct in_addr gateway, unsigned metric);

@@ -10,6 +10,8 @@
  *   unline      [name]
  *   forward     {id, address, host-port, guest-port}
  *   unforward   [id]
+ *   nic         {id, net, rules}            what the vmctl-net of a network card needs (supervisor-nics.c)
+ *   unnic       [id]
  *   limit       {cpus | memory}             of the control group
  *
  * Everything is opened as the user, and by a path in which no link is followed: what was looked at is what is
@@ -33,6 +35,7 @@
 #include "vmctl/base/json.h"
 #include "vmctl/forwards.h"
 #include "vmctl/path.h"
+#include "vmctl/supervisor-net.h"
 
 /* The bytes of a file on which QEMU holds its locks: block/file-posix.c, RAW_LOCK_PERM_BASE and what follows.
  * The second of them is held by whoever may write. */
@@ -306,6 +309,12 @@ vm_acts_do_here (VmSupervisor *sup, const char *command, json_object *arguments,
     return vm_lines_add (sup->lines, first_word (arguments), error);
   if (g_str_equal (command, "unline")) {
     vm_lines_remove (sup->lines, first_word (arguments));
+    return TRUE;
+  }
+  if (g_str_equal (command, "nic"))
+    return vm_supervisor_add_nic (sup, arguments, fd, error);
+  if (g_str_equal (command, "unnic")) {
+    vm_supervisor_remove_nic (sup, first_word (arguments));
     return TRUE;
   }
   if (g_str_equal (command, "limit"))

@@ -9,6 +9,7 @@
 #include "vmctl/base/escape.h"
 #include "vmctl/base/fd.h"
 #include "vmctl/base/json.h"
+#include "vmctl/supervisor-net.h"
 
 enum {
   ACT_WAIT_MS = 15000,     /* for an answer; the agent waits 8 s for a device to appear */
@@ -35,6 +36,7 @@ struct VmActs {
   guint strays;           /* answers of the keeper that nobody waits for any more */
   guint32 change;         /* the agent's number; 0: it is not asked */
   guint32 last_change;    /* ever used */
+  char *card;             /* owned; its vmctl-net is waited for; NULL */
   char *awaits;           /* owned; of this device QEMU is to say that it has gone; NULL */
   gboolean is_gone;       /* it has said so */
   gboolean is_asked;      /* QEMU has taken the wish */
@@ -69,6 +71,7 @@ clear_act (VmActs *acts)
   acts->done = NULL;
   acts->serial++;
   g_clear_pointer (&acts->awaits, g_free);
+  g_clear_pointer (&acts->card, g_free);
 }
 
 void
@@ -123,7 +126,10 @@ timed_out (gpointer data)
     fail (acts, VM_ERROR_TIMEOUT, "the guest has not released it in %d s; is it in use?",
           RELEASE_WAIT_MS / 1000);
   else
-    fail (acts, VM_ERROR_TIMEOUT, "%s did not answer in %d s", acts->asks_keeper ? "the keeper" : "the agent",
+    fail (acts, VM_ERROR_TIMEOUT, "%s did not answer in %d s",
+          acts->asks_keeper    ? "the keeper"
+          : acts->card != NULL ? "the network's helper"
+                               : "the agent",
           ACT_WAIT_MS / 1000);
   return G_SOURCE_REMOVE;
 }
@@ -333,13 +339,26 @@ append_words (GByteArray *bytes, const char *command, json_object *words)
   }
 }
 
+static const char *
+first_word (json_object *words)
+{
+  const char *word = json_object_get_string (json_object_array_get_idx (words, 0));
+
+  return word != NULL ? word : "";
+}
+
 static void
-ask_keeper (VmActs *acts, const char *command, json_object *words)
+ask_keeper (VmActs *acts, json_object *act, const char *command, json_object *words)
 {
   g_autoptr (GByteArray) bytes = g_byte_array_new ();
+  gssize n;
 
   append_words (bytes, command, words);
-  if (send (acts->sup->keeper_fd, bytes->data, bytes->len - 1, MSG_NOSIGNAL | MSG_DONTWAIT) < 0) {
+  if (vm_json_bool (act, "descriptors", FALSE))
+    n = vm_supervisor_pass_nic (acts->sup, first_word (words), bytes->data, bytes->len - 1);
+  else
+    n = send (acts->sup->keeper_fd, bytes->data, bytes->len - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+  if (n < 0) {
     fail (acts, VM_ERROR_FAILED, "cannot ask the keeper: %s", g_strerror (errno));
     return;
   }
@@ -404,6 +423,30 @@ vm_acts_agent_said (VmActs *acts, const FrameHeader *header, const guint8 *paylo
           *text != '\0' ? "; " : "", text);
 }
 
+/* vmctl-net */
+
+static void
+await_net (VmActs *acts, const char *card)
+{
+  if (vm_supervisor_nic_is_ready (acts->sup, card)) {
+    finish (acts, NULL, NULL);
+    return;
+  }
+  acts->card = g_strdup (card);
+  wait_for (acts, ACT_WAIT_MS);
+}
+
+void
+vm_acts_net_said (VmActs *acts, const char *card, const char *problem)
+{
+  if (g_strcmp0 (acts->card, card) != 0)
+    return;
+  if (problem == NULL)
+    finish (acts, NULL, NULL);
+  else
+    fail (acts, VM_ERROR_FAILED, "%s", problem);
+}
+
 void
 vm_acts_give_up (VmActs *acts, const char *why)
 {
@@ -426,7 +469,9 @@ vm_acts_run (VmActs *acts, json_object *act, VmActDone done, gpointer data)
   if (g_str_equal (at, "qmp"))
     ask_qemu (acts, act, command, arguments);
   else if (g_str_equal (at, "keeper") && are_words)
-    ask_keeper (acts, command, arguments);
+    ask_keeper (acts, act, command, arguments);
+  else if (g_str_equal (at, "net") && are_words)
+    await_net (acts, first_word (arguments));
   else if (g_str_equal (at, "agent") && are_words)
     ask_agent (acts, command, arguments);
   else if (g_str_equal (at, "here")) {

@@ -25,6 +25,8 @@ void vm_acts_forget_descriptor (VmActs *acts);
 void vm_acts_keeper_said (VmActs *acts, const char *text);
 void vm_acts_agent_said (VmActs *acts, const FrameHeader *header, const guint8 *payload);
 void vm_acts_event (VmActs *acts, const char *name, json_object *event_data);
+/* `problem` NULL: the helper of this network card goes by a policy; else it never will. */
+void vm_acts_net_said (VmActs *acts, const char *card, const char *problem);
 /* Nobody will answer any more. */
 void vm_acts_give_up (VmActs *acts, const char *why);
 

@@ -95,15 +95,17 @@ vm_driver_add_net (const VmPlan *plan, VmArgv *argv, VmKeeperNet net)
 
   if (net == VM_KEEPER_NET_NAMESPACE && plan->net != VM_NET_HOST)
     vm_argv_add_many (argv, "--netns", helper ? "tap" : "lo", NULL);
-  if (!helper)
+  if (!helper && net != VM_KEEPER_NET_FRAMES)
     return;
-  if (net == VM_KEEPER_NET_FRAMES)
+  if (helper && net == VM_KEEPER_NET_FRAMES)
     add_slot (argv, "--packet", "packet");
   vm_argv_add (argv, "--net");
   vm_argv_addf (argv, "%s/vmctl-net", dir);
-  add_slot (argv, "--control", "net-control");
-  add_slot (argv, "--control-peer", "net-control-peer");
-  add_slot (argv, "--net-log", "net-log");
+  if (helper) { /* without it only cards that are plugged have one */
+    add_slot (argv, "--control", "net-control");
+    add_slot (argv, "--control-peer", "net-control-peer");
+    add_slot (argv, "--net-log", "net-log");
+  }
   vm_argv_add (argv, "--net-user");
   vm_argv_addf (argv, "%u:%u", plan->uid == 0 ? NOBODY : plan->uid, plan->gid == 0 ? NOBODY : plan->gid);
 }

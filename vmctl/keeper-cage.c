@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -119,4 +120,24 @@ keeper_cage_stamp (int fd, char **command)
   (void)!write (fd, &stamp, sizeof stamp);
   run_command (command);
   return STATUS_FAILED;
+}
+
+void
+keeper_cage_end_orphans (void)
+{
+  char text[4096];
+  int fd;
+
+  while ((fd = open ("/proc/thread-self/children", O_RDONLY | O_CLOEXEC)) >= 0) {
+    ssize_t n = read (fd, text, sizeof text - 1);
+
+    (void)close (fd);
+    if (n <= 0)
+      return;
+    text[n] = '\0';
+    for (char *rest = text, *word; (word = strsep (&rest, " ")) != NULL;)
+      if (*word != '\0' && rest != NULL) /* each ends with a space: a word that was cut does not */
+        (void)kill (atoi (word), SIGKILL);
+    (void)waitpid (-1, NULL, 0);
+  }
 }

@@ -19,3 +19,7 @@ int keeper_cage_stamp (int fd, char **command);
 /* Runs `command` so, and waits: it ends with this process, and this process with `parent`, who started it.
  * Its status, as above. */
 int keeper_cage_run (char **command, pid_t parent);
+
+/* bubblewrap that is killed while it starts may not yet have tied its child to itself. Whatever has lost its
+ * parent comes to this process, the subreaper, and ends here. */
+void keeper_cage_end_orphans (void);

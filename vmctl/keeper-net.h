@@ -4,7 +4,7 @@
  *   --netns lo|tap     COMMAND starts in a network namespace of its own: loopback only, or also `tap0` with
  *                      10.0.2.15/24 and a default route. COMMAND's programs must not make another.
  *   --packet FD        instead of a tap: our end of a datagram socket pair whose other end COMMAND has
- *   --net PROGRAM      vmctl-net, which serves the tap or --packet in the keeper's own network namespace
+ *   --net PROGRAM      vmctl-net, of the tap, --packet and plugged cards, in the keeper's network namespace
  *   --control FD, --net-log FD   what it gets beside it: vmctl/net/control.h
  *   --control-peer FD  the supervisor's end of --control, kept for one that comes later
  *   --net-user UID:GID whom it runs as if the keeper is real root

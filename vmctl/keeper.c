@@ -29,14 +29,21 @@
  * with it, but not in the groups. So this pid is the one handle on all of the sandbox.
  * 4. It serves one-line requests on the listening SOCK_SEQPACKET socket (words separated by NUL):
  *      console               "ok" and the outer end of QEMU's stdio; a new supervisor takes over the serial
- * console with it bind SOURCE NAME MODE  mount SOURCE (absolute) at door/NAME, MODE rw or ro unbind NAME
- *      net                   "ok" and the supervisor's end of vmctl-net's control socket
- *      enter SOURCE NAME TARGET MODE   mount SOURCE at TARGET inside (vmctl/keeper-enter.h)   leave NAME
+ *                            console with it
+ *      bind SOURCE NAME MODE  mount SOURCE (absolute) at door/NAME, MODE rw or ro
+ *      unbind NAME
+ *      net [NAME]            "ok" and the supervisor's end of vmctl-net's control socket, or of a card's
+ *      nic NAME              one more vmctl-net, for a card that is plugged (vmctl/keeper-nics.h)
+ *      unnic NAME
+ *      enter SOURCE NAME TARGET MODE
+ *                            mount SOURCE at TARGET inside (vmctl/keeper-enter.h)
+ *      leave NAME
  *      limit BYTES CPUS      of the control group that it made itself
  *      status                "running PID"
  *      end                   kills COMMAND: for those who may not signal a keeper that is root's
  * 5. When COMMAND ends, the file `exit` ("status N" or "signal N") in --dir says how, connected clients hear
- * "exit ...", and it exits. Before that they may hear "net restarted ..." or "net down ...": vmctl-net ended.
+ * "exit ...", and it exits. Before that they may hear "net restarted ..." or "net down ...": vmctl-net ended;
+ * "nic NAME ...": that of a card.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -61,8 +68,10 @@
 #include "vmctl/keeper-cage.h"
 #include "vmctl/keeper-door.h"
 #include "vmctl/keeper-enter.h"
+#include "vmctl/keeper-fd.h"
 #include "vmctl/keeper-group.h"
 #include "vmctl/keeper-net.h"
+#include "vmctl/keeper-nics.h"
 #include "vmctl/container.h"
 #include "vmctl/keeper-root.h"
 #include "vmctl/keeper-tree.h"
@@ -83,6 +92,7 @@ typedef struct {
   Container container;
   pid_t self, child;
   KeeperNet net;
+  KeeperNics nics;
   KeeperTree tree;
   int clients[CLIENTS_MAX];
   KeeperEnter enter; /* what was added later */
@@ -229,25 +239,7 @@ close_all_but (const Keeper *k, int signal_fd)
 static void
 reply (int fd, const char *text, int passed_fd)
 {
-  union {
-    struct cmsghdr header;
-    char space[CMSG_SPACE (sizeof (int))];
-  } control = {0};
-  struct iovec iov = {.iov_base = (void *)(size_t)text, .iov_len = strlen (text)};
-  struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1};
-
-  if (passed_fd >= 0) {
-    struct cmsghdr *c;
-
-    message.msg_control = control.space;
-    message.msg_controllen = sizeof control.space;
-    c = CMSG_FIRSTHDR (&message);
-    c->cmsg_level = SOL_SOCKET;
-    c->cmsg_type = SCM_RIGHTS;
-    c->cmsg_len = CMSG_LEN (sizeof (int));
-    memcpy (CMSG_DATA (c), &passed_fd, sizeof passed_fd);
-  }
-  if (sendmsg (fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+  if (keeper_send (fd, text, passed_fd) < 0)
     complain ("cannot answer a request");
 }
 
@@ -295,21 +287,34 @@ serve_enter (Keeper *k, int fd, const char *const *words)
 }
 
 static void
+serve_nic (Keeper *k, int fd, const char *name, const int *fds, int n_fds)
+{
+  if (n_fds != KEEPER_NIC_FDS) {
+    reply (fd, "error bad request", NONE);
+    return;
+  }
+  serve_door (fd, keeper_nics_add (&k->nics, &k->net, name, fds), "cannot start vmctl-net");
+}
+
+static void
 serve_request (Keeper *k, int fd, char *request, size_t n)
 {
   const char *words[5] = {"", "", "", "", ""};
   size_t at = 0;
   char text[64];
 
-  request[n] = '\0';
   for (int i = 0; i < 5 && at < n; i++) {
     words[i] = request + at;
     at += strlen (request + at) + 1;
   }
   if (strcmp (words[0], "console") == 0)
     reply (fd, k->console >= 0 ? "ok" : "error no console", k->console);
-  else if (strcmp (words[0], "net") == 0)
-    reply (fd, k->net.control_peer >= 0 ? "ok" : "error no network", k->net.control_peer);
+  else if (strcmp (words[0], "net") == 0) {
+    int control = *words[1] != '\0' ? keeper_nics_control (&k->nics, words[1]) : k->net.control_peer;
+
+    reply (fd, control >= 0 ? "ok" : "error no network", control);
+  } else if (strcmp (words[0], "unnic") == 0)
+    serve_door (fd, keeper_nics_remove (&k->nics, words[1]), "cannot end vmctl-net");
   else if (strcmp (words[0], "bind") == 0)
     serve_door (fd, keeper_door_bind (k->door, words[1], words[2], strcmp (words[3], "rw") != 0),
                 "cannot mount");
@@ -333,10 +338,16 @@ static void
 serve_client (Keeper *k, int index)
 {
   char request[REQUEST_MAX + 1];
-  ssize_t n = recv (k->clients[index], request, REQUEST_MAX, MSG_DONTWAIT);
+  int fds[KEEPER_FDS_MAX], n_fds;
+  ssize_t n = keeper_receive (k->clients[index], request, REQUEST_MAX, fds, &n_fds);
 
-  if (n > 0)
+  request[n > 0 ? n : 0] = '\0';
+  if (n > 0 && strcmp (request, "nic") == 0)
+    serve_nic (k, k->clients[index], n > 4 ? request + 4 : "", fds, n_fds);
+  else if (n > 0)
     serve_request (k, k->clients[index], request, (size_t)n);
+  if (n > 0)
+    keeper_close_all (fds, n_fds);
   else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
     (void)close (k->clients[index]);
     k->clients[index] = NONE;
@@ -423,33 +434,12 @@ reap (Keeper *k, int *ret_status)
     if (pid == k->child) {
       *ret_status = status;
       return 1;
-    } else if (keeper_net_ended (&k->net, pid, status, text, sizeof text)) {
+    } else if (keeper_net_ended (&k->net, pid, status, text, sizeof text) ||
+               keeper_nics_ended (&k->nics, pid, status, text, sizeof text)) {
       accept_waiting (k);
       tell_clients (k, text);
     }
   return 0;
-}
-
-/* bubblewrap that is killed while it starts may not yet have tied its child to itself. Whatever has lost its
- * parent comes to this process, the subreaper, and ends here. */
-static void
-end_orphans (void)
-{
-  char text[4096];
-  int fd;
-
-  while ((fd = open ("/proc/thread-self/children", O_RDONLY | O_CLOEXEC)) >= 0) {
-    ssize_t n = read (fd, text, sizeof text - 1);
-
-    (void)close (fd);
-    if (n <= 0)
-      return;
-    text[n] = '\0';
-    for (char *rest = text, *word; (word = strsep (&rest, " ")) != NULL;)
-      if (*word != '\0' && rest != NULL) /* each ends with a space: a word that was cut does not */
-        (void)kill (atoi (word), SIGKILL);
-    (void)waitpid (-1, NULL, 0);
-  }
 }
 
 static int
@@ -470,7 +460,8 @@ serve (Keeper *k, int signal_fd)
         (void)kill (k->child, SIGKILL);
       if (reap (k, &status)) {
         keeper_net_stop (&k->net);
-        end_orphans ();
+        keeper_nics_stop (&k->nics);
+        keeper_cage_end_orphans ();
         keeper_group_remove (&k->group);
         report_exit (k, status);
         return 0;

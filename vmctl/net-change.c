@@ -26,8 +26,25 @@ string_of (json_object *value)
   return text != NULL && strlen (text) == (gsize)json_object_get_string_len (value) ? text : NULL;
 }
 
+/* To `host_ports` goes what is a port of this host. */
 static gboolean
-take_list (VmNetSaid *said, json_object *arguments, const char *key, GError **error)
+take_item (VmNetSaid *said, const char *item, gboolean deny, GPtrArray *host_ports, GError **error)
+{
+  g_autoptr (GError) problem = NULL;
+  char *rule = vm_net_host_item (item, &problem);
+
+  if (problem != NULL) {
+    g_propagate_error (error, g_steal_pointer (&problem));
+    return FALSE;
+  }
+  if (rule == NULL)
+    return vm_net_said_add_item (said, deny, item, error);
+  g_ptr_array_add (host_ports, rule);
+  return TRUE;
+}
+
+static gboolean
+take_list (VmNetSaid *said, json_object *arguments, const char *key, GPtrArray *host_ports, GError **error)
 {
   json_object *list = vm_json_array (arguments, key);
 
@@ -39,7 +56,7 @@ take_list (VmNetSaid *said, json_object *arguments, const char *key, GError **er
     if (item == NULL)
       return vm_error (error, VM_ERROR_USAGE, "'%s' has what is no item: a string without NUL bytes is one",
                        key);
-    if (!vm_net_said_add_item (said, g_str_equal (key, "deny"), item, error))
+    if (!take_item (said, item, g_str_equal (key, "deny"), host_ports, error))
       return FALSE;
   }
   return TRUE;
@@ -69,15 +86,37 @@ is_opposed (const char *line, char **rules)
 }
 
 static gboolean
-join (const VmNetState *now, char **added, VmNetState *ret, GError **error)
+holds (GPtrArray *rules, const char *rule)
+{
+  return g_ptr_array_find_with_equal_func (rules, rule, g_str_equal, NULL);
+}
+
+/* Those that are open and stay so, and those that are opened, into `all`. */
+static gboolean
+join_host_ports (const VmNetState *now, GPtrArray *opened, GPtrArray *closed, GPtrArray *all, GError **error)
+{
+  for (char **rule = now->rules; *rule != NULL; rule++)
+    if (g_str_has_prefix (*rule, HOST_PORT) && !holds (closed, *rule))
+      g_ptr_array_add (all, *rule);
+  for (guint i = 0; i < opened->len; i++)
+    if (!holds (all, g_ptr_array_index (opened, i)))
+      g_ptr_array_add (all, g_ptr_array_index (opened, i));
+  return all->len <= VM_NET_HOST_PORTS_MAX ||
+         vm_error (error, VM_ERROR_USAGE, "more than %d ports of this host", VM_NET_HOST_PORTS_MAX);
+}
+
+static gboolean
+join (const VmNetState *now, char **added, GPtrArray *host_ports, VmNetState *ret, GError **error)
 {
   g_autoptr (GPtrArray) all = g_ptr_array_new_null_terminated (8, NULL, TRUE);
 
+  for (guint i = 0; i < host_ports->len; i++)
+    g_ptr_array_add (all, g_ptr_array_index (host_ports, i));
   for (char **rule = now->rules; *rule != NULL; rule++)
-    if (!is_opposed (*rule, added))
+    if (!g_str_has_prefix (*rule, HOST_PORT) && !is_opposed (*rule, added))
       g_ptr_array_add (all, *rule);
   for (char **rule = added; *rule != NULL; rule++)
-    if (!g_ptr_array_find_with_equal_func (all, *rule, g_str_equal, NULL))
+    if (!holds (all, *rule))
       g_ptr_array_add (all, *rule);
   if (all->len > VM_NET_RULES_MAX)
     return vm_error (error, VM_ERROR_USAGE, "more than %d rules; name networks or *.NAME instead",
@@ -87,28 +126,38 @@ join (const VmNetState *now, char **added, VmNetState *ret, GError **error)
   return TRUE;
 }
 
-static gboolean
-set (const VmNetState *now, const char *words, VmNetState *ret, GError **error)
+gboolean
+vm_net_state_parse (const char *words, const char *what, VmNetState *ret, GError **error)
 {
   g_auto (VmNetSaid) said = {0};
-  g_autoptr (GPtrArray) all = g_ptr_array_new_null_terminated (8, NULL, TRUE);
-  g_auto (GStrv) rules = NULL;
+  char **rules;
 
-  if (!vm_net_said_add (&said, words, "net set", error))
+  if (!vm_net_said_add (&said, words, what, error))
     return FALSE;
   if (said.mode == VM_NET_NONE || said.mode == VM_NET_HOST)
     return vm_error (error, VM_ERROR_USAGE,
-                     "net set: a sandbox that runs cannot get '%s'; to let it reach nothing write 'allow:'",
+                     "%s: a sandbox that runs cannot get '%s'; to let it reach nothing write 'allow:'", what,
                      words);
   rules = vm_net_resolve (said.items, NULL, error);
-  if (rules == NULL)
+  if (rules != NULL)
+    *ret = (VmNetState){.net = said.mode, .rules = rules};
+  return rules != NULL;
+}
+
+static gboolean
+set (const VmNetState *now, const char *words, VmNetState *ret, GError **error)
+{
+  g_auto (VmNetState) asked = {0};
+  g_autoptr (GPtrArray) all = g_ptr_array_new_null_terminated (8, NULL, TRUE);
+
+  if (!vm_net_state_parse (words, "net set", &asked, error))
     return FALSE;
   for (char **rule = now->rules; *rule != NULL; rule++)
     if (g_str_has_prefix (*rule, HOST_PORT))
       g_ptr_array_add (all, *rule);
-  for (char **rule = rules; *rule != NULL; rule++)
+  for (char **rule = asked.rules; *rule != NULL; rule++)
     g_ptr_array_add (all, *rule);
-  ret->net = said.mode;
+  ret->net = asked.net;
   ret->rules = g_strdupv ((char **)all->pdata);
   return TRUE;
 }
@@ -118,6 +167,9 @@ vm_net_change (const VmNetState *now, json_object *arguments, VmNetState *ret, G
 {
   g_auto (VmNetSaid) said = {0};
   g_auto (GStrv) rules = NULL;
+  g_autoptr (GPtrArray) opened = g_ptr_array_new_with_free_func (g_free);
+  g_autoptr (GPtrArray) closed = g_ptr_array_new_with_free_func (g_free);
+  g_autoptr (GPtrArray) host_ports = g_ptr_array_new (); /* of the others' */
   json_object *words = NULL;
 
   *ret = (VmNetState){0};
@@ -127,12 +179,14 @@ vm_net_change (const VmNetState *now, json_object *arguments, VmNetState *ret, G
     return text != NULL ? set (now, text, ret, error)
                         : vm_error (error, VM_ERROR_USAGE, "'set' is not a string without NUL bytes");
   }
-  if (!take_list (&said, arguments, "allow", error) || !take_list (&said, arguments, "deny", error))
+  if (!take_list (&said, arguments, "allow", opened, error) ||
+      !take_list (&said, arguments, "deny", closed, error) ||
+      !join_host_ports (now, opened, closed, host_ports, error))
     return FALSE;
-  if (said.items == NULL)
+  if (said.items == NULL && opened->len + closed->len == 0)
     return vm_error (error, VM_ERROR_USAGE, "there is nothing to allow or deny; name an item");
   rules = vm_net_resolve (said.items, NULL, error);
-  return rules != NULL && join (now, rules, ret, error);
+  return rules != NULL && join (now, rules, host_ports, ret, error);
 }
 
 static json_object *

@@ -14,10 +14,14 @@ typedef struct {
 void vm_net_state_clear (VmNetState *state);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (VmNetState, vm_net_state_clear)
 
+/* What `words` come to (vmctl/net-words.h), with the built-in groups. USAGE errors begin with `what`: `none`
+ * and `host`, too, are no policy for what runs. */
+gboolean vm_net_state_parse (const char *words, const char *what, VmNetState *ret, GError **error);
+
 /* What is wanted, of a client: {"allow": [ITEM...]}, {"deny": [ITEM...]} (both may be there; what is allowed
- * is not denied by the very same item any more, and the other way round), or {"set": "WORDS"}
- * (vmctl/net-words.h), which keeps only the ports of this host. Groups are the built-in ones. USAGE errors
- * name the item. */
+ * is not denied by the very same item any more, and the other way round; "host.vmctl.internal:PORT" opens or
+ * closes a port of this host), or {"set": "WORDS"} (vmctl/net-words.h), which keeps only the ports of this
+ * host. Groups are the built-in ones. USAGE errors name the item. */
 gboolean vm_net_change (const VmNetState *now, json_object *arguments, VmNetState *ret, GError **error);
 
 /* For people and programs: "net", "words", "rules", "host-ports". (transfer full) */

@@ -130,24 +130,41 @@ make_set (VmContext *context, char **words, GError **error)
   return arguments;
 }
 
+/* A port of this host goes as it is. */
+static gboolean
+take_word (VmNetSaid *said, gboolean deny, const char *word, json_object *list, GError **error)
+{
+  g_autoptr (GError) problem = NULL;
+  g_autofree char *host_port = vm_net_host_item (word, &problem);
+
+  if (problem != NULL) {
+    g_propagate_error (error, g_steal_pointer (&problem));
+    return FALSE;
+  }
+  if (host_port == NULL)
+    return vm_net_said_add_item (said, deny, word, error);
+  json_object_array_add (list, json_object_new_string (word));
+  return TRUE;
+}
+
 static json_object *
 make_lists (VmContext *context, const char *what, char **words, GError **error)
 {
   g_auto (VmNetSaid) said = {0};
-  json_object *arguments, *list;
+  g_autoptr (json_object) list = json_object_new_array ();
+  json_object *arguments;
 
   for (char **word = words; *word != NULL; word++)
-    if (!vm_net_said_add_item (&said, g_str_equal (what, "deny"), *word, error)) {
+    if (!take_word (&said, g_str_equal (what, "deny"), *word, list, error)) {
       g_prefix_error (error, "net %s: ", what);
       return NULL;
     }
   if (!expand (context, &said.items, error))
     return NULL;
-  list = json_object_new_array ();
-  for (char **item = said.items; *item != NULL; item++)
+  for (char **item = said.items; item != NULL && *item != NULL; item++)
     json_object_array_add (list, json_object_new_string (strchr (*item, ':') + 1));
   arguments = json_object_new_object ();
-  vm_json_add (arguments, what, list);
+  vm_json_add (arguments, what, json_object_get (list));
   return arguments;
 }
 
@@ -178,4 +195,40 @@ vm_net_apply (VmContext *context, const VmRecord *record, const char *what, char
     printf ("%s\n", shown);
   }
   return TRUE;
+}
+
+/* What `vmctl up` without --net would have come to. */
+static gboolean
+take_default (VmContext *context, const VmRecord *record, VmPlugSpec *plug, GError **error)
+{
+  VmSpec spec = {.profile = g_strdup (record->profile)};
+  VmProfile profile = {0};
+  gboolean ok =
+      vm_config_apply (&context->dirs, VMCTL_SYSCONFDIR "/config", record->project, &spec, &profile, error);
+  const VmNetSaid said = {spec.net, spec.net_says_public, spec.net_items};
+
+  if (ok && (spec.net == VM_NET_NONE || spec.net == VM_NET_HOST))
+    ok = vm_error (error, VM_ERROR_USAGE,
+                   "nic: the configuration has net=%s for this project; say what the card may reach: public, "
+                   "allow:LIST or deny:LIST",
+                   vm_net_name (spec.net));
+  else if (ok && spec.net != VM_NET_DEFAULT)
+    plug->net = vm_net_said_to_words (&said);
+  ok = ok && vm_plug_expand_net (plug, spec.net_groups, error);
+  vm_profile_clear (&profile);
+  vm_spec_clear (&spec);
+  return ok;
+}
+
+gboolean
+vm_net_complete_plug (VmContext *context, const VmRecord *record, VmPlugSpec *spec, GError **error)
+{
+  g_auto (GStrv) groups = NULL;
+
+  if (spec->kind != VM_PLUG_NIC)
+    return TRUE;
+  if (spec->net == NULL)
+    return g_strcmp0 (record->net, "none") != 0 || take_default (context, record, spec, error);
+  return vm_config_net_groups (&context->dirs, VMCTL_SYSCONFDIR "/config", &groups, error) &&
+         vm_plug_expand_net (spec, groups, error);
 }

@@ -2,6 +2,7 @@
 /* vmctl net show, allow, deny and set. */
 #pragma once
 
+#include "vmctl/plug.h"
 #include "vmctl/record.h"
 #include "vmctl/verb.h"
 
@@ -10,3 +11,8 @@ gboolean vm_net_show (VmContext *context, const VmRecord *record, gboolean json,
 /* `what`: "allow", "deny" (of items) or "set" (words of --net). Prints what it comes to. */
 gboolean vm_net_apply (VmContext *context, const VmRecord *record, const char *what, char **words,
                        gboolean json, GError **error);
+
+/* Of a network card that is to be plugged: groups of the configuration are looked up, and where the sandbox
+ * has no network and `spec` no policy, it is the one that the configuration gives the project. USAGE: that is
+ * none. */
+gboolean vm_net_complete_plug (VmContext *context, const VmRecord *record, VmPlugSpec *spec, GError **error);

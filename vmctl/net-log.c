@@ -149,12 +149,10 @@ is_of_address (const char *rule, const char *address)
 }
 
 static char *
-host_port_hint (gint64 port)
+host_port_hint (const char *id, gint64 port)
 {
-  return port != 0 ? g_strdup_printf ("start it with: vmctl up --net-host-port %d; inside it is "
-                                      "host.vmctl.internal:%d",
-                                      (int)port, (int)port)
-                   : g_strdup ("start it with: vmctl up --net-host-port PORT");
+  return port != 0 ? g_strdup_printf ("vmctl net allow %s host.vmctl.internal:%d", id, (int)port)
+                   : g_strdup_printf ("vmctl net allow %s host.vmctl.internal:PORT", id);
 }
 
 char *
@@ -168,9 +166,9 @@ vm_net_hint (const char *id, json_object *refusal)
   g_autofree char *item = NULL;
 
   if (g_str_equal (rule, "no port of the host is open"))
-    return host_port_hint (0);
+    return host_port_hint (id, 0);
   if (g_str_equal (rule, "this host") && g_strcmp0 (address, "10.0.2.2") == 0 && port != 0)
-    return host_port_hint (port);
+    return host_port_hint (id, port);
   if (is_listed && name != NULL)
     item = is_sayable (name) ? g_strdup (name) : NULL;
   else if (is_listed || is_of_address (rule, address))

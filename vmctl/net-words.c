@@ -267,6 +267,26 @@ vm_net_host_port (const char *text, const char *what, GError **error)
   return NULL;
 }
 
+char *
+vm_net_host_item (const char *item, GError **error)
+{
+  static const char name[] = "host.vmctl.internal:";
+  g_autofree char *port = NULL, *shown = NULL, *rule = NULL;
+
+  if (g_ascii_strncasecmp (item, name, strlen (name)) != 0)
+    return NULL;
+  port = g_strdup (item + strlen (name));
+  if (g_str_has_suffix (port, "/tcp"))
+    port[strlen (port) - strlen ("/tcp")] = '\0';
+  rule = vm_net_host_port (port, "", NULL);
+  if (rule != NULL)
+    return g_steal_pointer (&rule);
+  shown = vm_escape_terminal (item, -1, -1);
+  vm_error (error, VM_ERROR_USAGE, "'%s' is no port of this host; write %s5432, by TCP and one at a time",
+            shown, name);
+  return NULL;
+}
+
 /* A group that has many rules is said once. */
 static void
 add_words (GString *out, char **rules, gboolean deny)

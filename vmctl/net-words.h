@@ -41,6 +41,10 @@ char *vm_net_said_to_words (const VmNetSaid *said);
 /* A port of this host; its rule. (transfer full) NULL: it is none */
 char *vm_net_host_port (const char *text, const char *what, GError **error);
 
+/* The same as a sandbox that runs would name it: "host.vmctl.internal:5432". (transfer full) NULL and no
+ * error: the item is another */
+char *vm_net_host_item (const char *item, GError **error);
+
 /* "none", "public", "list", "host"; NULL: DEFAULT */
 const char *vm_net_name (VmNet net);
 gboolean vm_net_from_name (const char *name, VmNet *ret); /* FALSE: no such word */

@@ -2,8 +2,13 @@
 /* The network of a plan: the rules that vmctl-net gets, with the groups' names looked up. */
 #include "vmctl/plan-parts.h"
 
+#include <string.h>
+
+#include "vmctl/base/error.h"
+#include "vmctl/base/json.h"
 #include "vmctl/net-text.h"
 #include "vmctl/net-words.h"
+#include "vmctl/plug.h"
 
 gboolean
 vm_plan_has_card (const VmPlan *plan)
@@ -53,4 +58,48 @@ vm_plan_set_net (VmPlan *plan, const VmSpec *spec, GError **error)
   text = vm_net_text (plan->net, plan->net_rules, (char **)(gsize)longest, error);
   g_prefix_error (error, "--net: ");
   return text != NULL;
+}
+
+/* A card that comes without a word about it does not open what the configuration, or --net, has closed. */
+static gboolean
+check_card (const VmPlan *plan, VmPlugSpec *plug, char **groups, GError **error)
+{
+  if (plug->kind == VM_PLUG_NIC && plug->net == NULL && plan->net == VM_NET_NONE)
+    return vm_error (error, VM_ERROR_USAGE,
+                     "--plug nic: the sandbox has no network (none); say what the card may reach: --plug "
+                     "nic=public, or nic=allow:LIST");
+  return vm_plug_expand_net (plug, groups, error);
+}
+
+static char *
+make_plug (const VmPlan *plan, const char *word, char **groups, GError **error)
+{
+  g_autoptr (json_object) object = vm_json_parse_object (word, strlen (word), error);
+  g_autoptr (json_object) whole = NULL;
+  char *line = NULL;
+  VmPlugSpec plug;
+
+  if (object == NULL || !vm_plug_spec_from_json (object, &plug, error))
+    return NULL;
+  if (check_card (plan, &plug, groups, error)) {
+    whole = vm_plug_spec_to_json (&plug);
+    line = vm_json_line (whole);
+  }
+  vm_plug_spec_clear (&plug);
+  return line;
+}
+
+gboolean
+vm_plan_set_plugs (VmPlan *plan, const VmSpec *spec, GError **error)
+{
+  guint n = spec->plugs != NULL ? g_strv_length (spec->plugs) : 0;
+
+  if (n > 0)
+    plan->plugs = g_new0 (char *, n + 1);
+  for (guint i = 0; i < n; i++) {
+    plan->plugs[i] = make_plug (plan, spec->plugs[i], spec->net_groups, error);
+    if (plan->plugs[i] == NULL)
+      return FALSE;
+  }
+  return TRUE;
 }

@@ -69,6 +69,8 @@ gboolean vm_plan_check_project (const VmHost *host, GError **error);
  * *ret_why says which ("is your home directory"), borrowed. */
 gboolean vm_plan_is_forbidden (const VmHost *host, const char *path, const char **ret_why);
 gboolean vm_plan_set_net (VmPlan *plan, const VmSpec *spec, GError **error);
+/* Behind it: what is plugged, with the groups of the configuration looked up. */
+gboolean vm_plan_set_plugs (VmPlan *plan, const VmSpec *spec, GError **error);
 gboolean vm_plan_add_root (VmPlan *plan, const VmHost *host, GError **error);
 /* The driver is known; memory and cpus are set. */
 void vm_plan_set_limits (VmPlan *plan, const VmSpec *spec, const VmHost *host);

@@ -278,10 +278,9 @@ fill (VmPlan *plan, const VmSpec *spec, const VmProfile *profile, const VmHost *
   plan->state_dir = g_build_filename (host->dirs.state, "sandboxes", plan->id, NULL);
   if (!set_session (plan, spec, profile, host, error) || !set_memory (plan, spec, host, error) ||
       !set_cpus (plan, spec, host, error) || !set_driver (plan, spec, host, error) ||
-      !vm_plan_add_root (plan, host, error))
+      !vm_plan_set_plugs (plan, spec, error) || !vm_plan_add_root (plan, host, error))
     return FALSE;
   vm_plan_set_limits (plan, spec, host);
-  plan->plugs = g_strdupv (spec->plugs);
   vm_plan_add_home (plan, host);
   vm_plan_add_project (plan, host);
   add_meta (plan);

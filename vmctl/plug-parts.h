@@ -20,6 +20,12 @@ void vm_plug_add_step (VmPlugPlan *plan, json_object *take_act, json_object *tak
 /* The device with this id; NULL: none. Borrowed. */
 json_object *vm_plug_find (json_object *devices, const char *id);
 
+/* plug-nic.c. `words`: a policy for a card. USAGE: it is none. */
+gboolean vm_plug_check_net (const char *words, GError **error);
+/* NIC, at the root port `port` of a machine. */
+gboolean vm_plug_plan_nic (VmPlugPlan *plan, const VmPlugSpec *spec, const VmPlugFacts *facts,
+                           const char *port, GError **error);
+
 /* plug-size.c: CPU and MEM. */
 gboolean
 vm_plug_plan_size (VmPlugPlan *plan, const VmPlugSpec *spec, const VmPlugFacts *facts, GError **error);

@@ -511,6 +511,19 @@ plan_usb (VmPlugPlan *plan, const VmPlugSpec *spec, const VmPlugFacts *facts, GE
   return TRUE;
 }
 
+/* Network cards: plug-nic.c */
+
+static gboolean
+plan_nic (VmPlugPlan *plan, const VmPlugSpec *spec, const VmPlugFacts *facts, GError **error)
+{
+  g_autofree char *port = NULL;
+
+  return needs_vm (facts, "a network card",
+                   "its network is made before anything runs in it; start it with one: vmctl up --net",
+                   error) &&
+         (port = choose_port (facts, error)) != NULL && vm_plug_plan_nic (plan, spec, facts, port, error);
+}
+
 /* All of them */
 
 static gboolean
@@ -527,6 +540,8 @@ add_steps (VmPlugPlan *plan, const VmPlugSpec *spec, const VmPlugFacts *facts, G
     return plan_port (plan, spec, facts, error);
   case VM_PLUG_USB:
     return plan_usb (plan, spec, facts, error);
+  case VM_PLUG_NIC:
+    return plan_nic (plan, spec, facts, error);
   case VM_PLUG_CPU:
   case VM_PLUG_MEM:
     return vm_plug_plan_size (plan, spec, facts, error);

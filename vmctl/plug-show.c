@@ -27,6 +27,9 @@ vm_plug_spec_to_text (const VmPlugSpec *spec)
     return g_strdup_printf ("%s %u of %s to %u inside%s", kind, spec->host_port,
                             spec->address != NULL ? spec->address : "127.0.0.1", spec->guest_port,
                             spec->udp ? ", udp" : "");
+  case VM_PLUG_NIC:
+    return g_strdup_printf ("%s%s%s", kind, spec->net != NULL ? ", " : "",
+                            spec->net != NULL ? spec->net : "");
   case VM_PLUG_USB:
   case VM_PLUG_KINDS:
     break;

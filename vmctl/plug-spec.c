@@ -7,6 +7,7 @@
 #include "vmctl/base/error.h"
 #include "vmctl/base/file.h"
 #include "vmctl/base/json.h"
+#include "vmctl/plug-parts.h"
 
 enum {
   ID_MAX = 20,
@@ -21,7 +22,7 @@ enum {
 
 static const char *const kind_names[VM_PLUG_KINDS] = {
     [VM_PLUG_DIR] = "dir",       [VM_PLUG_DISK] = "disk", [VM_PLUG_CPU] = "cpu",   [VM_PLUG_MEM] = "mem",
-    [VM_PLUG_SERIAL] = "serial", [VM_PLUG_USB] = "usb",   [VM_PLUG_PORT] = "port",
+    [VM_PLUG_SERIAL] = "serial", [VM_PLUG_USB] = "usb",   [VM_PLUG_PORT] = "port", [VM_PLUG_NIC] = "nic",
 };
 
 const char *
@@ -39,6 +40,7 @@ vm_plug_spec_clear (VmPlugSpec *spec)
   g_free (spec->format);
   g_free (spec->name);
   g_free (spec->address);
+  g_free (spec->net);
   *spec = (VmPlugSpec){0};
 }
 
@@ -202,7 +204,7 @@ find_kind (const char *name, VmPlugKind *ret, GError **error)
       return TRUE;
     }
   all = g_strjoin (", ", kind_names[0], kind_names[1], kind_names[2], kind_names[3], kind_names[4],
-                   kind_names[5], kind_names[6], NULL);
+                   kind_names[5], kind_names[6], kind_names[7], NULL);
   return vm_error (error, VM_ERROR_USAGE, "'%s' cannot be plugged; what can be: %s", name, all);
 }
 
@@ -246,6 +248,8 @@ check (const VmPlugSpec *spec, GError **error)
     return check_serial (spec->name, error);
   case VM_PLUG_PORT:
     return check_address (spec->address, error);
+  case VM_PLUG_NIC:
+    return spec->net == NULL || vm_plug_check_net (spec->net, error);
   case VM_PLUG_CPU:
   case VM_PLUG_MEM:
   case VM_PLUG_USB:
@@ -274,6 +278,9 @@ parse_args (const char *args, const char *cwd, VmPlugSpec *ret, GError **error)
     return parse_usb (args, ret, error);
   case VM_PLUG_PORT:
     return parse_port (args, ret, error);
+  case VM_PLUG_NIC:
+    ret->net = *args != '\0' ? g_strdup (args) : NULL;
+    return TRUE;
   case VM_PLUG_KINDS:
     break;
   }
@@ -332,6 +339,7 @@ vm_plug_spec_to_json (const VmPlugSpec *spec)
   add_number (object, "product", spec->product);
   add_number (object, "bus", spec->bus);
   add_number (object, "device", spec->device);
+  vm_json_add_str (object, "net", spec->net);
   return object;
 }
 
@@ -401,6 +409,7 @@ vm_plug_spec_from_json (json_object *object, VmPlugSpec *ret, GError **error)
   ret->format = g_strdup (vm_json_str (object, "format", NULL));
   ret->name = g_strdup (vm_json_str (object, "name", NULL));
   ret->address = g_strdup (vm_json_str (object, "address", NULL));
+  ret->net = g_strdup (vm_json_str (object, "net", NULL));
   if (read_numbers (object, ret, error) && has_needed (ret, error) && check (ret, error))
     return TRUE;
   vm_plug_spec_clear (ret);

@@ -22,6 +22,7 @@ typedef enum {
   VM_PLUG_SERIAL, /* a named line between a socket outside and a port inside */
   VM_PLUG_USB,    /* a device of the host's */
   VM_PLUG_PORT,   /* a port of the host's leads to one inside */
+  VM_PLUG_NIC,    /* a network card */
   VM_PLUG_KINDS,
 } VmPlugKind;
 
@@ -43,6 +44,7 @@ typedef struct {
   gboolean udp;          /* PORT */
   guint vendor, product; /* USB; both 0: by ... */
   guint bus, device;     /* ... these */
+  char *net;             /* owned; NIC: words of --net; NULL: as the sandbox has it, else `public` */
 } VmPlugSpec;
 
 void vm_plug_spec_clear (VmPlugSpec *spec);
@@ -56,6 +58,8 @@ gboolean vm_plug_spec_parse_word (const char *word, const char *cwd, VmPlugSpec 
 /* As the command `plug` of the control socket has it. (transfer full) */
 json_object *vm_plug_spec_to_json (const VmPlugSpec *spec);
 gboolean vm_plug_spec_from_json (json_object *object, VmPlugSpec *ret, GError **error);
+/* Of a NIC: puts what is in them in place of groups of the configuration (vmctl/net-words.h). */
+gboolean vm_plug_expand_net (VmPlugSpec *spec, char **groups, GError **error);
 /* For people: "dir /srv/data at /data, read-only". (transfer full) */
 char *vm_plug_spec_to_text (const VmPlugSpec *spec);
 /* [a-z][a-z0-9-]{0,19}: ids, and names of serial lines. */
@@ -66,8 +70,10 @@ gboolean vm_plug_is_id (const char *text);
  *   qmp     a command for QEMU; with "descriptor": true the descriptor that was opened before travels along;
  *           with "awaits": EVENT it is done when QEMU has said that of the device; with "repeats": true it is
  *           said again when nothing comes; with "may-fail": true its error does not matter
- *   keeper  a request; the arguments are words
+ *   keeper  a request; the arguments are words; with "descriptors": true those that were made for this
+ *           network card travel along
  *   agent   a change (meta/agent/change.h); the arguments are words
+ *   net     waits until the vmctl-net of the card that is named goes by a policy
  *   here    the supervisor's own; what there is, is in vmctl/acts-here.c */
 typedef struct {
   json_object *act;  /* owned */

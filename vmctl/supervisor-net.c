@@ -5,60 +5,31 @@
  *
  * Each vmctl-net says hello and is told the policy; it passes nothing before. Changes are made one after the
  * other: the text is sent, and what vmctl-net took is put on record. One that starts in between is told what
- * the one before was told last. After a take-over the record is what counts. */
-#include "vmctl/supervisor-net.h"
+ * the one before was told last. After a take-over the record is what counts.
+ *
+ * There is one for each network card. All are told a change, and when one of them does not take it the others
+ * get back what they had. */
+#include "vmctl/supervisor-net-private.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <glib-unix.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "vmctl/base/error.h"
-#include "vmctl/base/escape.h"
 #include "vmctl/base/fd.h"
 #include "vmctl/base/json.h"
-#include "vmctl/net-text.h"
 #include "vmctl/net-words.h"
+#include "vmctl/supervisor-plug.h"
 
 enum {
   RESOLV_CONF_MAX = 65536,
-  HEARD_ROOM = 4096,
   CHANGE_MS = 5000,
-  STATS_MS = 1000,
   REFUSALS_PER_SECOND = 50, /* more than it sends */
-  HEARD_AT_ONCE = 64,
 };
 
-typedef struct {
-  json_object *arguments; /* owned */
-  QmpRequest *request;    /* owned */
-} Change;
-
-typedef struct {
-  VmNetHelper *net; /* borrowed */
-  VmNetStatsFunc got;
-  gpointer data;
-  guint timer;
-} Question;
-
-struct VmNetHelper {
-  VmSupervisor *sup; /* borrowed */
-  int fd;            /* owned */
-  guint tag;
-  gboolean up, down;  /* it has said hello; it will not come again */
-  guint serial;       /* of what it was told last */
-  Change *change;     /* owned; the one it has not answered; NULL */
-  VmNetState changed; /* what that comes to */
-  guint timer;        /* until it has to have answered */
-  GQueue *changes;    /* owned; of Change: those that wait */
-  GQueue *questions;  /* owned; of Question */
-  gint64 second;      /* of the refusals that are counted */
-  guint refusals;
-};
-
-static void start_change (VmNetHelper *net);
+static void start_change (VmNetHelpers *all);
 
 /* The policy */
 
@@ -81,7 +52,7 @@ text_of (const VmNetState *state, GError **error)
 }
 
 static gboolean
-tell (VmNetHelper *net, const VmNetState *state, GError **error)
+tell (VmNetHelper *helper, const VmNetState *state, GError **error)
 {
   g_autofree char *text = text_of (state, error), *message = NULL;
   guint line = 0;
@@ -90,49 +61,67 @@ tell (VmNetHelper *net, const VmNetState *state, GError **error)
     return FALSE;
   if (!vm_net_text_check (text, &line))
     return vm_error (error, VM_ERROR_INVALID, "the network's rules are not sound (line %u)", line);
-  message = g_strdup_printf ("policy %u\n%s", ++net->serial, text);
-  if (send (net->fd, message, strlen (message), MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
-    return vm_error_errno (error, errno, "cannot tell the network's helper");
-  return TRUE;
+  helper->serial = ++helper->all->serial;
+  message = g_strdup_printf ("policy %u\n%s", helper->serial, text);
+  return vm_net_helper_say (helper, message, error);
 }
 
-static void
-tell_current (VmNetHelper *net)
+void
+vm_net_tell_current (VmNetHelper *helper)
 {
-  const VmNetState now = state_of (net->sup);
+  VmNetHelpers *all = helper->all;
+  const VmNetState now = state_of (all->sup);
   g_autoptr (GError) error = NULL;
 
-  if (!tell (net, net->change != NULL ? &net->changed : &now, &error))
-    vm_log_line (net->sup->log, "net: %s", error->message);
+  if (!tell (helper, all->change != NULL ? &all->changed : &now, &error))
+    vm_log_line (all->sup->log, "net: %s", error->message);
+}
+
+static VmNetHelper *
+nth (const VmNetHelpers *all, guint i)
+{
+  return g_ptr_array_index (all->list, i);
 }
 
 /* Changes */
 
 static void
-free_change (Change *change)
+free_change (VmNetChange *change)
 {
   json_object_put (change->arguments);
   g_free (change);
 }
 
 static void
-refuse_change (Change *change, const char *why)
+refuse_change (VmNetChange *change, const char *why)
 {
   qmp_request_error (g_steal_pointer (&change->request), "GenericError", "%s", why);
   free_change (change);
 }
 
 static void
-clear_change (VmNetHelper *net)
+clear_change (VmNetHelpers *all)
 {
-  if (net->timer != 0)
-    g_source_remove (net->timer);
-  net->timer = 0;
-  vm_net_state_clear (&net->changed);
+  if (all->timer != 0)
+    g_source_remove (all->timer);
+  all->timer = 0;
+  for (guint i = 0; i < all->list->len; i++)
+    nth (all, i)->owes = FALSE;
+  vm_net_state_clear (&all->changed);
 }
 
-static void
-put_on_record (VmSupervisor *sup, const VmNetState *state)
+void
+vm_net_refuse_changes (VmNetHelpers *all, const char *why)
+{
+  if (all->change != NULL)
+    refuse_change (g_steal_pointer (&all->change), why);
+  clear_change (all);
+  while (!g_queue_is_empty (all->changes))
+    refuse_change (g_queue_pop_head (all->changes), why);
+}
+
+void
+vm_net_put_on_record (VmSupervisor *sup, const VmNetState *state)
 {
   g_autoptr (GError) error = NULL;
   json_object *data = json_object_new_object ();
@@ -154,58 +143,98 @@ put_on_record (VmSupervisor *sup, const VmNetState *state)
 }
 
 static void
-change_done (VmNetHelper *net)
+change_done (VmNetHelpers *all)
 {
-  Change *change = g_steal_pointer (&net->change);
+  VmNetChange *change = g_steal_pointer (&all->change);
 
-  put_on_record (net->sup, &net->changed);
-  qmp_request_return (g_steal_pointer (&change->request), vm_net_state_to_json (&net->changed));
+  vm_net_put_on_record (all->sup, &all->changed);
+  qmp_request_return (g_steal_pointer (&change->request), vm_net_state_to_json (&all->changed));
   free_change (change);
-  clear_change (net);
-  start_change (net);
+  clear_change (all);
+  start_change (all);
 }
 
+/* One that has taken it, or may still come to it, is told the old one behind that. */
 static void
-change_failed (VmNetHelper *net, const char *why)
+change_failed (VmNetHelpers *all, const char *why)
 {
-  refuse_change (g_steal_pointer (&net->change), why);
-  clear_change (net);
-  start_change (net);
+  VmNetChange *change = g_steal_pointer (&all->change);
+
+  for (guint i = 0; i < all->list->len; i++)
+    if (nth (all, i)->up)
+      vm_net_tell_current (nth (all, i));
+  refuse_change (change, why);
+  clear_change (all);
+  start_change (all);
 }
 
-/* It may still come to it: then it is told the old one behind that. */
 static gboolean
 change_late (gpointer data)
 {
-  VmNetHelper *net = data;
-  Change *change = g_steal_pointer (&net->change);
+  VmNetHelpers *all = data;
 
-  net->timer = 0;
-  if (net->up)
-    tell_current (net);
-  refuse_change (change, "the network's helper does not answer; nothing was changed");
-  clear_change (net);
-  start_change (net);
+  all->timer = 0;
+  change_failed (all, "the network's helper does not answer; nothing was changed");
   return G_SOURCE_REMOVE;
 }
 
-/* The next one that waits. One that is not sent yet, because the helper is just starting, is told by hello.
- */
-static void
-start_change (VmNetHelper *net)
+static gboolean
+is_alive (const VmNetHelpers *all)
 {
-  while (net->change == NULL && !g_queue_is_empty (net->changes)) {
-    const VmNetState now = state_of (net->sup);
+  for (guint i = 0; all != NULL && i < all->list->len; i++)
+    if (!nth (all, i)->down)
+      return TRUE;
+  return FALSE;
+}
+
+void
+vm_net_settle (VmNetHelpers *all)
+{
+  if (all->change == NULL)
+    return;
+  for (guint i = 0; i < all->list->len; i++)
+    if (nth (all, i)->owes)
+      return;
+  if (is_alive (all))
+    change_done (all);
+  else
+    change_failed (all, "the sandbox's network has ended; nothing was changed");
+}
+
+/* One that is just starting is told by hello. */
+static gboolean
+tell_change (VmNetHelpers *all, const VmNetState *now, GError **error)
+{
+  for (guint i = 0; i < all->list->len; i++) {
+    VmNetHelper *helper = nth (all, i);
+
+    helper->owes = !helper->down;
+    if (!helper->up || tell (helper, &all->changed, error))
+      continue;
+    while (i-- > 0)
+      if (nth (all, i)->up)
+        (void)tell (nth (all, i), now, NULL);
+    return FALSE;
+  }
+  return TRUE;
+}
+
+/* The next one that waits. */
+static void
+start_change (VmNetHelpers *all)
+{
+  while (all->change == NULL && !g_queue_is_empty (all->changes)) {
+    const VmNetState now = state_of (all->sup);
     g_autoptr (GError) error = NULL;
 
-    net->change = g_queue_pop_head (net->changes);
-    if (vm_net_change (&now, net->change->arguments, &net->changed, &error) &&
-        (!net->up || tell (net, &net->changed, &error))) {
-      net->timer = g_timeout_add (CHANGE_MS, change_late, net);
+    all->change = g_queue_pop_head (all->changes);
+    if (vm_net_change (&now, all->change->arguments, &all->changed, &error) &&
+        tell_change (all, &now, &error)) {
+      all->timer = g_timeout_add (CHANGE_MS, change_late, all);
       return;
     }
-    refuse_change (g_steal_pointer (&net->change), error->message);
-    clear_change (net);
+    refuse_change (g_steal_pointer (&all->change), error->message);
+    clear_change (all);
   }
 }
 
@@ -216,10 +245,15 @@ vm_supervisor_net_problem (VmSupervisor *sup)
     return "the sandbox shares this host's network (--net host), which nobody judges; start it with another "
            "--net";
   if (sup->plan->net == VM_NET_NONE)
-    return "the sandbox was started without a network (--net none); start it with a list: --net allow:LIST";
+    return sup->plan->isolation == VM_ISOLATION_VM
+               ? "the sandbox was started without a network (--net none); give it a card: vmctl plug SANDBOX "
+                 "nic "
+                 "allow:LIST"
+               : "the sandbox was started without a network (--net none); start it with a list: --net "
+                 "allow:LIST";
   if (!vm_driver_has_helper (sup->plan, sup->driver->net))
     return "this driver has the host's own network, which nobody judges";
-  if (sup->net == NULL || sup->net->down)
+  if (!is_alive (sup->net))
     return "the sandbox's network has ended; restart it: vmctl restart";
   return NULL;
 }
@@ -228,180 +262,87 @@ void
 vm_supervisor_change_net (VmSupervisor *sup, json_object *arguments, QmpRequest *take_request)
 {
   const char *problem = vm_supervisor_net_problem (sup);
-  Change *change;
+  VmNetChange *change;
 
   if (problem != NULL) {
     qmp_request_error (take_request, "GenericError", "%s", problem);
     return;
   }
-  change = g_new0 (Change, 1);
+  change = g_new0 (VmNetChange, 1);
   change->arguments = arguments != NULL ? json_object_get (arguments) : NULL;
   change->request = take_request;
   g_queue_push_tail (sup->net->changes, change);
   start_change (sup->net);
 }
 
-/* Figures */
-
-static void
-answer (Question *question, json_object *stats)
-{
-  g_source_remove (question->timer);
-  question->got (stats, question->data);
-  g_free (question);
-}
-
-static gboolean
-stats_late (gpointer data)
-{
-  Question *question = data;
-
-  (void)g_queue_remove (question->net->questions, question);
-  question->got (NULL, question->data);
-  g_free (question);
-  return G_SOURCE_REMOVE;
-}
-
-void
-vm_supervisor_ask_net_stats (VmSupervisor *sup, VmNetStatsFunc got, gpointer data)
-{
-  VmNetHelper *net = sup->net;
-  Question *question;
-
-  if (net == NULL || !net->up || send (net->fd, "stats", strlen ("stats"), MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
-    got (NULL, data);
-    return;
-  }
-  question = g_new0 (Question, 1);
-  *question = (Question){.net = net, .got = got, .data = data};
-  question->timer = g_timeout_add (STATS_MS, stats_late, question);
-  g_queue_push_tail (net->questions, question);
-}
-
 /* What it says */
 
 static void
-heard_refused (VmNetHelper *net, json_object *take_object)
+heard_refused (VmNetHelpers *all, json_object *take_object)
 {
   gint64 second = g_get_monotonic_time () / G_USEC_PER_SEC;
 
-  if (net->second != second) {
-    net->second = second;
-    net->refusals = 0;
+  if (all->second != second) {
+    all->second = second;
+    all->refusals = 0;
   }
-  if (net->refusals++ < REFUSALS_PER_SECOND)
-    vm_supervisor_emit (net->sup, "SANDBOX_NET_REFUSED", take_object);
+  if (all->refusals++ < REFUSALS_PER_SECOND)
+    vm_supervisor_emit (all->sup, "SANDBOX_NET_REFUSED", take_object);
   else
     json_object_put (take_object);
 }
 
 static void
-heard_bad (VmNetHelper *net, const VmNetHeard *heard)
+heard_ok (VmNetHelper *helper)
 {
-  vm_log_line (net->sup->log, "net: the helper refused the policy, line %u", heard->line);
-  if (net->change != NULL && heard->serial == net->serial)
-    change_failed (net, "the network's helper refused the rules; nothing was changed");
-  else if (heard->serial == net->serial)
-    vm_supervisor_warn (net->sup,
+  helper->is_ready = TRUE;
+  helper->owes = FALSE;
+  vm_net_settle (helper->all);
+}
+
+static void
+heard_bad (VmNetHelper *helper, const VmNetHeard *heard)
+{
+  VmNetHelpers *all = helper->all;
+
+  vm_log_line (all->sup->log, "net: the helper refused the policy, line %u", heard->line);
+  if (heard->serial != helper->serial)
+    return;
+  if (all->change != NULL && helper->owes)
+    change_failed (all, "the network's helper refused the rules; nothing was changed");
+  else
+    vm_supervisor_warn (all->sup,
                         "the network's helper refused the rules: what they do not allow any more may "
                         "still be reached, or nothing at all; restart the sandbox");
 }
 
-static void
-heard (VmNetHelper *net, VmNetHeard *what)
+void
+vm_net_helper_said (VmNetHelper *helper, VmNetHeard *take_what)
 {
-  switch (what->kind) {
+  switch (take_what->kind) {
   case VM_NET_HEARD_HELLO:
-    net->up = TRUE;
-    tell_current (net);
+    helper->up = TRUE;
+    helper->is_ready = FALSE;
+    vm_net_tell_current (helper);
     break;
   case VM_NET_HEARD_OK:
-    if (net->change != NULL && what->serial == net->serial)
-      change_done (net);
+    if (take_what->serial == helper->serial)
+      heard_ok (helper);
     break;
   case VM_NET_HEARD_BAD:
-    heard_bad (net, what);
+    heard_bad (helper, take_what);
     break;
   case VM_NET_HEARD_REFUSED:
-    heard_refused (net, g_steal_pointer (&what->object));
+    heard_refused (helper->all, g_steal_pointer (&take_what->object));
     break;
-  case VM_NET_HEARD_STATS:
-    if (!g_queue_is_empty (net->questions))
-      answer (g_queue_pop_head (net->questions), what->object);
-    break;
+  case VM_NET_HEARD_STATS: /* whoever has asked has it */
   case VM_NET_HEARD_NONSENSE:
     break;
   }
-  vm_net_heard_clear (what);
-}
-
-static gboolean
-helper_said (int fd, GIOCondition condition, gpointer data)
-{
-  VmNetHelper *net = data;
-  char bytes[HEARD_ROOM];
-
-  for (guint i = 0; i < HEARD_AT_ONCE; i++) {
-    ssize_t n = recv (fd, bytes, sizeof bytes, MSG_DONTWAIT);
-    VmNetHeard what;
-
-    if (n < 0 && errno == EINTR)
-      continue;
-    if (n < 0 && errno == EAGAIN)
-      break;
-    if (n <= 0) { /* the keeper, too, has gone */
-      net->tag = 0;
-      net->up = FALSE;
-      return G_SOURCE_REMOVE;
-    }
-    vm_net_heard_parse (bytes, (gsize)n, &what);
-    heard (net, &what);
-  }
-  return G_SOURCE_CONTINUE;
+  vm_net_heard_clear (take_what);
 }
 
 /* Beginning and end */
-
-/* Milliseconds, so that an answer to the supervisor before us is none to us. */
-static void
-open_net (VmSupervisor *sup, int take_fd)
-{
-  const int room = 1 << 20;
-  VmNetHelper *net = g_new0 (VmNetHelper, 1);
-
-  vm_supervisor_close_net (sup);
-  net->sup = sup;
-  net->fd = take_fd;
-  net->serial = (guint)(g_get_monotonic_time () / 1000 % G_MAXINT32);
-  net->changes = g_queue_new ();
-  net->questions = g_queue_new ();
-  (void)setsockopt (net->fd, SOL_SOCKET, SO_SNDBUF, &room,
-                    sizeof room); /* as much of it as the kernel gives */
-  net->tag = g_unix_fd_add (net->fd, G_IO_IN | G_IO_HUP, helper_said, net);
-  sup->net = net;
-}
-
-void
-vm_supervisor_close_net (VmSupervisor *sup)
-{
-  VmNetHelper *net = g_steal_pointer (&sup->net);
-
-  if (net == NULL)
-    return;
-  if (net->change != NULL)
-    refuse_change (g_steal_pointer (&net->change), "the sandbox ended; nothing was changed");
-  clear_change (net);
-  while (!g_queue_is_empty (net->changes))
-    refuse_change (g_queue_pop_head (net->changes), "the sandbox ended; nothing was changed");
-  while (!g_queue_is_empty (net->questions))
-    answer (g_queue_pop_head (net->questions), NULL);
-  g_queue_free (net->changes);
-  g_queue_free (net->questions);
-  if (net->tag != 0)
-    g_source_remove (net->tag);
-  vm_fd_clear (&net->fd);
-  g_free (net);
-}
 
 static gboolean
 bind_control (VmSupervisor *sup, VmArgv *argv, GError **error)
@@ -415,32 +356,28 @@ bind_control (VmSupervisor *sup, VmArgv *argv, GError **error)
   vm_argv_bind (argv, "net-control", ends[1]);
   if (copy < 0)
     return vm_error_errno (error, errno, "cannot duplicate a descriptor");
-  open_net (sup, copy);
+  vm_supervisor_close_net (sup);
+  (void)vm_net_helper_add (sup, NULL, copy);
   return TRUE;
 }
 
 static gboolean
 bind_log (VmSupervisor *sup, VmArgv *argv, GError **error)
 {
-  int fd = openat (sup->state_fd, "net.log", O_RDWR | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600);
+  int fd = vm_net_open_log (sup, error);
 
-  if (fd < 0)
-    return vm_error_errno (error, errno, "cannot open net.log");
-  vm_argv_bind (argv, "net-log", fd);
-  return TRUE;
+  if (fd >= 0)
+    vm_argv_bind (argv, "net-log", fd);
+  return fd >= 0;
 }
 
-/* A frame is a datagram; room for a good many. */
 static gboolean
 bind_frames (VmArgv *argv, GError **error)
 {
-  const int room = 4 << 20;
   int ends[2];
 
-  if (!vm_fd_socketpair (SOCK_DGRAM, ends, error))
+  if (!vm_net_make_frames (ends, error))
     return FALSE;
-  for (guint i = 0; i < G_N_ELEMENTS (ends); i++) /* as much of it as the kernel gives */
-    (void)setsockopt (ends[i], SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
   vm_argv_bind (argv, "packet", ends[0]);
   vm_argv_bind (argv, "nic", ends[1]);
   return TRUE;
@@ -449,7 +386,8 @@ bind_frames (VmArgv *argv, GError **error)
 gboolean
 vm_supervisor_bind_net (VmSupervisor *sup, VmArgv *argv, GError **error)
 {
-  if (!vm_driver_has_helper (sup->plan, sup->driver->net))
+  sup->began_without_net = !vm_driver_has_helper (sup->plan, sup->driver->net);
+  if (sup->began_without_net)
     return TRUE;
   if (sup->driver->net == VM_KEEPER_NET_FRAMES && !bind_frames (argv, error))
     return FALSE;
@@ -460,41 +398,64 @@ void
 vm_supervisor_take_over_net (VmSupervisor *sup)
 {
   VmRecord *record = sup->record;
+  VmNetHelper *helper;
   int fd;
 
-  if (!vm_driver_has_helper (sup->plan, sup->driver->net))
-    return;
+  sup->began_without_net = !vm_driver_has_helper (sup->plan, sup->driver->net);
   if (record->net != NULL && vm_net_from_name (record->net, &sup->plan->net)) {
     g_strfreev (sup->plan->net_rules);
     sup->plan->net_rules = g_strdupv (record->net_rules);
   }
-  fd = vm_supervisor_ask_keeper (sup, "net");
+  if (sup->began_without_net)
+    return;
+  fd = vm_supervisor_ask_keeper (sup, "net", NULL);
   if (fd < 0)
     return; /* changes are refused */
-  open_net (sup, fd);
-  sup->net->up = TRUE; /* or it says hello when it is */
-  tell_current (sup->net);
+  helper = vm_net_helper_add (sup, NULL, fd);
+  helper->up = TRUE; /* or it says hello when it is */
+  vm_net_tell_current (helper);
+}
+
+/* "restarted signal 9", "down status 1" */
+static void
+helper_ended (VmSupervisor *sup, const char *card, const char *text)
+{
+  const char *how = strchr (text, ' ');
+  gboolean again = g_str_has_prefix (text, "restarted ");
+  VmNetHelper *helper = vm_net_helper_find (sup, card);
+  g_autofree char *of = card != NULL ? g_strdup_printf (" of the card '%s'", card) : g_strdup ("");
+  g_autofree char *warning = NULL;
+
+  if (how == NULL)
+    return;
+  if (helper != NULL)
+    helper->down = !again; /* the next one has perhaps said hello already */
+  if (again)
+    warning = g_strdup_printf ("the network's helper%s ended (%s) and was started again; connections that "
+                               "were open are cut",
+                               of, how + 1);
+  else
+    warning =
+        g_strdup_printf ("the network's helper%s ended (%s): the sandbox has no network any more%s; see "
+                         "vmctl logs --supervisor %s",
+                         of, how + 1, card != NULL ? " by that card" : "", sup->plan->id);
+  vm_supervisor_warn (sup, warning);
+  if (again || helper == NULL)
+    return;
+  helper->up = helper->owes = FALSE;
+  vm_net_settle (helper->all);
+  if (card != NULL) /* the last thing, since it may take the card away */
+    vm_plugs_net_said (sup->plugs, card, warning);
 }
 
 void
 vm_supervisor_net_said (VmSupervisor *sup, const char *text)
 {
-  const char *how = strchr (text, ' ');
-  gboolean again = g_str_has_prefix (text, "restarted ");
-  g_autofree char *warning = NULL;
+  g_auto (GStrv) words = g_strsplit (text, " ", 3);
 
   vm_log_line (sup->log, "the keeper says: %s", text);
-  if (how == NULL)
-    return;
-  if (sup->net != NULL)
-    sup->net->down = !again; /* the next one has perhaps said hello already */
-  if (again)
-    warning = g_strdup_printf ("the network's helper ended (%s) and was started again; connections that "
-                               "were open are cut",
-                               how + 1);
-  else
-    warning = g_strdup_printf ("the network's helper ended (%s): the sandbox has no network any more; see "
-                               "vmctl logs --supervisor %s",
-                               how + 1, sup->plan->id);
-  vm_supervisor_warn (sup, warning);
+  if (g_str_equal (words[0], "net"))
+    helper_ended (sup, NULL, text + strlen ("net "));
+  else if (g_strv_length (words) == 3)
+    helper_ended (sup, words[1], words[2]);
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "vmctl/base/json.h"
+#include "vmctl/supervisor-net.h"
 
 /* What the plan has was checked when it was made. */
 void
@@ -49,6 +50,8 @@ do_again (VmPlugs *plugs, json_object *device, GError **error)
     return vm_acts_do_here (plugs->sup, "forward", device, &none, error);
   if (g_str_equal (kind, vm_plug_kind_name (VM_PLUG_SERIAL)) && !vm_driver_has_monitor (plugs->sup->driver))
     return vm_lines_add (plugs->sup->lines, vm_json_str (device, "name", ""), error);
+  if (g_str_equal (kind, vm_plug_kind_name (VM_PLUG_NIC)))
+    vm_supervisor_take_over_nic (plugs->sup, vm_json_str (device, "id", ""));
   return TRUE;
 }
 

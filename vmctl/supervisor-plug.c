@@ -339,6 +339,15 @@ act_done (const GError *error, const char *result, gpointer data)
   go_on (job);
 }
 
+/* Devices that people know, but nobody has plugged. */
+static gboolean
+is_the_machines (const VmPlugs *plugs, const char *id)
+{
+  static const char *const own[] = {"nic", "scratch", "screen", NULL};
+
+  return plugs->sup->plan->isolation == VM_ISOLATION_VM && g_strv_contains (own, id);
+}
+
 static void
 begin_unplug (VmPlugJob *job)
 {
@@ -347,7 +356,8 @@ begin_unplug (VmPlugJob *job)
   json_object *device = find_device (job->plugs, job->id, &index);
 
   if (device == NULL) {
-    vm_error (&error, VM_ERROR_NOT_FOUND, "nothing was plugged as '%s'; what was: vmctl devices", job->id);
+    vm_error (&error, VM_ERROR_NOT_FOUND, "nothing was plugged as '%s'%s; what was: vmctl devices", job->id,
+              is_the_machines (job->plugs, job->id) ? ": that is the machine's own, and stays" : "");
     end_job (job, NULL, error);
     return;
   }
@@ -485,4 +495,10 @@ void
 vm_plugs_event (VmPlugs *plugs, const char *name, json_object *event_data)
 {
   vm_acts_event (plugs->acts, name, event_data);
+}
+
+void
+vm_plugs_net_said (VmPlugs *plugs, const char *card, const char *problem)
+{
+  vm_acts_net_said (plugs->acts, card, problem);
 }

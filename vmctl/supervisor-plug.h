@@ -36,4 +36,6 @@ void vm_plugs_give_up (VmPlugs *plugs, const char *why);
 
 void vm_plugs_keeper_said (VmPlugs *plugs, const char *text);
 void vm_plugs_agent_said (VmPlugs *plugs, const FrameHeader *header, const guint8 *payload);
+/* As vm_acts_net_said. */
+void vm_plugs_net_said (VmPlugs *plugs, const char *card, const char *problem);
 void vm_plugs_event (VmPlugs *plugs, const char *name, json_object *event_data);

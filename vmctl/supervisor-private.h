@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The supervisor's state, shared by its files: supervisor.c (entry and main loop), supervisor-start.c (steps
- * of a start, taking over), supervisor-meta.c (the meta dir), supervisor-net.c (vmctl-net),
- * supervisor-template.c (templates), supervisor-restart.c (starting again), supervisor-screen.c and
- * supervisor-vnc.c (the screen), supervisor-agent.c (the agent's connection), supervisor-stop.c (ways to
+ * of a start, taking over), supervisor-meta.c (the meta dir), supervisor-net*.c and supervisor-nics.c
+ * (vmctl-net), supervisor-template.c (templates), supervisor-restart.c (starting again), supervisor-screen.c
+ * and supervisor-vnc.c (the screen), supervisor-agent.c (the agent's connection), supervisor-stop.c (ways to
  * end), control.c (commands). */
 #pragma once
 
@@ -23,7 +23,7 @@
 #include "vmctl/supervisor.h"
 
 typedef struct VmPlugs VmPlugs;
-typedef struct VmNetHelper VmNetHelper;
+typedef struct VmNetHelpers VmNetHelpers;
 
 typedef enum { VM_STOP_NOT, VM_STOP_POWERDOWN, VM_STOP_QUIT, VM_STOP_KILL } VmStopStep;
 
@@ -56,7 +56,7 @@ typedef struct {
   VmForwards *forwards; /* owned */
   VmLines *lines;       /* owned */
   VmPlugs *plugs;       /* owned; vmctl/supervisor-plug.h */
-  VmNetHelper *net;     /* owned; vmctl/supervisor-net.h; NULL: there is none */
+  VmNetHelpers *net;    /* owned; vmctl/supervisor-net.h; NULL: there are none */
   VmConsole *console;   /* owned; NULL for drivers without one */
 
   int keeper_fd;    /* owned; connected SOCK_SEQPACKET */
@@ -77,6 +77,7 @@ typedef struct {
   VmStopStep stop_step;
   guint powerdown_ms; /* deadline of the first step */
   gboolean adopted, finished;
+  gboolean began_without_net; /* the machine's own network card leads nowhere */
   VmAgain again;
   guint again_timer;           /* nothing runs, and it starts again */
   guint watchdog_timer, pings; /* --watchdog; questions that were not answered */
@@ -115,8 +116,8 @@ void vm_supervisor_warn_again (VmSupervisor *sup, const char *text);
 gboolean vm_supervisor_launch (VmSupervisor *sup, GError **error);
 gboolean vm_supervisor_take_over (VmSupervisor *sup, GError **error);
 
-/* A descriptor of the keeper's, by its request `what`; -1: it has none. */
-int vm_supervisor_ask_keeper (VmSupervisor *sup, const char *what);
+/* A descriptor of the keeper's, by its request `what` with one word (NULL: none); -1: it has none. */
+int vm_supervisor_ask_keeper (VmSupervisor *sup, const char *what, const char *word);
 
 /* The directory through which more is let in later, empty. */
 gboolean vm_supervisor_make_door (VmSupervisor *sup, GError **error);
@@ -150,7 +151,7 @@ gboolean vm_supervisor_write_meta (VmSupervisor *sup, GError **error);
 /* supervisor-net.c */
 /* The slots of vm_driver_add_keeper. */
 gboolean vm_supervisor_bind_net (VmSupervisor *sup, VmArgv *argv, GError **error);
-/* vmctl-net ended: "restarted signal N", "down status N". */
+/* vmctl-net ended: "net restarted signal N", "net down status N"; that of a card: "nic ID down status N". */
 void vm_supervisor_net_said (VmSupervisor *sup, const char *text);
 
 /* supervisor-agent.c */

@@ -81,8 +81,8 @@ keeper_said (int fd, GIOCondition condition, gpointer data)
     return G_SOURCE_REMOVE;
   }
   text[n] = '\0';
-  if (g_str_has_prefix (text, "net "))
-    vm_supervisor_net_said (sup, text + strlen ("net "));
+  if (g_str_has_prefix (text, "net ") || g_str_has_prefix (text, "nic "))
+    vm_supervisor_net_said (sup, text);
   if (g_str_equal (text, "ok") || g_str_has_prefix (text, "error "))
     vm_plugs_keeper_said (sup->plugs, text);
   if (!g_str_has_prefix (text, "exit "))
@@ -484,13 +484,18 @@ vm_supervisor_launch (VmSupervisor *sup, GError **error)
 /* Taking over */
 
 int
-vm_supervisor_ask_keeper (VmSupervisor *sup, const char *what)
+vm_supervisor_ask_keeper (VmSupervisor *sup, const char *what, const char *word)
 {
   g_autoptr (GArray) fds = g_array_new (FALSE, FALSE, sizeof (int));
+  g_autoptr (GString) request = g_string_new (what);
   vm_autofd fd = vm_fd_connect_unix (sup->runtime_fd, "keeper.sock", SOCK_SEQPACKET, NULL);
   char text[KEEPER_MESSAGE_MAX];
 
-  if (fd < 0 || vm_fd_send (fd, what, strlen (what), NULL, 0) < 0 ||
+  if (word != NULL) {
+    g_string_append_c (request, '\0');
+    g_string_append (request, word);
+  }
+  if (fd < 0 || vm_fd_send (fd, request->str, request->len, NULL, 0) < 0 ||
       vm_fd_recv (fd, text, sizeof text, fds) <= 0 || fds->len == 0)
     return -1;
   return g_array_index (fds, int, 0);
@@ -504,7 +509,7 @@ vm_supervisor_take_over (VmSupervisor *sup, GError **error)
 
   if (!watch_keeper (sup, error))
     return FALSE;
-  if (vm_driver_has_console (sup->driver) && (console = vm_supervisor_ask_keeper (sup, "console")) >= 0)
+  if (vm_driver_has_console (sup->driver) && (console = vm_supervisor_ask_keeper (sup, "console", NULL)) >= 0)
     sup->console = vm_console_new (console, sup->console_log);
   output = vm_log_tail (sup->state_fd, "output.log", VM_SESSION_RING, NULL);
   vm_sessions_adopt_main (sup->sessions, sup->record->tty, output);

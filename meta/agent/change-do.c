@@ -12,6 +12,7 @@
 #include "meta/agent/agent.h"
 #include "meta/agent/change.h"
 #include "meta/agent/mounts.h"
+#include "meta/agent/net.h"
 #include "meta/agent/ops.h"
 #include "meta/format.h"
 
@@ -171,6 +172,20 @@ do_unport (Doing *doing, const char *name)
   return r == 0 && unlink (link) < 0 && errno != ENOENT ? -errno : r;
 }
 
+static int
+do_nic (Doing *doing, const char *mac, const char *address, const char *gateway)
+{
+  char card[NAME_MAX + 1];
+  int r = find ("/sys/class/net", "", "address", mac, card);
+
+  if (r < 0)
+    return r;
+  net_without_ipv6 (card);
+  if ((r = net_configure_more (card, address, gateway)) == 0)
+    snprintf (doing->text, doing->size, "%s", card);
+  return r;
+}
+
 /* Processors: cpu0 is always in use, and often has no file to say so. */
 
 static unsigned
@@ -286,6 +301,8 @@ do_one (Doing *doing, const char *op, size_t n, const char *a, const char *b, co
 
   if (strcmp (op, "bind") == 0)
     return n == 4 ? do_bind (doing, a, b, c) : -EINVAL;
+  if (strcmp (op, "nic") == 0)
+    return n == 4 ? do_nic (doing, a, b, c) : -EINVAL;
   if (strcmp (op, "balloon") == 0)
     return n == 1 ? do_balloon (doing) : -EINVAL;
   for (size_t i = 0; i < sizeof simple / sizeof *simple; i++)

@@ -6,6 +6,9 @@
  *   disk SERIAL             the disk with this serial number is the user's. Result: its device
  *   port NAME               the virtio-serial port of this name is the user's, at /dev/virtio-ports/NAME
  *   unport NAME             takes that name away
+ *   nic MAC ADDRESS GATEWAY
+ *                           the network card with this hardware address is up, has the address, and a
+ *                           default route behind those of the cards before it. Result: its name
  *   cpus N                  that many processors are in use, hot-added ones too. Result: how many are
  *   balloon                 the driver of the balloon is loaded (balloon.h)
  *   memory SIZE             the same for memory, in MiB, in a way that lets it be taken away again. Result:

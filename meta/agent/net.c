@@ -18,6 +18,8 @@
 #include "meta/agent/util.h"
 #include "meta/netif.h"
 
+enum { METRIC_MORE = 100 };
+
 void
 net_loopback_up (void)
 {
@@ -161,4 +163,17 @@ net_configure (const char *card, const char *address, const char *gateway)
   if (r == 0 && gateway && inet_pton (AF_INET, gateway, &via) != 1)
     r = -EINVAL;
   return r < 0 ? r : netif_configure (card, host, mask, gateway ? &via : NULL, 0);
+}
+
+int
+net_configure_more (const char *card, const char *address, const char *gateway)
+{
+  struct in_addr host, mask, via;
+  int r = parse_address (address, &host, &mask);
+
+  if (r == 0 && inet_pton (AF_INET, gateway, &via) != 1)
+    r = -EINVAL;
+  if (r == 0)
+    r = netif_configure (card, host, mask, NULL, 0);
+  return r < 0 ? r : netif_add_route (card, via, METRIC_MORE + if_nametoindex (card));
 }

@@ -15,3 +15,6 @@ void net_without_ipv6 (const char *card);
 int net_remove (const char *card);
 /* Address ("10.0.2.15/24") and default route. 0 or -errno. */
 int net_configure (const char *card, const char *address, const char *gateway);
+/* The same for one that came later: its route counts where no other card has one, and for what is bound to
+ * it. */
+int net_configure_more (const char *card, const char *address, const char *gateway);

@@ -26,6 +26,8 @@ vmctl plug w|web|status
 vmctl plug web s|serial|status
 vmctl plug web dir plugged-|plugged-dir|plugged-file
 vmctl plug --id x web disk plugged-|plugged-file|serial
+vmctl plug web n|nic|status
+vmctl plug web nic p|public|serial
 vmctl unplug w|web|status
 vmctl unplug web w|web-page|serial
 vmctl up --plug s|serial=|status'

@@ -12,6 +12,10 @@ has "$err" "'teapot' cannot be plugged"
 run 2 "$V" plug one port 80
 has "$err" "[ADDRESS:]HOST:GUEST"
 run 2 "$V" plug one port 80:80/icmp
+for what in none host internet allow:http://a.example; do
+  run 2 "$V" plug one nic "$what"
+  has "$err" "nic: "
+done
 run 1 "$V" plug nobody port 8080:80
 has "$err" "no running sandbox 'nobody'"
 run 1 "$V" devices
@@ -76,7 +80,7 @@ run 1 "$V" plug one port 1:1 --id web
 has "$err" "already"
 run 1 "$V" plug one port 1:1 --id Web
 has "$err" "no id"
-for what in "dir /usr" "disk 1G" "serial x" "usb 1.1" "cpu 1" "mem 1G"; do
+for what in "dir /usr" "disk 1G" "serial x" "usb 1.1" "cpu 1" "mem 1G" nic "nic public"; do
   # shellcheck disable=SC2086
   run 1 "$V" plug one $what
   has "$err" "null driver"
@@ -108,6 +112,18 @@ VMCTL_FAILPOINT=plugged "$V" up -q --driver null -d --new -n two --plug "port=$o
 until_has ran ls
 until_has HELLO sh -c "'$V' list >/dev/null 2>&1; python3 '$tmp/echo.py' $outside || true"
 run 0 "$V" stop two
+# A card does not open what the project's own configuration, or --net, has closed.
+run 125 up --new --net none --plug nic -- true
+has "$err" "nic=public"
+run 2 "$V" plan --driver null --net none --plug nic
+has "$err" "nic=public"
+printf '[defaults]\nnet=none\n' >.vmctl.conf
+run 2 "$V" plan --driver null --plug nic
+has "$err" "nic=public"
+run 0 "$V" plan --driver null --plug nic=allow:@npm
+run 2 "$V" plan --driver null --plug nic=allow:@nothing
+has "$err" "@nothing"
+rm .vmctl.conf
 run 125 up --new --plug dir -- true
 has "$err" "--plug"
 run 125 up --new --root-ports 0 -- true

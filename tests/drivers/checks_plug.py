@@ -263,6 +263,22 @@ def _(s):
     refused(s, "a disk cannot be plugged into", "disk", "32M")
 
 
+@check("plug-nic", "a network card comes, has an address, and goes again")
+def _(s):
+    name = plug(s, "nic")
+    card = device(s, name)["inside"]
+    s.has(s.shell("cat /proc/net/route"), f"{card}\t00000000\t0202000A")  # 0.0.0.0 by 10.0.2.2
+    refused(s, "one policy", "nic", "allow:")
+    unplug(s, name)
+    s.true(s.inside("test", "-e", f"/sys/class/net/{card}").status != 0, "the card is still there")
+    s.equal(s.verb("unplug", s.shared(), "nic").status, 1)
+
+
+@otherwise("plug-nic")
+def _(s):
+    refused(s, "a network card cannot be plugged into", "nic")
+
+
 UPPER_LINE = """
 import os, socket, stat, sys, time
 path = sys.argv[1]

@@ -221,6 +221,19 @@ verdict $T1 "the rest is as before" -- tls $A a.tls.test
 try list
 check "another name by SNI stays" vm net allow list a.tls.test
 
+check "one more port of this host" vm net allow list host.vmctl.internal:8082
+verdict connected "is reached" -- tcp host.vmctl.internal 8082
+verdict "I_am_127.0.0.1" "beside the other" -- http host.vmctl.internal 8080 host.vmctl.internal
+try list
+behind host-hold list "hold host.vmctl.internal 8082"
+check "a connection to it is held" said host-hold held
+check "it is closed" vm net deny list host.vmctl.internal:8082
+check "which cuts that" said host-hold "^b ECONNRESET"
+verdict refused "and it is not reached any more" -- tcp host.vmctl.internal 8082
+verdict refused "no other ever was" -- tcp host.vmctl.internal 8081
+verdict "I_am_127.0.0.1" "the first one stays" -- http host.vmctl.internal 8080 host.vmctl.internal
+try list
+
 check "net set" vm net set list public,deny:b.tls.test,198.51.100.12
 verdict $T1 "public: TLS" -- tls $A a.tls.test
 verdict I_am_198.51.100.21_for_c.tls.test "for names that no list has" -- tls c.tls.test 443 c.tls.test

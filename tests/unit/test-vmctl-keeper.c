@@ -65,7 +65,7 @@ tear_down (Fixture *f, gconstpointer data)
 
 /* Up to and with "--". */
 static void
-add_keeper (Fixture *f, gboolean namespaces, gboolean console)
+add_keeper_with (Fixture *f, gboolean namespaces, gboolean console, const char *net)
 {
   static const char *const options[][2] = {{"go", "go"}, {"listen", "keeper"}, {"dir", "dir"}};
 
@@ -78,8 +78,16 @@ add_keeper (Fixture *f, gboolean namespaces, gboolean console)
     vm_argv_add (f->argv, "--console");
     vm_argv_addf (f->argv, "%d", vm_argv_slot (f->argv, "console"));
   }
+  if (net != NULL)
+    vm_argv_add_many (f->argv, "--net", net, NULL);
   vm_argv_add (f->argv, namespaces ? "--door" : "--namespaces");
   vm_argv_add_many (f->argv, namespaces ? f->door : "no", "--", NULL);
+}
+
+static void
+add_keeper (Fixture *f, gboolean namespaces, gboolean console)
+{
+  add_keeper_with (f, namespaces, console, NULL);
 }
 
 static void
@@ -428,6 +436,127 @@ test_clients (Fixture *f, gconstpointer data)
   (void)reap (f);
 }
 
+/* Network cards. In place of vmctl-net this program says a word on its control socket, and stays. */
+
+static void __attribute__ ((noreturn)) be_vmctl_net (const char *control)
+{
+  (void)!write (atoi (control), "I live", strlen ("I live"));
+  for (;;)
+    (void)pause ();
+}
+
+static void
+start_with_net (Fixture *f, const char *net)
+{
+  add_keeper_with (f, FALSE, FALSE, net);
+  vm_argv_add_many (f->argv, "/bin/sleep", "1000", NULL);
+  spawn (f);
+  go (f);
+}
+
+static void
+ask_nic (Fixture *f, const char *name, guint n_fds, int *ret_control)
+{
+  g_autofree char *request = g_strconcat ("nic ", name, NULL);
+  int control[2], packets[2], fds[4];
+
+  request[3] = '\0';
+  g_assert_true (vm_fd_socketpair (SOCK_SEQPACKET, control, NULL));
+  g_assert_true (vm_fd_socketpair (SOCK_DGRAM, packets, NULL));
+  fds[0] = packets[0];
+  fds[1] = control[0];
+  fds[2] = fds[3] = packets[1];
+  g_assert_cmpint (vm_fd_send (f->socket, request, 4 + strlen (name), fds, n_fds), >, 0);
+  *ret_control = control[1];
+  (void)close (control[0]);
+  (void)close (packets[0]);
+  (void)close (packets[1]);
+}
+
+static void
+assert_ended (int *control)
+{
+  struct pollfd p = {.fd = *control, .events = POLLIN};
+  char byte;
+
+  g_assert_cmpint (poll (&p, 1, PATIENCE_MS), ==, 1);
+  g_assert_cmpint (recv (*control, &byte, 1, 0), ==, 0);
+  vm_fd_clear (control);
+}
+
+static void
+assert_says (int control, const char *wanted)
+{
+  struct pollfd p = {.fd = control, .events = POLLIN};
+  char text[64];
+  ssize_t n;
+
+  g_assert_cmpint (poll (&p, 1, PATIENCE_MS), ==, 1);
+  n = recv (control, text, sizeof text - 1, 0);
+  g_assert_cmpint (n, >, 0);
+  text[n] = '\0';
+  g_assert_cmpstr (text, ==, wanted);
+}
+
+static void
+test_nics (Fixture *f, gconstpointer data)
+{
+  g_autofree char *self = g_file_read_link ("/proc/self/exe", NULL);
+  int control, other;
+
+  start_with_net (f, self);
+  ask_nic (f, "nic0", 4, &control);
+  assert_hears (f, "ok");
+  assert_says (control, "I live");
+  ask_nic (f, "nic0", 4, &other);
+  assert_hears (f, "error cannot start vmctl-net: File exists");
+  assert_ended (&other);
+  ask_nic (f, "nic1", 3, &other);
+  assert_hears (f, "error bad request");
+  assert_ended (&other);
+  for (const char *const *name = (const char *const[]){"", "a/b", "A", "abcdefghijklmnopqrstu", NULL}; *name;
+       name++) {
+    ask_nic (f, *name, 4, &other);
+    assert_hears (f, "error cannot start vmctl-net: Invalid argument");
+    assert_ended (&other);
+  }
+  ask (f, "nic", "nic1", NULL, NULL);
+  assert_hears (f, "error bad request");
+  ask (f, "net", "nic0", NULL, NULL);
+  assert_hears (f, "ok");
+  ask (f, "net", "nic1", NULL, NULL);
+  assert_hears (f, "error no network");
+  ask (f, "unnic", "nic0", NULL, NULL);
+  assert_hears (f, "ok");
+  assert_ended (&control);
+  ask (f, "unnic", "nic0", NULL, NULL);
+  assert_hears (f, "error cannot end vmctl-net: No such file or directory");
+  ask_nic (f, "nic0", 4, &control);
+  assert_hears (f, "ok");
+  assert_says (control, "I live");
+  g_assert_cmpint (kill (f->pid, SIGKILL), ==, 0);
+  (void)reap (f);
+  assert_ended (&control);
+}
+
+/* One that ends at once is not started again, which is told. */
+static void
+test_nic_ends (Fixture *f, gconstpointer data)
+{
+  int control;
+
+  start_with_net (f, "/nowhere/vmctl-net");
+  ask_nic (f, "nic0", 4, &control);
+  assert_hears (f, "ok");
+  assert_hears (f, "nic nic0 down status 127");
+  ask (f, "unnic", "nic0", NULL, NULL);
+  assert_hears (f, "ok");
+  assert_ended (&control);
+  ask (f, "end", NULL, NULL, NULL);
+  assert_hears (f, "ok");
+  (void)reap (f);
+}
+
 /* The outer end of the serial line, for a supervisor that takes over. */
 static void
 test_console (Fixture *f, gconstpointer data)
@@ -727,6 +856,8 @@ test_jail_other (gconstpointer data)
 int
 main (int argc, char **argv)
 {
+  if (argc > 4 && strcmp (argv[1], "--packet") == 0)
+    be_vmctl_net (argv[4]);
   (void)signal (SIGPIPE, SIG_IGN);
   g_test_init (&argc, &argv, NULL);
   g_assert_nonnull (g_getenv ("VMCTL_KEEPER"));
@@ -744,6 +875,8 @@ main (int argc, char **argv)
   ADD ("requests", test_requests);
   ADD ("clients", test_clients);
   ADD ("console", test_console);
+  ADD ("nics", test_nics);
+  ADD ("nic-ends", test_nic_ends);
   for (gsize i = 0; i < G_N_ELEMENTS (jail_tests); i++) {
     g_autofree char *own = g_strconcat ("/vmctl/keeper/jail/", jail_tests[i].name, NULL);
     g_autofree char *other = g_strconcat ("/vmctl/keeper/jail-ordinary-user/", jail_tests[i].name, NULL);

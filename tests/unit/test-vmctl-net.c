@@ -429,6 +429,11 @@ test_bad_change (void)
                                       "{\"set\": \"host\"}",
                                       "{\"set\": \"\"}",
                                       "{\"set\": 5}",
+                                      "{\"allow\": [\"host.vmctl.internal\"]}",
+                                      "{\"allow\": [\"host.vmctl.internal:0\"]}",
+                                      "{\"allow\": [\"host.vmctl.internal:1-80\"]}",
+                                      "{\"allow\": [\"host.vmctl.internal:80/udp\"]}",
+                                      "{\"deny\": [\"host.vmctl.internal:\"]}",
                                       "{\"set\": \"public\\u0000\"}"};
 
   for (gsize i = 0; i < G_N_ELEMENTS (table); i++) {
@@ -458,6 +463,44 @@ test_change_host_ports (void)
       line, ==,
       "{\"net\":\"list\",\"words\":\"allow:a.b\",\"rules\":[{\"verdict\":\"allow\",\"item\":\"a.b\","
       "\"by\":\"a.b\"}],\"host-ports\":[5432]}");
+}
+
+static void
+check_host_ports (const char *arguments, const char *wanted)
+{
+  char *rules[] = {(char *)(gsize) "hostport 5432", (char *)(gsize) "hostport 80",
+                   (char *)(gsize) "allow name c.d any 0-0 c.d", NULL};
+  const VmNetState now = {VM_NET_LIST, rules};
+  g_autoptr (json_object) object = json_tokener_parse (arguments);
+  g_auto (VmNetState) ret = {0};
+  g_autofree char *all = NULL;
+
+  g_test_message ("%s", arguments);
+  g_assert_true (vm_net_change (&now, object, &ret, NULL));
+  all = g_strjoinv (", ", ret.rules);
+  g_assert_cmpstr (all, ==, wanted);
+}
+
+/* They open and close by the name that they have inside. */
+static void
+test_host_items (void)
+{
+  GError *error = NULL;
+  GString *many = g_string_new ("{\"allow\": [\"host.vmctl.internal:1\"");
+  g_autofree char *words = NULL;
+
+  check_host_ports ("{\"allow\": [\"Host.vmctl.internal:443/tcp\", \"host.vmctl.internal:80\"]}",
+                    "hostport 5432, hostport 80, hostport 443, allow name c.d any 0-0 c.d");
+  check_host_ports ("{\"deny\": [\"host.vmctl.internal:5432\", \"host.vmctl.internal:22\"]}",
+                    "hostport 80, allow name c.d any 0-0 c.d");
+  check_host_ports ("{\"deny\": [\"host.vmctl.internal:80\", \"c.d\"]}",
+                    "hostport 5432, deny name c.d any 0-0 deny:c.d");
+  for (guint i = 2; i <= 33; i++)
+    g_string_append_printf (many, ", \"host.vmctl.internal:%u\"", i);
+  g_string_append (many, "]}");
+  words = g_string_free (many, FALSE);
+  g_assert_null (change ("public", words, &error));
+  assert_usage (error, "32 ports");
 }
 
 /* Text */
@@ -620,10 +663,9 @@ test_hints (void)
   check_hint ("refused tcp a.b 10.1.2.3 22 private", "vmctl net allow ID 10.1.2.3/32:22");
   check_hint ("refused tcp - 169.254.169.254 80 cloud metadata", "vmctl net allow ID 169.254.169.254/32:80");
   check_hint ("refused icmp - 10.1.2.3 0 private", "vmctl net allow ID 10.1.2.3/32");
-  check_hint ("refused tcp - 10.0.2.2 5432 this host",
-              "start it with: vmctl up --net-host-port 5432; inside it is host.vmctl.internal:5432");
+  check_hint ("refused tcp - 10.0.2.2 5432 this host", "vmctl net allow ID host.vmctl.internal:5432");
   check_hint ("refused dns host.vmctl.internal - 53 no port of the host is open",
-              "start it with: vmctl up --net-host-port PORT");
+              "vmctl net allow ID host.vmctl.internal:PORT");
   check_hint ("refused tcp - 1.2.3.4 443 no name was said", "vmctl net allow ID 1.2.3.4/32:443");
   check_hint ("refused udp - 1.1.1.1 53 DNS to another server", "vmctl net allow ID 1.1.1.1/32:53");
   check_hint ("refused tcp a.b 1.2.3.4 443 the name that was said has another address", NULL);
@@ -653,6 +695,7 @@ main (int argc, char **argv)
   g_test_add_func ("/vmctl/net/change", test_change);
   g_test_add_func ("/vmctl/net/bad-change", test_bad_change);
   g_test_add_func ("/vmctl/net/change-host-ports", test_change_host_ports);
+  g_test_add_func ("/vmctl/net/host-items", test_host_items);
   g_test_add_func ("/vmctl/net/text", test_text);
   g_test_add_func ("/vmctl/net/text-too-long", test_text_too_long);
   g_test_add_func ("/vmctl/net/heard", test_heard);

@@ -37,6 +37,9 @@ static const struct {
     {"port", "0.0.0.0:8080:80", "{'kind':'port','address':'0.0.0.0','host-port':8080,'guest-port':80}"},
     {"usb", "046d:c52b", "{'kind':'usb','vendor':1133,'product':50475}"},
     {"usb", "1.12", "{'kind':'usb','bus':1,'device':12}"},
+    {"nic", "", "{'kind':'nic'}"},
+    {"nic", "public", "{'kind':'nic','net':'public'}"},
+    {"nic", "allow:@npm,a.example:443", "{'kind':'nic','net':'allow:@npm,a.example:443'}"},
 };
 
 static void
@@ -86,6 +89,8 @@ test_text (void)
       {"port", "8080:80", "port 8080 of 127.0.0.1 to 80 inside"},
       {"usb", "046d:c52b", "usb 046d:c52b"},
       {"usb", "1.2", "usb 1.2"},
+      {"nic", "", "nic"},
+      {"nic", "deny:a.example", "nic, deny:a.example"},
   };
 
   for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
@@ -137,7 +142,11 @@ test_parse_bad (void)
       {"usb", "1.0"},
       {"usb", "1.2.3"},
       {"usb", "zzzz:0000"},
-      {"nic", ""},
+      {"nic", "none"},
+      {"nic", "host"},
+      {"nic", "internet"},
+      {"nic", "allow:http://a.example"},
+      {"teapot", ""},
       {"", ""},
       {"serial", "abcdefghijklmnopqrstu"},
   };
@@ -179,6 +188,8 @@ test_json_bad (void)
       "{'kind':'port','host-port':70000,'guest-port':1}",
       "{'kind':'port','host-port':1,'guest-port':1,'address':'::1'}",
       "{'kind':'usb','bus':1}",
+      "{'kind':'nic','net':'none'}",
+      "{'kind':'nic','net':'allow:a b'}",
   };
 
   for (guint i = 0; i < G_N_ELEMENTS (bad); i++) {
@@ -490,6 +501,79 @@ test_usb (Fixture *f, gconstpointer data)
   g_assert_nonnull (strstr (steps, "\"bus\":\"plug-usb0-hc.0\",\"hostdevice\":\"/dev/fdset/16\""));
 }
 
+#define NIC_END                                                                                              \
+  "keeper  nic [\"nic0\"]\nnet     await [\"nic0\"]\nqmp     getfd {\"fdname\":\"plug-nic0\"}\n"             \
+  "qmp     netdev_add {\"type\":\"dgram\",\"id\":\"plug-nic0\","                                             \
+  "\"local\":{\"type\":\"fd\",\"str\":\"plug-nic0\"}}\n"                                                     \
+  "qmp     device_add {\"driver\":\"virtio-net-pci\",\"id\":\"plug-nic0\",\"bus\":\"port0\","                \
+  "\"netdev\":\"plug-nic0\",\"mac\":\"52:54:01:e9:ce:00\",\"romfile\":\"\",\"host_mtu\":65520}\n"            \
+  "agent   nic [\"52:54:01:e9:ce:00\",\"10.0.2.15/24\",\"10.0.2.2\"]\n"
+#define NIC_BACK                                                                                             \
+  "qmp     device_del {\"id\":\"plug-nic0\"}\nqmp     netdev_del {\"id\":\"plug-nic0\"}\n"                   \
+  "keeper  unnic [\"nic0\"]\nhere    unnic [\"nic0\"]\n"
+
+/* The first card of a sandbox brings its policy, the others have it. */
+static void
+test_nic (Fixture *f, gconstpointer data)
+{
+  static const char *const list[] = {"allow name a.example any 0-0 a.example", "hostport 80", NULL};
+
+  f->plan->id = g_strdup ("abcd1234");
+  f->plan->net = VM_NET_NONE;
+  expect (f, "nic", "here    nic {\"id\":\"nic0\",\"net\":\"public\",\"rules\":[]}\n" NIC_END, NIC_BACK);
+  expect (f, "nic=allow:a.example",
+          "here    nic {\"id\":\"nic0\",\"net\":\"list\",\"rules\":[\"allow name a.example any 0-0 "
+          "a.example\"]}\n" NIC_END,
+          NIC_BACK);
+  refuse (f, "nic=allow:@nothing", NULL, VM_ERROR_USAGE, "@nothing");
+  f->plan->net = VM_NET_LIST;
+  g_strfreev (f->plan->net_rules);
+  f->plan->net_rules = g_strdupv ((char **)(gsize)list);
+  expect (f, "nic", "here    nic {\"id\":\"nic0\"}\n" NIC_END, NIC_BACK);
+  expect (f, "nic=allow:a.example", "here    nic {\"id\":\"nic0\"}\n" NIC_END, NIC_BACK);
+  refuse (f, "nic=public", NULL, VM_ERROR_USAGE, "vmctl net set");
+  refuse (f, "nic=allow:a.example,deny:b.example", NULL, VM_ERROR_USAGE, "'allow:a.example'");
+}
+
+/* It has a place of its own, as a disk has. */
+static void
+test_nic_places (Fixture *f, gconstpointer data)
+{
+  json_object *first, *second;
+
+  plug (f, "nic");
+  plug (f, "disk=1G");
+  plug (f, "nic");
+  first = json_object_array_get_idx (f->devices, 0);
+  second = json_object_array_get_idx (f->devices, 2);
+  g_assert_cmpstr (vm_json_str (first, "port", ""), ==, "port0");
+  g_assert_cmpstr (vm_json_str (second, "port", ""), ==, "port2");
+  g_assert_cmpstr (vm_json_str (first, "mac", ""), !=, vm_json_str (second, "mac", ""));
+  plug (f, "nic");
+  refuse (f, "nic", NULL, VM_ERROR_BUSY, "--root-ports");
+  f->plan->isolation = VM_ISOLATION_CONTAINER;
+  refuse (f, "nic", NULL, VM_ERROR_UNSUPPORTED, "a container");
+}
+
+/* Groups of the configuration are what is in them. */
+static void
+test_nic_groups (Fixture *f, gconstpointer data)
+{
+  static const char *const groups[] = {"work=git.example:22,*.build.example:443", NULL};
+  g_autoptr (GError) error = NULL;
+  VmPlugSpec spec;
+
+  g_assert_true (vm_plug_spec_parse ("nic", "allow:@work,@npm", "/", &spec, NULL));
+  g_assert_true (vm_plug_expand_net (&spec, (char **)(gsize)groups, &error));
+  g_assert_no_error (error);
+  g_assert_cmpstr (spec.net, ==, "allow:git.example:22,allow:*.build.example:443,allow:@npm");
+  g_free (spec.net);
+  spec.net = g_strdup ("allow:@other");
+  g_assert_false (vm_plug_expand_net (&spec, (char **)(gsize)groups, &error));
+  g_assert_nonnull (strstr (error->message, "@other"));
+  vm_plug_spec_clear (&spec);
+}
+
 /* What a plan undoes, it undoes from behind; what may fail is not kept for the unplug. */
 static void
 test_undo (Fixture *f, gconstpointer data)
@@ -593,6 +677,9 @@ main (int argc, char **argv)
   ADD ("cpu", test_cpu);
   ADD ("mem", test_mem);
   ADD ("usb", test_usb);
+  ADD ("nic", test_nic);
+  ADD ("nic-places", test_nic_places);
+  ADD ("nic-groups", test_nic_groups);
   ADD ("elsewhere", test_elsewhere);
   ADD ("undo", test_undo);
   return g_test_run ();

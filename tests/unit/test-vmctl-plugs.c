@@ -13,6 +13,7 @@
 #include "vmctl/base/file.h"
 #include "vmctl/base/json.h"
 #include "vmctl/plan-parts.h"
+#include "vmctl/supervisor-net.h"
 #include "vmctl/supervisor-plug.h"
 
 typedef struct {
@@ -77,6 +78,7 @@ set_up (Fixture *f, gconstpointer data)
   sup->dirs = &f->dirs;
   sup->driver = &vm_driver_qemu;
   sup->runtime_fd = open (f->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  sup->state_fd = fcntl (sup->runtime_fd, F_DUPFD_CLOEXEC, 3);
   sup->log = vm_log_open (sup->runtime_fd, "supervisor.log", VM_LOG_LIMIT, NULL);
   sup->record = vm_record_new ();
   sup->record->id = g_strdup ("abcd1234");
@@ -100,6 +102,7 @@ tear_down (Fixture *f, gconstpointer data)
 
   g_clear_pointer (&sup->qmp, qmp_client_free);
   vm_plugs_free (sup->plugs);
+  vm_supervisor_close_net (sup);
   if (f->fake != NULL)
     fake_qmp_join (f->fake);
   qmp_schema_free (f->schema);
@@ -109,6 +112,7 @@ tear_down (Fixture *f, gconstpointer data)
   vm_plan_free (sup->plan);
   vm_record_free (sup->record);
   vm_fd_clear (&sup->runtime_fd);
+  vm_fd_clear (&sup->state_fd);
   vm_fd_clear (&sup->keeper_fd);
   vm_fd_clear (&f->keeper);
   g_assert_true (vm_file_remove_tree (AT_FDCWD, f->path, NULL));
@@ -179,6 +183,20 @@ expect_keeper (Fixture *f, const char *text)
       request[i] = '|';
   request[n] = '\0';
   g_assert_cmpstr (request, ==, text);
+}
+
+/* The same, whenever it comes. */
+static void
+until_asked (Fixture *f, const char *text)
+{
+  gint64 end = g_get_monotonic_time () + 20 * G_USEC_PER_SEC;
+  char byte;
+
+  while (recv (f->keeper, &byte, 1, MSG_DONTWAIT | MSG_PEEK) < 0) {
+    g_assert_cmpint (g_get_monotonic_time (), <, end);
+    g_main_context_iteration (NULL, FALSE);
+  }
+  expect_keeper (f, text);
 }
 
 static void
@@ -335,6 +353,7 @@ test_paused (Fixture *f, gconstpointer data)
   expect_no_keeper (f);
 }
 
+#define NO "error GenericError no, it cannot\n"
 #define OPEN "handshake\nexpect add-fd fds=1 {\"fdset-id\":16}\nreturn {\"fdset-id\":16,\"fd\":9}\n"
 #define NODE "expect blockdev-add {\"node-name\":\"plug-disk0\",\"driver\":\"qcow2\"}\n"
 #define DEVICE "expect device_add {\"id\":\"plug-disk0\",\"bus\":\"port0\",\"drive\":\"plug-disk0\"}\n"
@@ -520,10 +539,185 @@ test_begin_anew (Fixture *f, gconstpointer data)
   expect_keeper (f, bind);
 }
 
+/* Network cards: what the keeper gets for a vmctl-net, which the test then is */
+
+enum { PACKETS, CONTROL, PEER, LOG, PASSED };
+
+static void
+take_nic (Fixture *f, int fds[PASSED])
+{
+  g_autoptr (GArray) got = g_array_new (FALSE, FALSE, sizeof (int));
+  static const char wanted[] = "nic\0nic0";
+  char request[64];
+
+  turn ();
+  g_assert_cmpint (vm_fd_recv (f->keeper, request, sizeof request, got), ==, sizeof wanted - 1);
+  g_assert_cmpint (memcmp (request, wanted, sizeof wanted - 1), ==, 0);
+  g_assert_cmpuint (got->len, ==, PASSED);
+  memcpy (fds, got->data, sizeof (int) * PASSED);
+  vm_plugs_keeper_said (f->sup.plugs, "ok");
+}
+
+static void
+close_passed (int fds[PASSED])
+{
+  for (guint i = 0; i < PASSED; i++)
+    vm_fd_clear (&fds[i]);
+}
+
+/* It says hello, is told this policy, and takes it. */
+static void
+take_policy (int control, const char *wanted)
+{
+  g_autofree char *answer = NULL;
+  char text[8192];
+  ssize_t n;
+
+  g_assert_cmpint (send (control, "hello 1", 7, 0), ==, 7);
+  turn ();
+  n = recv (control, text, sizeof text - 1, MSG_DONTWAIT);
+  g_assert_cmpint (n, >, 0);
+  text[n] = '\0';
+  g_assert_true (g_str_has_prefix (text, "policy "));
+  g_assert_nonnull (strstr (text, wanted));
+  answer = g_strdup_printf ("%.*s ok", (int)strcspn (text, "\n"), text);
+  g_assert_cmpint (send (control, answer, strlen (answer), 0), ==, (gssize)strlen (answer));
+}
+
+static void
+begin_without_net (Fixture *f)
+{
+  f->sup.plan->net = VM_NET_NONE;
+  f->sup.began_without_net = TRUE;
+}
+
+static void
+assert_no_net (Fixture *f)
+{
+  g_assert_cmpint (f->sup.plan->net, ==, VM_NET_NONE);
+  g_assert_cmpstr (f->sup.record->net, ==, "none");
+  g_assert_null (f->sup.net);
+  g_assert_cmpuint (n_devices (f), ==, 0);
+}
+
+#define NIC                                                                                                  \
+  "handshake\nexpect getfd fds=1 {\"fdname\":\"plug-nic0\"}\nreturn\nexpect netdev_add "                     \
+  "{\"id\":\"plug-nic0\"}\n"                                                                                 \
+  "return\nexpect device_add {\"id\":\"plug-nic0\",\"netdev\":\"plug-nic0\",\"bus\":\"port0\"}\n"
+#define NIC_AWAY                                                                                             \
+  "expect device_del {\"id\":\"plug-nic0\"}\nreturn\nevent DEVICE_DELETED {\"device\":\"plug-nic0\","        \
+  "\"path\":\"/x\"}\nexpect netdev_del {\"id\":\"plug-nic0\"}\nreturn\nignore\n"
+#define NIC_GONE                                                                                             \
+  "expect netdev_del {\"id\":\"plug-nic0\"}\nreturn\nexpect closefd\nerror GenericError it is "              \
+  "used\nignore\n"
+#define NIC_CHANGE "nic|52:54:01:e3:b0:00|10.0.2.15/24|10.0.2.2|"
+
+static void
+got_stats (json_object *stats, gpointer data)
+{
+  *(gint64 *)data = vm_json_int (stats, "flows", -1);
+}
+
+static void
+test_nic (Fixture *f, gconstpointer data)
+{
+  gint64 flows = 0;
+  int fds[PASSED];
+
+  begin_without_net (f);
+  start_qemu (f, NIC "return\n" NIC_AWAY);
+  plug (f, "nic=allow:a.example", 0);
+  g_assert_cmpstr (f->sup.record->net, ==, "list");
+  take_nic (f, fds);
+  take_policy (fds[CONTROL], "allow name a.example any 0-0 a.example");
+  answer_change (f, expect_change (f, NIC_CHANGE), 0, "eth0");
+  until_logged (f, "plugged nic0");
+  vm_supervisor_ask_net_stats (&f->sup, got_stats, &flows);
+  g_assert_cmpint (recv (fds[CONTROL], (char[5]){0}, 5, MSG_DONTWAIT), ==, 5);
+  g_assert_cmpint (send (fds[CONTROL], "stats flows=3", 13, 0), ==, 13);
+  turn ();
+  g_assert_cmpint (flows, ==, 3);
+  vm_plugs_unplug (f->sup.plugs, "nic0", NULL);
+  until_asked (f, "unnic|nic0");
+  vm_plugs_keeper_said (f->sup.plugs, "ok");
+  until_logged (f, "unplugged nic0");
+  assert_no_net (f);
+  close_passed (fds);
+}
+
+/* Of a sandbox that has a policy it is the card's; and what that sandbox has without it stays. */
+static void
+test_nic_more (Fixture *f, gconstpointer data)
+{
+  int fds[PASSED];
+
+  f->sup.plan->net = VM_NET_PUBLIC;
+  start_qemu (f, NIC NO NIC_GONE);
+  plug (f, "nic", 0);
+  take_nic (f, fds);
+  take_policy (fds[CONTROL], "mode public");
+  until_asked (f, "unnic|nic0");
+  vm_plugs_keeper_said (f->sup.plugs, "ok");
+  until_logged (f, "plug: nic0: no, it cannot");
+  g_assert_cmpint (f->sup.plan->net, ==, VM_NET_PUBLIC);
+  g_assert_cmpuint (n_devices (f), ==, 0);
+  vm_plugs_unplug (f->sup.plugs, "nic", NULL);
+  until_logged (f, "'nic': that is the machine's own");
+  close_passed (fds);
+}
+
+static void
+test_nic_refused (Fixture *f, gconstpointer data)
+{
+  begin_without_net (f);
+  plug (f, "nic", 0);
+  turn ();
+  vm_plugs_keeper_said (f->sup.plugs, "error cannot start vmctl-net: File exists");
+  until_logged (f, "plug: nic0: cannot start vmctl-net: File exists");
+  assert_no_net (f);
+}
+
+/* A helper that ends before it goes by a policy is no network. */
+static void
+test_nic_helper_ends (Fixture *f, gconstpointer data)
+{
+  int fds[PASSED];
+
+  begin_without_net (f);
+  plug (f, "nic", 0);
+  take_nic (f, fds);
+  vm_supervisor_net_said (&f->sup, "nic other down status 1");
+  vm_supervisor_net_said (&f->sup, "nic nic0 restarted signal 9");
+  vm_supervisor_net_said (&f->sup, "nic nic0");
+  expect_no_keeper (f);
+  vm_supervisor_net_said (&f->sup, "nic nic0 down status 1");
+  expect_keeper (f, "unnic|nic0");
+  vm_plugs_keeper_said (f->sup.plugs, "ok");
+  until_logged (f, "plug: nic0: the network's helper of the card 'nic0' ended (status 1)");
+  assert_no_net (f);
+  close_passed (fds);
+}
+
+/* What it is told is taken back, where a later step fails. */
+static void
+test_nic_undone (Fixture *f, gconstpointer data)
+{
+  int fds[PASSED];
+
+  begin_without_net (f);
+  plug (f, "nic", 3);
+  take_nic (f, fds);
+  take_policy (fds[CONTROL], "mode public");
+  until_asked (f, "unnic|nic0");
+  vm_plugs_keeper_said (f->sup.plugs, "ok");
+  until_logged (f, "behind step 3");
+  assert_no_net (f);
+  close_passed (fds);
+}
+
 #define ADD(name, function) g_test_add ("/vmctl/plugs/" name, Fixture, NULL, set_up, function, tear_down)
 #define REFUSES(name, script)                                                                                \
   g_test_add ("/vmctl/plugs/qemu-refuses-" name, Fixture, script, set_up, test_qemu_refuses, tear_down)
-#define NO "error GenericError no, it cannot\n"
 
 int
 main (int argc, char **argv)
@@ -548,5 +742,10 @@ main (int argc, char **argv)
   ADD ("no-balloon", test_no_balloon);
   ADD ("take-over", test_take_over);
   ADD ("begin-anew", test_begin_anew);
+  ADD ("nic", test_nic);
+  ADD ("nic-more", test_nic_more);
+  ADD ("nic-refused", test_nic_refused);
+  ADD ("nic-helper-ends", test_nic_helper_ends);
+  ADD ("nic-undone", test_nic_undone);
   return g_test_run ();
 }

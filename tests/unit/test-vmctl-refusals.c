@@ -46,8 +46,8 @@ test_first_three (void)
   add (refusals, "tcp", NULL, "10.0.2.2", 5432, "this host");
   add (refusals, "tcp", NULL, "127.0.0.1", 22, "loopback");
   add (refusals, "tcp", NULL, "10.1.2.3", 22, "private");
-  check (refusals, "vmctl: the sandbox was refused 10.0.2.2:5432 (this host); start it with: vmctl up "
-                   "--net-host-port 5432; inside it is host.vmctl.internal:5432");
+  check (refusals, "vmctl: the sandbox was refused 10.0.2.2:5432 (this host); allow it: vmctl net "
+                   "allow abcd1234 host.vmctl.internal:5432");
   check (refusals, "vmctl: the sandbox was refused 127.0.0.1:22 (loopback); see: vmctl net log abcd1234");
   check (refusals, NULL);
 }

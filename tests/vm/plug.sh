@@ -16,12 +16,14 @@ inside () { run "$VMCTL" exec one -- sh -c "$1"; }
 machine () { # all that QEMU has, but for what counts or moves by itself
   local c
   for c in query-block query-named-block-nodes query-chardev query-fdsets query-memory-devices query-memdev query-pci \
-    'qom-list {"path":"/machine/peripheral"}' 'qom-list {"path":"/objects"}' 'qom-list {"path":"/chardevs"}'; do
+    'human-monitor-command {"command-line":"info\u0020network"}' 'qom-list {"path":"/machine/peripheral"}' 'qom-list {"path":"/objects"}' 'qom-list {"path":"/chardevs"}'; do
     # shellcheck disable=SC2086
     control "$ONE" do $c
   done | python3 -c '
 import re, sys
 print(re.sub(r"\"(address|base|limit|secondary|subordinate|bus)\": -?\d+", r"\1", sys.stdin.read()))'
+  pgrep -c -P "$(pid_of "$ONE" keeper)" -x vmctl-net
+  "$VMCTL" net show "$ONE"
   ls "$XDG_RUNTIME_DIR/vmctl/$ONE" "$XDG_RUNTIME_DIR/vmctl/$ONE/door"
   "$VMCTL" devices --json one
 }
@@ -191,6 +193,10 @@ inside 'ls /mnt/more'
 is "$OUT" "" "nothing is left inside"
 unchanged 5 disk 64M
 unchanged 5 serial talk
+unchanged 7 nic
+inside 'ls /sys/class/net'
+is "$OUT" "eth0
+lo" "there is no other card"
 unchanged 4 mem 768M
 memory
 is "$OUT" "$before" "its memory is what it was"

@@ -51,7 +51,9 @@ add_tls (VmPlan *plan, const VmHost *host, gboolean asked, GError **error)
 static gboolean
 add_dns (VmPlan *plan, const VmHost *host, gboolean asked, GError **error)
 {
-  if (plan->net == VM_NET_NONE)
+  /* A machine may get a network card while it runs, and its names with it; until then a question fails at
+   * once. */
+  if (plan->net == VM_NET_NONE && (asked || plan->isolation != VM_ISOLATION_VM))
     return !asked ||
            vm_error (error, VM_ERROR_USAGE,
                      "grant 'dns': there is no network to ask a name server by; leave out --net none or "

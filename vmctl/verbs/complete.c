@@ -114,16 +114,23 @@ put_groups (const char *before)
   }
 }
 
+/* Those that a card may have. */
 static void
-put_net (void)
+put_policies (void)
 {
-  put ("none", "no network");
   put ("public", "the internet");
-  put ("host", "this host's own, without any policy");
   put ("allow:", "nothing but a list of names and addresses");
   put ("deny:", "the internet without a list of names and addresses");
   put_groups ("allow:@");
   put_groups ("deny:@");
+}
+
+static void
+put_net (void)
+{
+  put ("none", "no network");
+  put ("host", "this host's own, without any policy");
+  put_policies ();
 }
 
 static void
@@ -176,6 +183,7 @@ put_plug_kinds (const char *end)
       [VM_PLUG_SERIAL] = "a line between a socket and the inside: NAME",
       [VM_PLUG_USB] = "a USB device of this host: VENDOR:PRODUCT or BUS.DEVICE",
       [VM_PLUG_PORT] = "a port of this host leads inside: [ADDRESS:]HOST:GUEST[/udp]",
+      [VM_PLUG_NIC] = "a network card, and what it may reach: [POLICY]",
   };
 
   for (guint kind = 0; kind < VM_PLUG_KINDS; kind++) {
@@ -247,6 +255,8 @@ put_of_plugs (VmContext *context, const char *kind, char **args)
     put_usb_devices ();
   else if (g_str_equal (kind, "plug-cpu"))
     put_cpus ();
+  else if (g_str_equal (kind, "plug-nic"))
+    put_policies ();
   else if (g_str_equal (kind, "device"))
     put_devices (context, args);
 }

@@ -39,6 +39,8 @@ outside (json_object *d)
   if (vm_json_int (d, "bus", 0) != 0)
     return g_strdup_printf ("%" G_GINT64_FORMAT ".%" G_GINT64_FORMAT, vm_json_int (d, "bus", 0),
                             vm_json_int (d, "device", 0));
+  if (vm_json_str (d, "mac", NULL) != NULL)
+    return g_strdup (vm_json_str (d, "mac", NULL));
   return g_strdup_printf ("%04x:%04x", (guint)vm_json_int (d, "vendor", 0),
                           (guint)vm_json_int (d, "product", 0));
 }

@@ -6,6 +6,7 @@
 #include "vmctl/base/error.h"
 #include "vmctl/base/json.h"
 #include "vmctl/client.h"
+#include "vmctl/net-client.h"
 #include "vmctl/plug.h"
 #include "vmctl/show.h"
 #include "vmctl/store.h"
@@ -28,17 +29,11 @@ static const VmOption options[] = {
 
 /* (transfer full) */
 static json_object *
-make_arguments (const PlugOptions *o, char **args, GError **error)
+make_arguments (const PlugOptions *o, const VmPlugSpec *spec)
 {
-  g_autofree char *cwd = g_get_current_dir ();
   const char *fail = g_getenv ("VMCTL_PLUGFAIL");
-  json_object *arguments;
-  VmPlugSpec spec;
+  json_object *arguments = vm_plug_spec_to_json (spec);
 
-  if (!vm_plug_spec_parse (args[1], args[2] != NULL ? args[2] : "", cwd, &spec, error))
-    return NULL;
-  arguments = vm_plug_spec_to_json (&spec);
-  vm_plug_spec_clear (&spec);
   vm_json_add_str (arguments, "id", o->id);
   if (o->dry_run)
     vm_json_add_bool (arguments, "dry-run", TRUE);
@@ -75,19 +70,19 @@ static int
 plug_run (VmContext *context, gpointer data, char **args, char **command, GError **error)
 {
   const PlugOptions *o = data;
-  json_object *arguments = make_arguments (o, args, error);
+  g_autofree char *cwd = g_get_current_dir ();
   g_autoptr (VmRecord) record = NULL;
   g_autoptr (VmClient) client = NULL;
   g_autoptr (json_object) reply = NULL;
+  VmPlugSpec spec;
 
-  if (arguments == NULL)
+  if (!vm_plug_spec_parse (args[1], args[2] != NULL ? args[2] : "", cwd, &spec, error))
     return -1;
   record = vm_store_find (&context->dirs, args[0], FALSE, error);
-  if (record == NULL || (client = vm_client_connect (&context->dirs, record->id, error)) == NULL) {
-    json_object_put (arguments);
-    return -1;
-  }
-  reply = vm_client_call (client, "plug", arguments, error);
+  if (record != NULL && vm_net_complete_plug (context, record, &spec, error) &&
+      (client = vm_client_connect (&context->dirs, record->id, error)) != NULL)
+    reply = vm_client_call (client, "plug", make_arguments (o, &spec), error);
+  vm_plug_spec_clear (&spec);
   if (reply == NULL)
     return -1;
   if (o->json)
@@ -105,9 +100,8 @@ const VmVerb vm_verb_plug = {
     .summary = "add a directory, disk, port or more to a running sandbox",
     .details =
         "dir HOST[:GUEST][:ro]; disk FILE[:ro][:raw|:qcow2] or SIZE; cpu N; mem SIZE; serial NAME; port "
-        "[ADDRESS:]HOST:GUEST[/udp]; usb VENDOR:PRODUCT or BUS.DEVICE. It is there when this returns, or "
-        "nothing "
-        "of it is. Prints the id by which vmctl unplug takes it away.",
+        "[ADDRESS:]HOST:GUEST[/udp]; usb VENDOR:PRODUCT or BUS.DEVICE; nic [POLICY]. It is there when this "
+        "returns, or nothing of it is. Prints the id by which vmctl unplug takes it away.",
     .options = options,
     .options_size = sizeof (PlugOptions),
     .min_args = 2,
