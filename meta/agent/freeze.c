@@ -23,7 +23,7 @@ enum { FLUSH_MAX_MS = 10000, FREEZE_MAX_MS = 60000 };
 /* Odd: frozen. Each freeze and each thaw adds one, so a guard knows its own. */
 typedef struct {
   _Atomic uint32_t turn;
-  _Atomic uint64_t since_us; /* of the freeze; 0: it is not complete */
+  _Atomic uint64_t since_us; /* of a freeze that is complete; else 0 */
 } Shared;
 
 static Shared *shared;
@@ -71,18 +71,20 @@ static int
 freeze_guarded (int fd, uint32_t turn, uint64_t ms)
 {
   pid_t pid = fork ();
+  uint64_t since;
   int r;
 
   if (pid == 0)
     guard (fd, turn, now_us () + ms * 1000);
   if (pid < 0)
     return -EAGAIN;
+  since = now_us (); /* whoever writes waits from now on */
   if (ioctl (fd, FIFREEZE, 0) < 0) {
     r = -errno;
     (void)kill (pid, SIGKILL); /* what somebody else has frozen is not its to thaw */
     return r;
   }
-  atomic_store (&shared->since_us, now_us ());
+  atomic_store (&shared->since_us, since);
   if (atomic_load (&shared->turn) == turn)
     return 0;
   (void)ioctl (fd, FITHAW, 0); /* the guard may have come too early for it */
