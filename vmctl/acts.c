@@ -424,6 +424,13 @@ follow_job (VmActs *acts, const char *command, json_object *arguments)
     look_at_job (acts, jobs_listed, "query-jobs");
 }
 
+void
+vm_acts_interrupt (VmActs *acts, const char *why)
+{
+  if (acts->job != NULL && !acts->cancels_job)
+    fail (acts, VM_ERROR_FAILED, "%s", why);
+}
+
 static void
 job_changed (VmActs *acts, json_object *event_data)
 {

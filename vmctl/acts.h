@@ -25,6 +25,8 @@ void vm_acts_forget_descriptor (VmActs *acts);
 void vm_acts_keeper_said (VmActs *acts, const char *text);
 void vm_acts_agent_said (VmActs *acts, const FrameHeader *header, const guint8 *payload);
 void vm_acts_event (VmActs *acts, const char *name, json_object *event_data);
+/* Nobody wants the end of the job that is followed, if one is. */
+void vm_acts_interrupt (VmActs *acts, const char *why);
 /* Nobody will answer any more. */
 void vm_acts_give_up (VmActs *acts, const char *why);
 

@@ -507,7 +507,16 @@ command (QmpServer *server, QmpPeer *peer, const char *name, json_object *argume
   pass_through (sup, name, arguments, request);
 }
 
-static const QmpServerHandlers handlers = {.command = command};
+static void
+peer_closed (QmpServer *server, QmpPeer *peer, gpointer data)
+{
+  VmSupervisor *sup = data;
+
+  if (sup->plugs != NULL)
+    vm_plugs_peer_gone (sup->plugs);
+}
+
+static const QmpServerHandlers handlers = {.command = command, .peer_closed = peer_closed};
 
 gboolean
 vm_control_listen (VmSupervisor *sup, GError **error)

@@ -13,6 +13,8 @@
 #include "vmctl/base/error.h"
 #include "vmctl/base/json.h"
 
+#define UNWANTED "who asked for it has gone"
+
 static void go_on (VmPlugJob *job);
 
 VmPlugs *
@@ -245,6 +247,20 @@ undo (VmPlugJob *job)
   end_plug (job);
 }
 
+/* A copy may take long, and whoever interrupts it does not want it. */
+static gboolean
+is_unwanted (const VmPlugJob *job)
+{
+  return job->snapshot != NULL && job->request != NULL && qmp_request_peer (job->request) == NULL;
+}
+
+void
+vm_plugs_peer_gone (VmPlugs *plugs)
+{
+  if (plugs->is_busy && is_unwanted (g_queue_peek_head (&plugs->jobs)))
+    vm_acts_interrupt (plugs->acts, UNWANTED);
+}
+
 /* For tests: "snapshot1" and so on. */
 static void
 fail_behind (guint step)
@@ -272,7 +288,9 @@ step_done (const GError *error, const char *result, gpointer data)
       g_free (job->result);
       job->result = g_strdup (result);
     }
-    if (job->fail_after == job->at)
+    if (is_unwanted (job))
+      job->why = g_error_new (VM_ERROR, VM_ERROR_FAILED, "%s: %s", job->plan->id, UNWANTED);
+    else if (job->fail_after == job->at)
       job->why = g_error_new (VM_ERROR, VM_ERROR_FAILED, "%s: it was to fail behind step %u", job->plan->id,
                               job->at);
   }

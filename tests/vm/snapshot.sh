@@ -39,6 +39,20 @@ for step in 1 2 3 4 5 6 7 8 9 10; do
   like "$ERR" "behind step $step" "  and says so"
 done
 is "$(machine)|$(names)|$(ls "$files")" "$before||" "all of that was undone"
+python3 - "$XDG_RUNTIME_DIR/vmctl/$ONE/control.sock" <<'END'
+import socket, sys
+control = socket.socket(socket.AF_UNIX)
+control.connect(sys.argv[1])
+control.sendall(b'{"execute": "qmp_capabilities"}\n')
+lines = control.makefile()
+while "return" not in lines.readline():
+    pass
+control.sendall(b'{"execute": "snapshot-create", "arguments": {"name": "unwanted"}}\n')
+END
+gave_up () { grep -q "unwanted: who asked for it has gone" "$XDG_STATE_HOME/vmctl/sandboxes/$ONE/supervisor.log"; }
+check "a client that goes does not want it any more" until_true 20 gave_up
+check "and all of that is undone" until_true 20 has_none
+is "$(machine)" "$before" "in QEMU, too"
 VMCTL_FREEZEMS=1 snapshot create one unsure
 is "$STATUS" 1 "refused: nobody knows that the guest stood still"
 like "$ERR" "timed out" "  and why"
