@@ -106,7 +106,14 @@ snapshot create -q --json one busy
 is "$STATUS" 0 "a snapshot meanwhile"
 is "$(field "$T/out" parent)" first "which has a parent"
 snapshot list one
-like "$OUT" "busy*first" "both are listed"
+like "$OUT" "first*busy" "both are listed"
+sound () { # NAME: the file system that it has
+  local fsck
+  fsck=$(PATH=$PATH:/usr/sbin:/sbin command -v e2fsck) && cp "$files/$1/root.qcow2" "$T/overlay.qcow2" || return
+  qemu-img rebase -u -F qcow2 -b "$XDG_CACHE_HOME/vmctl/disks/ext4-$((16 << 30)).qcow2" "$T/overlay.qcow2" &&
+    qemu-img convert -O raw "$T/overlay.qcow2" "$T/raw" && "$fsck" -fn "$T/raw"
+}
+check "its file system is sound" sound busy
 
 snapshot restore one first
 is "$STATUS" 2 "refused: to restore without --yes"
