@@ -299,3 +299,16 @@ image_scratch_open (const char *base, int overlay, const char *dir, int *ret_ove
   *ret_base_fd = vm_fd_steal (&base_fd);
   return TRUE;
 }
+
+gboolean
+image_scratch_take (const char *base, const char *path, int *ret_overlay_fd, int *ret_base_fd, GError **error)
+{
+  vm_autofd base_fd = open (base, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+  vm_autofd overlay_fd = open (path, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+
+  if (base_fd < 0 || overlay_fd < 0 || unlink (path) < 0)
+    return vm_error_errno (error, errno, "cannot use the scratch disk '%s'", base_fd < 0 ? base : path);
+  *ret_overlay_fd = vm_fd_steal (&overlay_fd);
+  *ret_base_fd = vm_fd_steal (&base_fd);
+  return TRUE;
+}

@@ -44,6 +44,10 @@ gboolean image_scratch_check_tools (GError **error);
  * path: the -blockdev of the driver gives the backing node. */
 gboolean image_scratch_open (const char *base, int overlay, const char *dir, int *ret_overlay_fd,
                              int *ret_base_fd, GError **error);
+/* The same with an overlay that was made before, the file `path`: it loses its name. VM_ERROR_HOST, and it
+ * keeps it. */
+gboolean image_scratch_take (const char *base, const char *path, int *ret_overlay_fd, int *ret_base_fd,
+                             GError **error);
 /* A new, empty qcow2 of that size in `dir`, likewise unlinked at once. -1 and error. (qcow2.c) */
 int image_scratch_new (guint64 bytes, const char *dir, GError **error);
 /* A copy of the empty overlay in `to_fd`. */

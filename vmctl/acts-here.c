@@ -13,6 +13,8 @@
  *   nic         {id, net, rules}            what the vmctl-net of a network card needs (supervisor-nics.c)
  *   unnic       [id]
  *   limit       {cpus | memory}             of the control group
+ *   make-snapshot    [name]                 its file (vmctl/snapshot.h)
+ *   remove-snapshot  [name]
  *
  * Everything is opened as the user, and by a path in which no link is followed: what was looked at is what is
  * used. */
@@ -35,6 +37,7 @@
 #include "vmctl/base/json.h"
 #include "vmctl/forwards.h"
 #include "vmctl/path.h"
+#include "vmctl/snapshot.h"
 #include "vmctl/supervisor-net.h"
 
 /* The bytes of a file on which QEMU holds its locks: block/file-posix.c, RAW_LOCK_PERM_BASE and what follows.
@@ -268,6 +271,15 @@ do_unlink (VmSupervisor *sup, json_object *words, GError **error)
          vm_error_errno (error, errno, "cannot remove '%s'", name);
 }
 
+/* Snapshots */
+
+static gboolean
+do_make_snapshot (VmSupervisor *sup, json_object *words, int *fd, GError **error)
+{
+  *fd = vm_snapshot_file_new (sup->state_fd, sup->plan->disk_base, first_word (words), error);
+  return *fd >= 0;
+}
+
 /* Limits */
 
 /* What there is no group for is not bounded; the machine itself is, by what it has. */
@@ -317,6 +329,10 @@ vm_acts_do_here (VmSupervisor *sup, const char *command, json_object *arguments,
     vm_supervisor_remove_nic (sup, first_word (arguments));
     return TRUE;
   }
+  if (g_str_equal (command, "make-snapshot"))
+    return do_make_snapshot (sup, arguments, fd, error);
+  if (g_str_equal (command, "remove-snapshot"))
+    return vm_snapshot_file_remove (sup->state_fd, first_word (arguments), error);
   if (g_str_equal (command, "limit"))
     return do_limit (sup, arguments, error);
   return vm_error (error, VM_ERROR_INVALID, "an act that this vmctl does not know");

@@ -19,6 +19,7 @@ enum {
   LOST_WAIT_MS = 4000,     /* a wish that can get lost is said again after this */
   RESULT_MAX = 200,
   BALLOON_LOOK_MS = 100,
+  JOB_LOOK_MS = 250,
   BALLOON_IDLE = 20, /* looks without a change: the guest has done what it can */
 };
 
@@ -46,6 +47,8 @@ struct VmActs {
   gboolean is_refused;    /* it has, and is to be asked again; it may say so by two events */
   gint64 wanted, reached; /* of the balloon, bytes; 0: it is not asked */
   guint idle;             /* how often it has not changed */
+  char *job;              /* owned; of QEMU's, that is followed to its end; NULL */
+  gboolean cancels_job;
 };
 
 VmActs *
@@ -68,10 +71,12 @@ clear_act (VmActs *acts)
   acts->change = acts->refusals = acts->said = 0;
   acts->wanted = acts->reached = 0;
   acts->idle = 0;
+  acts->cancels_job = FALSE;
   acts->done = NULL;
   acts->serial++;
   g_clear_pointer (&acts->awaits, g_free);
   g_clear_pointer (&acts->card, g_free);
+  g_clear_pointer (&acts->job, g_free);
 }
 
 void
@@ -313,9 +318,139 @@ device_of (json_object *event_data)
   return device != NULL ? device : vm_json_str (vm_json_object (event_data, "info"), "device", NULL);
 }
 
+/* QEMU's jobs: asked after when QEMU says that one has changed, and now and then, for how far it is. One that
+ * is over stays until it is dismissed. `finish`: it ends by itself, and its error is the act's. `cancel`: it
+ * is told to end, however it then does. */
+
+static void
+look_at_job (VmActs *acts, QmpReplyFunc reply, const char *command)
+{
+  json_object *arguments = NULL;
+  Asked *asked = g_new (Asked, 1);
+
+  *asked = (Asked){.acts = acts, .serial = acts->serial};
+  if (!g_str_equal (command, "query-jobs")) {
+    arguments = json_object_new_object ();
+    vm_json_add_str (arguments, "id", acts->job);
+  }
+  qmp_client_send (acts->sup->qmp, command, arguments, NULL, 0, ACT_WAIT_MS, reply, asked);
+}
+
+static void
+jobs_listed (QmpClient *client, json_object *ret, json_object *reply, const GError *error, gpointer data);
+
+static gboolean
+look_again (gpointer data)
+{
+  VmActs *acts = data;
+
+  acts->timer = 0;
+  look_at_job (acts, jobs_listed, "query-jobs");
+  return G_SOURCE_REMOVE;
+}
+
+static void
+job_was_told (QmpClient *client, json_object *ret, json_object *reply, const GError *error, gpointer data)
+{
+  g_autofree Asked *asked = data;
+
+  if (asked->serial == asked->acts->serial)
+    look_at_job (asked->acts, jobs_listed, "query-jobs");
+}
+
+static void
+job_is_over (VmActs *acts, json_object *job)
+{
+  const char *why = vm_json_str (job, "error", NULL);
+  GError *error = NULL;
+
+  if (why != NULL && !acts->cancels_job)
+    error = g_error_new (VM_ERROR, VM_ERROR_FAILED, "the copy failed: %s", why);
+  look_at_job (acts, job_was_told, "job-dismiss"); /* whose answer comes when this act is over */
+  finish (acts, error, NULL);
+}
+
+static void
+tell_progress (VmActs *acts, json_object *job)
+{
+  json_object *data = json_object_new_object ();
+
+  vm_json_add_str (data, "job", acts->job);
+  vm_json_add_int (data, "current", vm_json_int (job, "current-progress", 0));
+  vm_json_add_int (data, "total", vm_json_int (job, "total-progress", 0));
+  vm_supervisor_emit (acts->sup, "SNAPSHOT_PROGRESS", data);
+}
+
+static json_object *
+find_job (VmActs *acts, json_object *list)
+{
+  for (gsize i = 0; json_object_is_type (list, json_type_array) && i < json_object_array_length (list); i++)
+    if (g_strcmp0 (vm_json_str (json_object_array_get_idx (list, i), "id", NULL), acts->job) == 0)
+      return json_object_array_get_idx (list, i);
+  return NULL;
+}
+
+static void
+jobs_listed (QmpClient *client, json_object *ret, json_object *reply, const GError *error, gpointer data)
+{
+  g_autofree Asked *asked = data;
+  VmActs *acts = asked->acts;
+  json_object *job;
+
+  if (asked->serial != acts->serial)
+    return;
+  job = find_job (acts, ret);
+  if (job != NULL && g_strcmp0 (vm_json_str (job, "status", NULL), "concluded") == 0)
+    job_is_over (acts, job);
+  else if (job != NULL) {
+    if (!acts->cancels_job)
+      tell_progress (acts, job);
+    if (acts->timer == 0)
+      acts->timer = g_timeout_add (JOB_LOOK_MS, look_again, acts);
+  } else if (error != NULL)
+    finish (acts, g_error_copy (error), NULL);
+  else if (acts->cancels_job)
+    finish (acts, NULL, NULL);
+  else
+    fail (acts, VM_ERROR_FAILED, "the copy has gone, and nobody knows how it ended");
+}
+
+static void
+follow_job (VmActs *acts, const char *command, json_object *arguments)
+{
+  if (acts->sup->qmp == NULL) {
+    fail (acts, VM_ERROR_FAILED, "QEMU's monitor is lost");
+    return;
+  }
+  acts->job = g_strdup (vm_json_str (arguments, "id", ""));
+  acts->cancels_job = g_str_equal (command, "cancel");
+  if (acts->cancels_job)
+    look_at_job (acts, job_was_told, "job-cancel"); /* if it is over already, that is no harm */
+  else
+    look_at_job (acts, jobs_listed, "query-jobs");
+}
+
+void
+vm_acts_interrupt (VmActs *acts, const char *why)
+{
+  if (acts->job != NULL && !acts->cancels_job)
+    fail (acts, VM_ERROR_FAILED, "%s", why);
+}
+
+static void
+job_changed (VmActs *acts, json_object *event_data)
+{
+  if (acts->timer == 0 || g_strcmp0 (vm_json_str (event_data, "id", NULL), acts->job) != 0)
+    return; /* without a timer it is being asked after */
+  g_source_remove (acts->timer);
+  (void)look_again (acts);
+}
+
 void
 vm_acts_event (VmActs *acts, const char *name, json_object *event_data)
 {
+  if (acts->job != NULL && g_str_equal (name, "JOB_STATUS_CHANGE"))
+    job_changed (acts, event_data);
   if (acts->awaits == NULL || g_strcmp0 (device_of (event_data), acts->awaits) != 0)
     return;
   if (g_str_equal (name, "DEVICE_DELETED")) {
@@ -468,6 +603,8 @@ vm_acts_run (VmActs *acts, json_object *act, VmActDone done, gpointer data)
   acts->data = data;
   if (g_str_equal (at, "qmp"))
     ask_qemu (acts, act, command, arguments);
+  else if (g_str_equal (at, "job"))
+    follow_job (acts, command, arguments);
   else if (g_str_equal (at, "keeper") && are_words)
     ask_keeper (acts, act, command, arguments);
   else if (g_str_equal (at, "net") && are_words)

@@ -13,6 +13,7 @@
 #include "vmctl/base/fd.h"
 #include "vmctl/base/json.h"
 #include "vmctl/supervisor-plug.h"
+#include "vmctl/supervisor-snapshot.h"
 
 enum {
   LOG_DEFAULT = 65536,
@@ -366,6 +367,7 @@ static const struct {
     {"query-net", vm_control_query_net},
     {"query-sandbox", query_sandbox},
     {"query-screen", vm_screen_query},
+    {"query-snapshots", vm_control_query_snapshots},
     {"query-stats", vm_control_stats},
     {"query-version", query_version},
     {"quit", quit},
@@ -376,6 +378,9 @@ static const struct {
     {"sandbox-stop", sandbox_stop},
     {"screendump", screendump},
     {"signal", signal_session},
+    {"snapshot-create", vm_control_snapshot_create},
+    {"snapshot-remove", vm_control_snapshot_remove},
+    {"snapshot-restore", vm_control_snapshot_restore},
     {"stop", stop},
     {"unplug", vm_control_unplug},
 };
@@ -502,7 +507,16 @@ command (QmpServer *server, QmpPeer *peer, const char *name, json_object *argume
   pass_through (sup, name, arguments, request);
 }
 
-static const QmpServerHandlers handlers = {.command = command};
+static void
+peer_closed (QmpServer *server, QmpPeer *peer, gpointer data)
+{
+  VmSupervisor *sup = data;
+
+  if (sup->plugs != NULL)
+    vm_plugs_peer_gone (sup->plugs);
+}
+
+static const QmpServerHandlers handlers = {.command = command, .peer_closed = peer_closed};
 
 gboolean
 vm_control_listen (VmSupervisor *sup, GError **error)

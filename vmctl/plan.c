@@ -68,6 +68,7 @@ vm_plan_free (VmPlan *plan)
                      plan->initramfs,
                      plan->kernel_version,
                      plan->disk_base,
+                     plan->disk_file,
                      plan->state_dir,
                      plan->runtime_dir,
                      plan->mac,

@@ -131,6 +131,9 @@ typedef struct {
   char *ram_preload;      /* owned; with a template: makes QEMU open its memory for reading only */
   char *runtime_dir;      /* owned; $XDG_RUNTIME_DIR/vmctl/ID */
   char *state_dir;        /* owned; $XDG_STATE_HOME/vmctl/sandboxes/ID */
+
+  char *disk_file; /* owned; what the scratch disk of the next start begins as: an overlay, which it takes for
+                      itself. The supervisor's own, in no JSON; NULL: an empty one, or the template's */
 } VmPlan;
 
 void vm_plan_free (VmPlan *plan);

@@ -14,6 +14,8 @@ json_object *vm_plug_words (const char *at, const char *command, ...) G_GNUC_NUL
 json_object *vm_plug_qmp (const char *command, const char *key, const char *value);
 json_object *vm_plug_device_add (const char *driver, const char *id, const char *bus);
 json_object *vm_plug_device_del (const char *id);
+/* Without steps. (transfer full) */
+VmPlugPlan *vm_plug_plan_new (const char *id);
 /* Takes both; `undo` may be NULL. */
 void vm_plug_add_step (VmPlugPlan *plan, json_object *take_act, json_object *take_undo);
 

@@ -8,7 +8,7 @@
 #include "vmctl/path.h"
 
 enum {
-  FDSET_FIRST = 16, /* those below are the machine's own */
+  FDSET_FIRST = 16, /* those below are the machine's own, and the snapshots' */
   SERIAL_PORTS = 6, /* of the bus's eight: the first is for consoles, the second the agent's */
   DEVICES_MAX = 64,
 };
@@ -21,6 +21,7 @@ vm_plug_plan_free (VmPlugPlan *plan)
   g_free (plan->id);
   json_object_put (plan->device);
   json_object_put (plan->unplug);
+  json_object_put (plan->abandon);
   g_ptr_array_unref (plan->steps);
   g_free (plan);
 }
@@ -33,6 +34,16 @@ free_step (gpointer data)
   json_object_put (step->act);
   json_object_put (step->undo);
   g_free (step);
+}
+
+VmPlugPlan *
+vm_plug_plan_new (const char *id)
+{
+  VmPlugPlan *plan = g_new0 (VmPlugPlan, 1);
+
+  plan->id = g_strdup (id);
+  plan->steps = g_ptr_array_new_with_free_func (free_step);
+  return plan;
 }
 
 /* Acts */
@@ -579,10 +590,8 @@ vm_plug_plan_make (const VmPlugSpec *spec, const VmPlugFacts *facts, GError **er
   id = choose_id (spec, facts, error);
   if (id == NULL)
     return NULL;
-  plan = g_new0 (VmPlugPlan, 1);
-  plan->id = g_steal_pointer (&id);
+  plan = vm_plug_plan_new (id);
   plan->kind = spec->kind;
-  plan->steps = g_ptr_array_new_with_free_func (free_step);
   plan->device = vm_plug_spec_to_json (spec);
   json_object_object_del (plan->device, "id");
   vm_json_add_str (plan->device, "id", plan->id);

@@ -91,9 +91,10 @@ typedef struct {
 typedef struct {
   char *id; /* owned */
   VmPlugKind kind;
-  json_object *device; /* owned; what is shown of it: "id", "kind", and what its spec says */
-  GPtrArray *steps;    /* of VmPlugStep, owned */
-  json_object *unplug; /* owned; the acts that take it away again, in their order */
+  json_object *device;  /* owned; what is shown of it: "id", "kind", and what its spec says */
+  GPtrArray *steps;     /* of VmPlugStep, owned */
+  json_object *unplug;  /* owned; the acts that take it away again, in their order */
+  json_object *abandon; /* owned; the same as long as it is half done; NULL: as `unplug` */
 } VmPlugPlan;
 
 /* NULL and an error that says why not: USAGE, EXISTS (the id), UNSUPPORTED (this driver), BUSY (no place

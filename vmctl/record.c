@@ -61,6 +61,7 @@ vm_record_new (void)
   record->unkept = g_new0 (char *, 1);
   record->net_rules = g_new0 (char *, 1);
   record->devices = json_object_new_array ();
+  record->snapshots = json_object_new_array ();
   return record;
 }
 
@@ -90,6 +91,8 @@ vm_record_free (VmRecord *record)
   g_free (record->display);
   g_free (record->size);
   json_object_put (record->devices);
+  json_object_put (record->snapshots);
+  g_free (record->snapshot);
   g_strfreev (record->warnings);
   g_free (record);
 }
@@ -163,6 +166,10 @@ vm_record_to_json (const VmRecord *record)
   vm_json_add_str (object, "size", record->size);
   if (json_object_array_length (record->devices) > 0)
     vm_json_add (object, "devices", json_object_get (record->devices));
+  if (json_object_array_length (record->snapshots) > 0)
+    vm_json_add (object, "snapshots", json_object_get (record->snapshots));
+  if (record->snapshot != NULL)
+    vm_json_add_str (object, "snapshot", record->snapshot);
   vm_json_add_strv (object, "warnings", (const char *const *)record->warnings);
   return object;
 }
@@ -262,6 +269,11 @@ vm_record_from_json (json_object *object, GError **error)
     json_object_put (record->devices);
     record->devices = json_object_get (vm_json_array (object, "devices"));
   }
+  if (vm_json_array (object, "snapshots") != NULL) {
+    json_object_put (record->snapshots);
+    record->snapshots = json_object_get (vm_json_array (object, "snapshots"));
+  }
+  record->snapshot = g_strdup (vm_json_str (object, "snapshot", NULL));
   g_strfreev (record->warnings);
   record->warnings = vm_json_dup_strv (vm_json_array (object, "warnings"));
   return g_steal_pointer (&record);

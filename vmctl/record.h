@@ -79,6 +79,9 @@ typedef struct {
   VmStamps stamps;      /* when what happened */
   json_object *devices; /* owned, never NULL; array: what was plugged, with the acts that take it away */
   char **warnings;      /* owned, never NULL; what the user should know (protected files that appeared) */
+
+  json_object *snapshots; /* owned, never NULL; array: of the disk, oldest first (vmctl/snapshot.h) */
+  char *snapshot;         /* owned; the one from which the disk went on, or that it became; NULL: none */
 } VmRecord;
 
 VmRecord *vm_record_new (void);

@@ -10,6 +10,8 @@
 #include "vmctl/show.h"
 #include "vmctl/store.h"
 
+enum { CALL_MS = 60000 };
+
 typedef struct {
   gboolean starts, runs; /* since it was asked */
 } Wait;
@@ -42,7 +44,10 @@ one (const VmDirs *dirs, const VmRecord *record, const VmRestarting *how, GError
   client->data = &wait;
   if (how->powerdown_ms > 0)
     vm_json_add_int (arguments, "timeout-ms", how->powerdown_ms);
-  ret = vm_client_call (client, how->command, arguments, error);
+  if (how->snapshot != NULL)
+    vm_json_add_str (arguments, "name", how->snapshot);
+  ret = qmp_client_call (client->qmp, how->command, arguments, NULL, 0, how->snapshot != NULL ? 0 : CALL_MS,
+                         error); /* a snapshot is copied first */
   if (ret == NULL) {
     g_prefix_error (error, "sandbox '%s' (%s): ", record->name, record->id);
     return FALSE;

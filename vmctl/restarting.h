@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The client's side of vmctl restart and vmctl reset. */
+/* The client's side of vmctl restart, vmctl reset and vmctl snapshot restore. */
 #pragma once
 
 #include <glib.h>
@@ -7,9 +7,10 @@
 #include "vmctl/dirs.h"
 
 typedef struct {
-  const char *command; /* of the control socket: "sandbox-restart", "sandbox-reset" */
-  guint powerdown_ms;  /* 0: the supervisor's default */
-  gboolean json;       /* the records are printed, as an array */
+  const char *command;  /* of the control socket: "sandbox-restart", "sandbox-reset" */
+  const char *snapshot; /* its name, with "snapshot-restore"; else NULL */
+  guint powerdown_ms;   /* 0: the supervisor's default */
+  gboolean json;        /* the records are printed, as an array */
 } VmRestarting;
 
 /* One after the other, each until it runs again, which is told on stdout. None of them is touched if one

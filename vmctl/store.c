@@ -20,6 +20,7 @@
 #include "vmctl/base/file.h"
 #include "vmctl/group.h"
 #include "vmctl/plan.h"
+#include "vmctl/snapshot.h"
 #include "vmctl/supervisor.h"
 #include "vmctl/watched.h"
 
@@ -138,8 +139,11 @@ bury (const VmDirs *dirs, VmRecord *record, int dir_fd, GPtrArray *problems, GEr
     vm_watched_warn (plan, record, problems);
   record->state = VM_STATE_ENDED;
   record->ended = g_get_real_time ();
-  if (!vm_file_make_private_dir (path, error) || (state_fd = vm_file_open_private_dir (path, error)) < 0 ||
-      !vm_record_write (record, state_fd, TRUE, error))
+  json_object_array_del_idx (record->snapshots, 0, json_object_array_length (record->snapshots));
+  if (!vm_file_make_private_dir (path, error) || (state_fd = vm_file_open_private_dir (path, error)) < 0)
+    return FALSE;
+  vm_snapshot_files_remove_all (state_fd);
+  if (!vm_record_write (record, state_fd, TRUE, error))
     return FALSE;
   return vm_store_remove_runtime (dirs, record->id, error);
 }

@@ -72,9 +72,24 @@ take_over_device (VmPlugs *plugs, json_object *device)
   }
 }
 
+static void
+take_over_snapshot (VmPlugs *plugs, json_object *snapshot)
+{
+  VmPlugJob *job;
+
+  if (!vm_json_bool (snapshot, VM_PLUG_HALF_DONE, FALSE))
+    return;
+  job = vm_plugs_add (plugs, NULL);
+  job->id = g_strdup (vm_json_str (snapshot, "id", ""));
+  job->snapshot = g_new0 (VmSnapshotWish, 1);
+  job->is_lenient = TRUE;
+}
+
 void
 vm_plugs_take_over (VmPlugs *plugs)
 {
+  json_object *snapshots = plugs->sup->record->snapshots;
+
   json_object *devices = plugs->sup->record->devices;
 
   if (plugs->sup->plan->plugs != NULL && g_strcmp0 (plugs->sup->record->step, "up") == 0) {
@@ -84,6 +99,8 @@ vm_plugs_take_over (VmPlugs *plugs)
   }
   for (gsize i = 0; i < json_object_array_length (devices); i++)
     take_over_device (plugs, json_object_array_get_idx (devices, i));
+  for (gsize i = 0; i < json_object_array_length (snapshots); i++)
+    take_over_snapshot (plugs, json_object_array_get_idx (snapshots, i));
 }
 
 /* Of what an unplug would do only what is this process's: the rest has gone. Limits are the plan's again. */

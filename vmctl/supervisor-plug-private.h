@@ -8,14 +8,22 @@
 
 #define VM_PLUG_HALF_DONE "half-done"
 
+/* What was asked for of a snapshot. */
 typedef struct {
-  VmPlugs *plugs;      /* borrowed */
-  QmpRequest *request; /* owned; NULL: nobody asked by the control socket */
-  VmPlugSpec spec;     /* of a plug */
-  char *id;            /* owned; of an unplug; NULL: a plug */
-  VmPlugPlan *plan;    /* owned; of a plug that has begun */
-  json_object *unplug; /* owned; of an unplug that has begun */
-  guint at;            /* steps or acts that are done */
+  char *name; /* owned; NULL: one is chosen */
+  gboolean skip_plugged;
+  guint freeze_ms;
+} VmSnapshotWish;
+
+typedef struct {
+  VmPlugs *plugs;           /* borrowed */
+  QmpRequest *request;      /* owned; NULL: nobody asked by the control socket */
+  VmPlugSpec spec;          /* of a plug */
+  char *id;                 /* owned; of an unplug; NULL: a plug */
+  VmSnapshotWish *snapshot; /* owned; it makes (or, with `id`, removes) a snapshot; NULL: a device */
+  VmPlugPlan *plan;         /* owned; of a plug that has begun */
+  json_object *unplug;      /* owned; of an unplug that has begun */
+  guint at;                 /* steps or acts that are done */
   guint fail_after;
   gboolean is_ours;    /* one of the plan's own */
   gboolean is_lenient; /* what cannot be undone was not done */
@@ -36,6 +44,15 @@ struct VmPlugs {
 /* A job at the end of the queue, for the caller to fill in; `take_request` may be NULL. */
 VmPlugJob *vm_plugs_add (VmPlugs *plugs, QmpRequest *take_request);
 void vm_plugs_next (VmPlugs *plugs); /* begins the first of them, if it can */
+
+/* Without what is of no use but to us. (transfer full) */
+json_object *vm_plugs_shown (json_object *device);
+
+/* supervisor-snapshot.c: a snapshot's part of the jobs that it shares with what is plugged. */
+void vm_snapshot_wish_free (VmSnapshotWish *wish);
+VmPlugPlan *vm_snapshots_plan (VmSupervisor *sup, const VmSnapshotWish *wish, GError **error);
+void vm_snapshots_made (VmSupervisor *sup, VmPlugPlan *plan, const VmPlugJob *job);
+void vm_snapshots_removed (VmSupervisor *sup, const char *name);
 
 /* supervisor-plug-life.c */
 void vm_plugs_add_ours (VmPlugs *plugs); /* jobs for what the plan plugs */

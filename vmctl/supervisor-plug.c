@@ -13,6 +13,8 @@
 #include "vmctl/base/error.h"
 #include "vmctl/base/json.h"
 
+#define UNWANTED "who asked for it has gone"
+
 static void go_on (VmPlugJob *job);
 
 VmPlugs *
@@ -32,6 +34,7 @@ static void
 free_job (VmPlugJob *job)
 {
   vm_plug_spec_clear (&job->spec);
+  vm_snapshot_wish_free (job->snapshot);
   vm_plug_plan_free (job->plan);
   json_object_put (job->unplug);
   g_clear_error (&job->why);
@@ -40,12 +43,20 @@ free_job (VmPlugJob *job)
   g_free (job);
 }
 
-/* Devices in the record */
+/* Devices in the record, or snapshots */
 
 static json_object *
-find_device (VmPlugs *plugs, const char *id, gsize *ret_index)
+list_of (const VmPlugJob *job)
 {
-  json_object *devices = plugs->sup->record->devices;
+  VmRecord *record = job->plugs->sup->record;
+
+  return job->snapshot != NULL ? record->snapshots : record->devices;
+}
+
+static json_object *
+find_device (const VmPlugJob *job, const char *id, gsize *ret_index)
+{
+  json_object *devices = list_of (job);
 
   for (gsize i = 0; i < json_object_array_length (devices); i++) {
     json_object *device = json_object_array_get_idx (devices, i);
@@ -68,37 +79,38 @@ save (VmPlugs *plugs)
 }
 
 static void
-drop_device (VmPlugs *plugs, const char *id)
+drop_device (const VmPlugJob *job, const char *id)
 {
   gsize index;
 
-  if (find_device (plugs, id, &index) != NULL)
-    json_object_array_del_idx (plugs->sup->record->devices, index, 1);
+  if (find_device (job, id, &index) != NULL)
+    json_object_array_del_idx (list_of (job), index, 1);
 }
 
 /* In place of one with the same id. */
 static void
-put_device (VmPlugs *plugs, const VmPlugJob *job, gboolean half_done)
+put_device (const VmPlugJob *job, gboolean half_done)
 {
-  json_object *device = job->plan->device;
+  const VmPlugPlan *plan = job->plan;
+  json_object *device = plan->device;
 
-  drop_device (plugs, job->plan->id);
-  vm_json_add (device, "unplug", json_object_get (job->plan->unplug));
+  drop_device (job, plan->id);
+  vm_json_add (device, "unplug",
+               json_object_get (half_done && plan->abandon != NULL ? plan->abandon : plan->unplug));
   json_object_object_del (device, VM_PLUG_HALF_DONE);
   if (half_done)
     vm_json_add_bool (device, VM_PLUG_HALF_DONE, TRUE);
-  json_object_array_add (plugs->sup->record->devices, json_object_get (device));
+  json_object_array_add (list_of (job), json_object_get (device));
 }
 
-/* Without what is of no use but to us. (transfer full) */
-static json_object *
-shown_device (json_object *device)
+json_object *
+vm_plugs_shown (json_object *device)
 {
   json_object *shown = json_object_new_object ();
 
   json_object_object_foreach (device, key, value)
   {
-    if (!g_str_equal (key, "unplug") && !g_str_equal (key, "fdset"))
+    if (!g_str_equal (key, "unplug") && !g_str_equal (key, "fdset") && !g_str_equal (key, "base"))
       vm_json_add (shown, key, json_object_get (value));
   }
   return shown;
@@ -110,7 +122,7 @@ vm_plugs_to_json (VmPlugs *plugs)
   json_object *devices = plugs->sup->record->devices, *list = json_object_new_array ();
 
   for (gsize i = 0; i < json_object_array_length (devices); i++)
-    json_object_array_add (list, shown_device (json_object_array_get_idx (devices, i)));
+    json_object_array_add (list, vm_plugs_shown (json_object_array_get_idx (devices, i)));
   return list;
 }
 
@@ -159,7 +171,8 @@ end_job (VmPlugJob *job, json_object *ret, const GError *error)
   plugs->is_busy = FALSE;
   vm_acts_forget_descriptor (plugs->acts);
   if (error != NULL)
-    vm_log_line (plugs->sup->log, "%s: %s", job->id != NULL ? "unplug" : "plug", error->message);
+    vm_log_line (plugs->sup->log, "%s%s: %s", job->snapshot != NULL ? "snapshot " : "",
+                 job->id != NULL ? "unplug" : "plug", error->message);
   if (job->request == NULL)
     json_object_put (ret);
   else if (error != NULL)
@@ -180,17 +193,20 @@ end_plug (VmPlugJob *job)
   VmPlugs *plugs = job->plugs;
 
   if (job->why != NULL) {
-    drop_device (plugs, job->plan->id);
+    drop_device (job, job->plan->id);
     save (plugs);
     end_job (job, NULL, job->why);
     return;
   }
-  vm_json_add_str (job->plan->device, "inside", job->result); /* NULL: what the plan says */
-  put_device (plugs, job, FALSE);
+  if (job->snapshot != NULL)
+    vm_snapshots_made (plugs->sup, job->plan, job);
+  else
+    vm_json_add_str (job->plan->device, "inside", job->result); /* NULL: what the plan says */
+  put_device (job, FALSE);
   save (plugs);
-  vm_log_line (plugs->sup->log, "plugged %s", job->plan->id);
-  emit (plugs, "DEVICE_PLUGGED", job->plan->device);
-  end_job (job, shown_device (job->plan->device), NULL);
+  vm_log_line (plugs->sup->log, "%s %s", job->snapshot != NULL ? "snapshot" : "plugged", job->plan->id);
+  emit (plugs, job->snapshot != NULL ? "SNAPSHOT_CREATED" : "DEVICE_PLUGGED", job->plan->device);
+  end_job (job, vm_plugs_shown (job->plan->device), NULL);
 }
 
 static void G_GNUC_PRINTF (2, 3) add_to_error (GError *error, const char *format, ...)
@@ -231,6 +247,29 @@ undo (VmPlugJob *job)
   end_plug (job);
 }
 
+/* A copy may take long, and whoever interrupts it does not want it. */
+static gboolean
+is_unwanted (const VmPlugJob *job)
+{
+  return job->snapshot != NULL && job->request != NULL && qmp_request_peer (job->request) == NULL;
+}
+
+void
+vm_plugs_peer_gone (VmPlugs *plugs)
+{
+  if (plugs->is_busy && is_unwanted (g_queue_peek_head (&plugs->jobs)))
+    vm_acts_interrupt (plugs->acts, UNWANTED);
+}
+
+/* For tests: "snapshot1" and so on. */
+static void
+fail_behind (guint step)
+{
+  g_autofree char *point = g_strdup_printf ("snapshot%u", step);
+
+  vm_failpoint (point);
+}
+
 static void
 step_done (const GError *error, const char *result, gpointer data)
 {
@@ -243,11 +282,15 @@ step_done (const GError *error, const char *result, gpointer data)
   } else {
     if (job->at++ == 0)
       vm_failpoint ("plugging");
+    if (job->snapshot != NULL)
+      fail_behind (job->at);
     if (result != NULL) {
       g_free (job->result);
       job->result = g_strdup (result);
     }
-    if (job->fail_after == job->at)
+    if (is_unwanted (job))
+      job->why = g_error_new (VM_ERROR, VM_ERROR_FAILED, "%s: %s", job->plan->id, UNWANTED);
+    else if (job->fail_after == job->at)
       job->why = g_error_new (VM_ERROR, VM_ERROR_FAILED, "%s: it was to fail behind step %u", job->plan->id,
                               job->at);
   }
@@ -273,14 +316,16 @@ begin_plug (VmPlugJob *job)
   gsize index;
 
   gather_facts (plugs, &facts);
-  if (vm_acts_look (plugs->sup, &job->spec, &error))
+  if (job->snapshot != NULL)
+    job->plan = vm_snapshots_plan (plugs->sup, job->snapshot, &error);
+  else if (vm_acts_look (plugs->sup, &job->spec, &error))
     job->plan = vm_plug_plan_make (&job->spec, &facts, &error);
   if (job->plan == NULL) {
     end_job (job, NULL, error);
     return;
   }
-  if (find_device (plugs, job->plan->id, &index) == NULL) {
-    put_device (plugs, job, TRUE);
+  if (find_device (job, job->plan->id, &index) == NULL) {
+    put_device (job, TRUE);
     save (plugs);
   }
   go_on (job);
@@ -293,12 +338,14 @@ end_unplug (VmPlugJob *job, const GError *error)
 {
   VmPlugs *plugs = job->plugs;
   gsize index;
-  json_object *device = find_device (plugs, job->id, &index);
+  json_object *device = find_device (job, job->id, &index);
 
   if (error == NULL) {
-    emit (plugs, "DEVICE_UNPLUGGED", device);
-    json_object_array_del_idx (plugs->sup->record->devices, index, 1);
-    vm_log_line (plugs->sup->log, "unplugged %s", job->id);
+    emit (plugs, job->snapshot != NULL ? "SNAPSHOT_REMOVED" : "DEVICE_UNPLUGGED", device);
+    if (job->snapshot != NULL)
+      vm_snapshots_removed (plugs->sup, job->id);
+    json_object_array_del_idx (list_of (job), index, 1);
+    vm_log_line (plugs->sup->log, "%s %s", job->snapshot != NULL ? "removed snapshot" : "unplugged", job->id);
   } else if (job->at > 0) {
     json_object_array_del_idx (job->unplug, 0, job->at); /* what is left, for another try */
   }
@@ -312,7 +359,7 @@ note_leavings (VmPlugJob *job, json_object *act)
 {
   json_object *leaves = vm_json_object (act, "leaves");
   gsize index;
-  json_object *device = find_device (job->plugs, job->id, &index);
+  json_object *device = find_device (job, job->id, &index);
 
   if (leaves == NULL || device == NULL)
     return;
@@ -353,11 +400,15 @@ begin_unplug (VmPlugJob *job)
 {
   g_autoptr (GError) error = NULL;
   gsize index;
-  json_object *device = find_device (job->plugs, job->id, &index);
+  json_object *device = find_device (job, job->id, &index);
 
   if (device == NULL) {
-    vm_error (&error, VM_ERROR_NOT_FOUND, "nothing was plugged as '%s'%s; what was: vmctl devices", job->id,
-              is_the_machines (job->plugs, job->id) ? ": that is the machine's own, and stays" : "");
+    if (job->snapshot != NULL)
+      vm_error (&error, VM_ERROR_NOT_FOUND, "there is no snapshot '%s'; those there are: vmctl snapshot list",
+                job->id);
+    else
+      vm_error (&error, VM_ERROR_NOT_FOUND, "nothing was plugged as '%s'%s; what was: vmctl devices", job->id,
+                is_the_machines (job->plugs, job->id) ? ": that is the machine's own, and stays" : "");
     end_job (job, NULL, error);
     return;
   }

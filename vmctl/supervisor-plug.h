@@ -34,6 +34,8 @@ void vm_plugs_begin_anew (VmPlugs *plugs);
 /* The sandbox ends, or its agent has gone. */
 void vm_plugs_give_up (VmPlugs *plugs, const char *why);
 
+/* A client has gone: a snapshot that it asked for is given up. */
+void vm_plugs_peer_gone (VmPlugs *plugs);
 void vm_plugs_keeper_said (VmPlugs *plugs, const char *text);
 void vm_plugs_agent_said (VmPlugs *plugs, const FrameHeader *header, const guint8 *payload);
 /* As vm_acts_net_said. */

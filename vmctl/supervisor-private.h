@@ -24,6 +24,7 @@
 
 typedef struct VmPlugs VmPlugs;
 typedef struct VmNetHelpers VmNetHelpers;
+typedef struct VmRestore VmRestore;
 
 typedef enum { VM_STOP_NOT, VM_STOP_POWERDOWN, VM_STOP_QUIT, VM_STOP_KILL } VmStopStep;
 
@@ -56,6 +57,7 @@ typedef struct {
   VmForwards *forwards; /* owned */
   VmLines *lines;       /* owned */
   VmPlugs *plugs;       /* owned; vmctl/supervisor-plug.h */
+  VmRestore *restore;   /* owned; of a snapshot; vmctl/supervisor-snapshot.h; NULL: none is under way */
   VmNetHelpers *net;    /* owned; vmctl/supervisor-net.h; NULL: there are none */
   VmConsole *console;   /* owned; NULL for drivers without one */
 
@@ -203,6 +205,8 @@ void vm_supervisor_finish (VmSupervisor *sup, const char *how);
  * a client, and for a sandbox that is being ended. `why` is for people. */
 gboolean vm_supervisor_restart (VmSupervisor *sup, const char *why, VmStopStep first, guint powerdown_ms,
                                 GError **error);
+/* Whether that could be asked for now. */
+gboolean vm_supervisor_can_restart (VmSupervisor *sup, GError **error);
 /* All has ended, and the record says why. TRUE: it starts again, which somebody asked for or the plan wants.
  */
 gboolean vm_supervisor_again (VmSupervisor *sup);

@@ -9,6 +9,7 @@
  *
  * A supervisor that is killed while it waits is not replaced: the sandbox has ended then. */
 #include "vmctl/supervisor-plug.h"
+#include "vmctl/supervisor-snapshot.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -75,22 +76,30 @@ can_start_again (const VmSupervisor *sup, GError **error)
 }
 
 gboolean
-vm_supervisor_restart (VmSupervisor *sup, const char *why, VmStopStep first, guint powerdown_ms,
-                       GError **error)
+vm_supervisor_can_restart (VmSupervisor *sup, GError **error)
 {
-  if (sup->again_timer != 0) {
-    vm_supervisor_set_state (sup, VM_STATE_STARTING); /* whoever asks waits for that */
-    start_in (sup, 0);
+  if (sup->again_timer != 0)
     return TRUE;
-  }
   if (sup->finished || (sup->stop_step != VM_STOP_NOT && sup->again != VM_AGAIN_ASKED))
     return vm_error (error, VM_ERROR_BUSY, "the sandbox is being ended");
   if (!sup->record->detached)
     return vm_error (error, VM_ERROR_BUSY,
                      "the sandbox is in the foreground of a client, with whose command it ends; detach it "
                      "first (Ctrl-] then d)");
-  if (!can_start_again (sup, error))
+  return can_start_again (sup, error);
+}
+
+gboolean
+vm_supervisor_restart (VmSupervisor *sup, const char *why, VmStopStep first, guint powerdown_ms,
+                       GError **error)
+{
+  if (!vm_supervisor_can_restart (sup, error))
     return FALSE;
+  if (sup->again_timer != 0) {
+    vm_supervisor_set_state (sup, VM_STATE_STARTING); /* whoever asks waits for that */
+    start_in (sup, 0);
+    return TRUE;
+  }
   if (sup->again != VM_AGAIN_ASKED) {
     count (sup, why);
     announce (sup, why, 0);
@@ -211,7 +220,7 @@ look_for_template (VmSupervisor *sup)
 {
   VmPlan *plan = sup->plan;
 
-  if (plan->has_template || plan->template == NULL || plan->disk_base == NULL ||
+  if (plan->has_template || plan->template == NULL || plan->disk_base == NULL || plan->disk_file != NULL ||
       !g_file_test (plan->template, G_FILE_TEST_IS_DIR))
     return;
   plan->has_template = TRUE;
@@ -229,6 +238,7 @@ start_now (gpointer data)
   if (sup->finished)
     return G_SOURCE_REMOVE;
   vm_record_stamp (sup->record, VM_STAMP_SUPERVISED);
+  vm_snapshots_choose_disk (sup);
   look_for_template (sup);
   if (vm_supervisor_make_door (sup, &error) && vm_supervisor_start_somehow (sup, &error)) {
     vm_supervisor_step_on_record (sup, "boot");

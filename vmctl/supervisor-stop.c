@@ -14,6 +14,7 @@
 #include "vmctl/base/json.h"
 #include "vmctl/checks.h"
 #include "vmctl/store.h"
+#include "vmctl/supervisor-snapshot.h"
 #include "vmctl/watched.h"
 
 enum { WORDS_SHOWN = 600 };
@@ -239,6 +240,7 @@ vm_supervisor_finish (VmSupervisor *sup, const char *how)
     return;
   vm_supervisor_remove_groups (sup);
   vm_watched_warn (sup->plan, sup->record, NULL);
+  vm_snapshots_end (sup);
   sup->record->state = VM_STATE_ENDED;
   sup->record->ended = g_get_real_time ();
   vm_record_stamp (sup->record, VM_STAMP_ENDED);

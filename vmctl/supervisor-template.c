@@ -239,7 +239,7 @@ vm_supervisor_template_up (VmSupervisor *sup)
 {
   g_autoptr (GError) error = NULL;
 
-  if (sup->plan->template == NULL || sup->adopted || sup->maker_tag != 0)
+  if (sup->plan->template == NULL || sup->plan->disk_file != NULL || sup->adopted || sup->maker_tag != 0)
     return;
   if (sup->plan->has_template) {
     image_template_good (sup->plan->template);

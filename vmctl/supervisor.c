@@ -37,6 +37,7 @@
 #include "vmctl/store.h"
 #include "vmctl/supervisor-net.h"
 #include "vmctl/supervisor-plug.h"
+#include "vmctl/supervisor-snapshot.h"
 
 enum { PLAN_MAX = 16 << 20, ANSWER_MAX = 65536, START_WAIT_MS = 60000, READY_FD = 3, ROOT_KEEPER_FD = 4 };
 
@@ -500,6 +501,7 @@ clear_supervisor (VmSupervisor *sup)
   g_clear_pointer (&sup->qmp, qmp_client_free);
   vm_supervisor_close_net (sup);
   g_clear_pointer (&sup->plugs, vm_plugs_free);
+  g_clear_pointer (&sup->restore, vm_restore_free);
   g_clear_pointer (&sup->control, qmp_server_free);
   g_clear_pointer (&sup->console, vm_console_free);
   g_clear_pointer (&sup->log, vm_log_free);

@@ -17,6 +17,7 @@
  *   forwards.c ports inside, for those outside
  *   change.c   what is plugged into it while it runs (change-do.c: doing it)
  *   desktop.c  a screen: X server and window manager (xclient.c: who asks it for pixels, and types)
+ *   freeze.c   standing still for a snapshot
  *   stop.c     POWEROFF (power.c: the last step)
  *   sudo.c     the `sudo` of a sandbox whose user may become root
  *
@@ -76,6 +77,7 @@ typedef struct Agent {
   int signal_fd, signal_poll;
   pid_t modules_pid; /* loads kernel modules, or 0 */
   int meta_fd;       /* --meta, else -1 */
+  int scratch_fd;    /* owned; the root of the scratch disk's file system, which has no path; -1: none */
   char *bundle;      /* owned; the meta dir's, if it came with SETUP, as long as that takes */
   size_t bundle_size;
   Meta meta; /* AGENT_UP */

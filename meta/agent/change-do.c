@@ -11,6 +11,7 @@
 
 #include "meta/agent/agent.h"
 #include "meta/agent/change.h"
+#include "meta/agent/freeze.h"
 #include "meta/agent/mounts.h"
 #include "meta/agent/net.h"
 #include "meta/agent/ops.h"
@@ -290,14 +291,22 @@ do_balloon (const Doing *doing)
   return balloon_load (doing->agent);
 }
 
+/* Snapshots */
+
+static int
+do_freeze (Doing *doing, const char *ms)
+{
+  return freeze_do (doing->agent, ms);
+}
+
 static int
 do_one (Doing *doing, const char *op, size_t n, const char *a, const char *b, const char *c)
 {
   static const struct {
     const char *name;
     int (*run) (Doing *doing, const char *word);
-  } simple[] = {{"unbind", do_unbind}, {"disk", do_disk}, {"port", do_port},
-                {"unport", do_unport}, {"cpus", do_cpus}, {"memory", do_memory}};
+  } simple[] = {{"unbind", do_unbind}, {"disk", do_disk},     {"port", do_port},    {"unport", do_unport},
+                {"cpus", do_cpus},     {"memory", do_memory}, {"freeze", do_freeze}};
 
   if (strcmp (op, "bind") == 0)
     return n == 4 ? do_bind (doing, a, b, c) : -EINVAL;
@@ -305,6 +314,8 @@ do_one (Doing *doing, const char *op, size_t n, const char *a, const char *b, co
     return n == 4 ? do_nic (doing, a, b, c) : -EINVAL;
   if (strcmp (op, "balloon") == 0)
     return n == 1 ? do_balloon (doing) : -EINVAL;
+  if (strcmp (op, "thaw") == 0)
+    return n == 1 ? freeze_thaw (doing->agent, doing->text, doing->size) : -EINVAL;
   for (size_t i = 0; i < sizeof simple / sizeof *simple; i++)
     if (strcmp (op, simple[i].name) == 0)
       return n == 2 ? simple[i].run (doing, a) : -EINVAL;

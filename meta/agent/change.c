@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "meta/agent/agent.h"
+#include "meta/agent/freeze.h"
 
 enum { TEXT_MAX = 512, HEADER = 4 };
 
@@ -63,9 +64,11 @@ static void __attribute__ ((noreturn)) run (Agent *agent, char *const *words, si
 static int
 start (Agent *agent, Change *change, char *const *words, size_t n)
 {
-  int ends[2];
+  int ends[2], r = freeze_prepare ();
   pid_t pid;
 
+  if (r < 0)
+    return -r;
   if (pipe2 (ends, O_CLOEXEC | O_NONBLOCK) < 0)
     return errno;
   pid = fork ();

@@ -42,6 +42,7 @@ agent_init (Agent *agent, LinkKind kind, int fd, bool vm)
   forwards_init (agent);
   agent->vm = vm;
   agent->only_uid = UINT64_MAX;
+  agent->scratch_fd = -1;
   agent->meta_fd = agent->console_fd = agent->console_poll = agent->console_told = agent->lifeline_fd = -1;
   sigemptyset (&signals);
   sigaddset (&signals, SIGCHLD);
@@ -83,6 +84,7 @@ agent_free (Agent *agent)
   link_free (&agent->link);
   close_fd (&agent->signal_fd);
   close_fd (&agent->meta_fd);
+  close_fd (&agent->scratch_fd);
   close_fd (&agent->lifeline_fd);
   free (agent->filter);
   free (agent->bundle);

@@ -111,6 +111,29 @@ mount_disk (Setup *setup)
   return 0;
 }
 
+/* A disk that comes from a snapshot bears the kernel's note that it was mounted `volatile` and not unmounted,
+ * with which no overlay mounts it again. It was frozen, so nothing is missing. */
+static void
+remove_note (void)
+{
+  (void)unlink (SCRATCH "/work/work/incompat/volatile/dirty");
+  (void)rmdir (SCRATCH "/work/work/incompat/volatile");
+}
+
+/* It is frozen by this descriptor: where it is mounted has no path once the root is another. */
+static int
+take_disk (Setup *setup)
+{
+  int *fd = &setup->agent->scratch_fd, r = setup->agent->premade.disk ? 0 : mount_disk (setup);
+
+  if (r < 0)
+    return r;
+  if (!setup->agent->premade.disk)
+    remove_note ();
+  *fd = open (SCRATCH, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  return *fd < 0 ? why_set (setup->why, errno, "cannot open the scratch disk") : 0;
+}
+
 static int
 mount_scratch (Setup *setup)
 {
@@ -118,7 +141,7 @@ mount_scratch (Setup *setup)
 
   (void)mkdir (SCRATCH, 0700);
   if (setup->meta->tmpfs_mib == 0)
-    return setup->agent->premade.disk ? 0 : mount_disk (setup);
+    return take_disk (setup);
   if (setup->agent->premade.disk)
     (void)umount2 (SCRATCH, MNT_DETACH);
   snprintf (options, sizeof options, "mode=0700,size=%llum", (unsigned long long)setup->meta->tmpfs_mib);

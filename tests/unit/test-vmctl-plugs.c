@@ -13,8 +13,10 @@
 #include "vmctl/base/file.h"
 #include "vmctl/base/json.h"
 #include "vmctl/plan-parts.h"
+#include "vmctl/snapshot.h"
 #include "vmctl/supervisor-net.h"
 #include "vmctl/supervisor-plug.h"
+#include "vmctl/supervisor-snapshot.h"
 
 typedef struct {
   char *path, *more;
@@ -715,6 +717,181 @@ test_nic_undone (Fixture *f, gconstpointer data)
   close_passed (fds);
 }
 
+/* Snapshots: QEMU's part of one, with the agent's between its commands. */
+
+#define TARGET                                                                                               \
+  "handshake\nexpect add-fd fds=1 {\"fdset-id\":15}\nreturn {\"fdset-id\":15,\"fd\":9}\n"                    \
+  "expect blockdev-add {\"node-name\":\"snapshot\",\"driver\":\"qcow2\",\"backing\":null}\n"
+#define COPY                                                                                                 \
+  "expect transaction "                                                                                      \
+  "{\"actions\":[{\"type\":\"blockdev-backup\",\"data\":{\"job-id\":\"snapshot\",\"device\":"                \
+  "\"scratch\",\"target\":\"snapshot\",\"sync\":\"top\",\"auto-dismiss\":false}}]}\n"
+#define JOBS(status, more)                                                                                   \
+  "expect query-jobs\nreturn "                                                                               \
+  "[{\"id\":\"other\",\"type\":\"backup\",\"status\":\"running\",\"current-progress\":0,"                    \
+  "\"total-progress\":1},{\"id\":\"snapshot\",\"type\":\"backup\",\"status\":\"" status                      \
+  "\",\"current-progress\":1,\"total-progress\":2" more "}]\n"
+#define DISMISS "expect job-dismiss {\"id\":\"snapshot\"}\nreturn\n"
+#define CANCEL "expect job-cancel {\"id\":\"snapshot\"}\n"
+#define TARGET_AWAY                                                                                          \
+  "expect blockdev-del {\"node-name\":\"snapshot\"}\nreturn\nexpect remove-fd "                              \
+  "{\"fdset-id\":15}\nreturn\nignore\n"
+
+/* A sandbox with a disk, and an empty one to make overlays of. */
+static void
+give_disk (Fixture *f)
+{
+  g_autofree char *overlay = g_build_filename (f->path, "ext4-64.overlay", NULL);
+  VmPlan *plan = f->sup.plan;
+
+  plan->disk = 64 << 20;
+  plan->disk_base = g_build_filename (f->path, "ext4-64.qcow2", NULL);
+  g_assert_true (g_file_set_contents (overlay, "empty", -1, NULL));
+  g_assert_true (g_file_set_contents (plan->disk_base, "base", -1, NULL));
+}
+
+static void
+snapshot (Fixture *f, const char *arguments)
+{
+  g_autoptr (json_object) object = vm_json_parse_object (arguments, strlen (arguments), NULL);
+
+  g_assert_nonnull (object);
+  vm_control_snapshot_create (&f->sup, object, NULL);
+}
+
+static gboolean
+has_file (Fixture *f, const char *name)
+{
+  g_autofree char *path = g_build_filename (f->path, "snapshots", name, "root.qcow2", NULL);
+
+  return g_file_test (path, G_FILE_TEST_IS_REGULAR);
+}
+
+static json_object *
+nth_snapshot (Fixture *f, gsize n)
+{
+  return json_object_array_get_idx (f->sup.record->snapshots, n);
+}
+
+/* Up to the freeze, which is answered with `code`. */
+static void
+freeze (Fixture *f, guint32 code)
+{
+  answer_change (f, expect_change (f, "thaw|"), 110, "");
+  g_assert_true (vm_json_bool (nth_snapshot (f, 0), "half-done", FALSE));
+  answer_change (f, expect_change (f, "freeze|10000|"), code, "");
+}
+
+static void
+test_snapshot (Fixture *f, gconstpointer data)
+{
+  give_disk (f);
+  start_qemu (f, TARGET "return\n" COPY "return\n" JOBS (
+                     "running", "") "event JOB_STATUS_CHANGE "
+                                    "{\"id\":\"snapshot\",\"status\":\"concluded\"}\n" JOBS ("concluded", "")
+                                        DISMISS TARGET_AWAY);
+  snapshot (f, "{}");
+  freeze (f, 0);
+  answer_change (f, expect_change (f, "thaw|"), 0, "4321");
+  until_logged (f, "snapshot s1");
+  g_assert_cmpuint (json_object_array_length (f->sup.record->snapshots), ==, 1);
+  g_assert_false (vm_json_bool (nth_snapshot (f, 0), "half-done", FALSE));
+  g_assert_cmpint (vm_json_int (nth_snapshot (f, 0), "frozen-us", 0), ==, 4321);
+  g_assert_cmpstr (f->sup.record->snapshot, ==, "s1");
+  g_assert_true (has_file (f, "s1"));
+  g_assert_cmpuint (n_devices (f), ==, 0);
+}
+
+static void
+no_snapshot (Fixture *f, const char *why)
+{
+  until_logged (f, why);
+  g_assert_cmpuint (json_object_array_length (f->sup.record->snapshots), ==, 0);
+  g_assert_false (has_file (f, "one"));
+  g_assert_null (f->sup.record->snapshot);
+}
+
+/* QEMU is not asked for a copy of what moves; and that it does not stand still is made sure of. */
+static void
+test_not_frozen (Fixture *f, gconstpointer data)
+{
+  give_disk (f);
+  start_qemu (f, TARGET "return\n" TARGET_AWAY);
+  snapshot (f, "{\"name\":\"one\"}");
+  freeze (f, 16);
+  answer_change (f, expect_change (f, "thaw|"), 110, "");
+  no_snapshot (f, "one: inside: Device or resource busy");
+}
+
+static void
+test_no_copy (Fixture *f, gconstpointer data)
+{
+  give_disk (f);
+  start_qemu (f, TARGET "return\n" COPY "error GenericError no, it cannot\n" TARGET_AWAY);
+  snapshot (f, "{\"name\":\"one\"}");
+  freeze (f, 0);
+  answer_change (f, expect_change (f, "thaw|"), 0, "1");
+  no_snapshot (f, "one: no, it cannot");
+}
+
+/* The agent's guard was quicker: something may have been written meanwhile. */
+static void
+test_thawed_early (Fixture *f, gconstpointer data)
+{
+  give_disk (f);
+  start_qemu (f, TARGET "return\n" COPY "return\n" CANCEL "return\n" JOBS ("aborting", "")
+                     JOBS ("concluded", ",\"error\":\"cancelled\"") DISMISS TARGET_AWAY);
+  snapshot (f, "{\"name\":\"one\"}");
+  freeze (f, 0);
+  answer_change (f, expect_change (f, "thaw|"), 110, "");
+  answer_change (f, expect_change (f, "thaw|"), 110, "");
+  no_snapshot (f, "one: inside: Connection timed out");
+}
+
+static void
+test_copy_fails (Fixture *f, gconstpointer data)
+{
+  give_disk (f);
+  start_qemu (f, TARGET "return\n" COPY
+                        "return\n" JOBS ("concluded", ",\"error\":\"No space left on device\"") DISMISS CANCEL
+              "error GenericError Job not found\nexpect query-jobs\nreturn []\n" TARGET_AWAY);
+  snapshot (f, "{\"name\":\"one\"}");
+  freeze (f, 0);
+  answer_change (f, expect_change (f, "thaw|"), 0, "1");
+  answer_change (f, expect_change (f, "thaw|"), 110, "");
+  no_snapshot (f, "one: the copy failed: No space left on device");
+}
+
+static void
+test_snapshot_taken_over (Fixture *f, gconstpointer data)
+{
+  static const char text[] =
+      "{\"id\":\"one\",\"name\":\"one\",\"kind\":\"snapshot\",\"half-done\":true,\"unplug\":[{\"at\":\"job\","
+      "\"command\":\"cancel\",\"arguments\":{\"id\":\"snapshot\"}},{\"at\":\"agent\",\"command\":\"thaw\","
+      "\"arguments\":[]},{\"at\":\"here\",\"command\":\"remove-snapshot\",\"arguments\":[\"one\"]}]}";
+
+  give_disk (f);
+  vm_fd_clear (&(int){vm_snapshot_file_new (f->sup.state_fd, f->sup.plan->disk_base, "one", NULL)});
+  g_assert_true (has_file (f, "one"));
+  start_qemu (f, "handshake\n" CANCEL "return\nexpect query-jobs\nreturn []\nignore\n");
+  json_object_array_add (f->sup.record->snapshots, vm_json_parse_object (text, strlen (text), NULL));
+  vm_plugs_take_over (f->sup.plugs);
+  vm_plugs_agent_up (f->sup.plugs);
+  answer_change (f, expect_change (f, "thaw|"), 110, "");
+  no_snapshot (f, "removed snapshot one");
+}
+
+/* The sandbox starts again, and they stay. */
+static void
+test_snapshots_stay (Fixture *f, gconstpointer data)
+{
+  static const char text[] = "{\"id\":\"one\",\"name\":\"one\",\"kind\":\"snapshot\",\"unplug\":[]}";
+
+  json_object_array_add (f->sup.record->snapshots, vm_json_parse_object (text, strlen (text), NULL));
+  vm_plugs_begin_anew (f->sup.plugs);
+  g_assert_cmpuint (json_object_array_length (f->sup.record->snapshots), ==, 1);
+}
+
 #define ADD(name, function) g_test_add ("/vmctl/plugs/" name, Fixture, NULL, set_up, function, tear_down)
 #define REFUSES(name, script)                                                                                \
   g_test_add ("/vmctl/plugs/qemu-refuses-" name, Fixture, script, set_up, test_qemu_refuses, tear_down)
@@ -747,5 +924,12 @@ main (int argc, char **argv)
   ADD ("nic-refused", test_nic_refused);
   ADD ("nic-helper-ends", test_nic_helper_ends);
   ADD ("nic-undone", test_nic_undone);
+  ADD ("snapshot", test_snapshot);
+  ADD ("snapshot-not-frozen", test_not_frozen);
+  ADD ("snapshot-no-copy", test_no_copy);
+  ADD ("snapshot-thawed-early", test_thawed_early);
+  ADD ("snapshot-copy-fails", test_copy_fails);
+  ADD ("snapshot-taken-over", test_snapshot_taken_over);
+  ADD ("snapshots-stay", test_snapshots_stay);
   return g_test_run ();
 }

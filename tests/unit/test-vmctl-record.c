@@ -41,6 +41,8 @@ full_record (void)
   r->restarts = 4;
   r->failures = 3;
   r->restart_why = g_strdup ("a reason");
+  json_object_array_add (r->snapshots, json_object_new_string ("s1"));
+  r->snapshot = g_strdup ("s1");
   r->paused_why = g_strdup ("no room");
   g_strfreev (r->groups);
   r->groups = g_strdupv ((char *[]){(char *)"/sys/fs/cgroup/vmctl-ab12cd34", NULL});

@@ -19,6 +19,7 @@ if [ -d "$vm_here/../../vmctl" ]; then
   source=${source/group /} source=${source/restart /}
   source=${source/plugged /} # these two when something is plugged: tests/cli/plug.sh, tests/vm/plug.sh
   source=${source/plugging /}
+  source=${source/copied /} # of a restore: tests/vm/snapshot.sh
   is "$source" "boot control end ended files go launch lock meta setup up " "every step of the source is tested"
 fi
 

@@ -143,7 +143,9 @@ bind_machine (const VmPlan *plan, VmArgv *argv, GError **error)
   if (plan->has_template && !image_template_open (plan->template, &files, error))
     return FALSE;
   if (plan->disk_base != NULL) {
-    if (!image_scratch_open (plan->disk_base, files.disk, plan->state_dir, &overlay, &base, error))
+    if (!(plan->disk_file != NULL
+              ? image_scratch_take (plan->disk_base, plan->disk_file, &overlay, &base, error)
+              : image_scratch_open (plan->disk_base, files.disk, plan->state_dir, &overlay, &base, error)))
       return FALSE;
     vm_argv_bind (argv, "overlay", vm_fd_steal (&overlay));
     vm_argv_bind (argv, "base", vm_fd_steal (&base));

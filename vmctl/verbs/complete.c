@@ -209,6 +209,32 @@ put_devices (VmContext *context, char **args)
   }
 }
 
+static void
+put_snapshot_verbs (void)
+{
+  put ("create", "keep the disk as it is");
+  put ("list", "show them");
+  put ("restore", "go back to one");
+  put ("rm", "remove one");
+}
+
+/* After the verb and the sandbox. */
+static void
+put_snapshots (VmContext *context, char **args)
+{
+  g_autoptr (VmRecord) record =
+      g_strv_length (args) > 1 && !g_str_equal (args[0], "create") && !g_str_equal (args[0], "list")
+          ? vm_store_find (&context->dirs, args[1], FALSE, NULL)
+          : NULL;
+
+  for (gsize i = 0; record != NULL && i < json_object_array_length (record->snapshots); i++) {
+    json_object *one = json_object_array_get_idx (record->snapshots, i);
+    g_autofree char *age = vm_show_duration (MAX (g_get_real_time () - vm_json_int (one, "created", 0), 0));
+
+    put (vm_json_str (one, "name", ""), age);
+  }
+}
+
 static char *
 usb_fact (const char *device, const char *name)
 {
@@ -290,6 +316,10 @@ complete (VmContext *context, gpointer data, char **args, char **command, GError
     put_restart ();
   else if (g_str_equal (kind, "template"))
     put_templates (context);
+  else if (g_str_equal (kind, "snapshot-verb"))
+    put_snapshot_verbs ();
+  else if (g_str_equal (kind, "snapshot"))
+    put_snapshots (context, args + 1);
   else if (g_str_equal (kind, "shell"))
     put_shells ();
   else

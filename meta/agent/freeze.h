@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Standing still for a snapshot: between freeze and thaw nothing is written to the scratch disk, and what was
+ * written before is on it. Programs that write wait meanwhile.
+ *
+ * A root that stays frozen is a dead sandbox, and whoever asks may die. So a guard, a process of its own,
+ * thaws when the time is over. Who thaws first, it or the request, is decided by one word that all of the
+ * agent's processes share: a thaw that comes second is told that nothing stood still to its end. */
+#pragma once
+
+struct Agent;
+
+/* Before the first process that does any of it is made; once is enough. 0 or -errno. */
+int freeze_prepare (void);
+/* These two in a process of their own; 0 or -errno. The words are those of CHANGE (change.h).
+ *
+ * EOPNOTSUPP: there is no scratch disk. EBUSY: somebody has frozen it. ETIMEDOUT: what waited to be written
+ * took too long, and it is not frozen. */
+int freeze_do (const struct Agent *agent, const char *ms);
+/* `text`: for how many microseconds it stood still. ETIMEDOUT: it has not until now; EINVAL: it did not. */
+int freeze_thaw (const struct Agent *agent, char *text, unsigned long size);

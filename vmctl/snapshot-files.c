@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "vmctl/snapshot.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "images/scratch.h"
+#include "vmctl/base/error.h"
+#include "vmctl/base/fd.h"
+#include "vmctl/base/file.h"
+
+#define DIRECTORY "snapshots"
+#define FILE_NAME "root.qcow2"
+#define NEXT "next-disk" /* beside the directory: no name of a snapshot */
+
+enum { AT_ONCE = 1 << 30, BUFFER = 1 << 16 };
+
+static int
+open_dir (int at, const char *name, GError **error)
+{
+  int fd = openat (at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+  if (fd < 0)
+    vm_error_errno (error, errno, "cannot open '%s'", name);
+  return fd;
+}
+
+/* -1 and error; made with mode 0700 if it is missing. */
+static int
+make_dir (int at, const char *name, GError **error)
+{
+  if (mkdirat (at, name, 0700) < 0 && errno != EEXIST) {
+    vm_error_errno (error, errno, "cannot make the directory '%s'", name);
+    return -1;
+  }
+  return open_dir (at, name, error);
+}
+
+static int
+fill_new (int dir, const char *disk_base, GError **error)
+{
+  vm_autofd fd = openat (dir, FILE_NAME, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+
+  if (fd < 0) {
+    vm_error_errno (error, errno, "cannot make a file for the snapshot");
+    return -1;
+  }
+  return image_scratch_copy (disk_base, fd, error) ? vm_fd_steal (&fd) : -1;
+}
+
+int
+vm_snapshot_file_new (int state_fd, const char *disk_base, const char *name, GError **error)
+{
+  vm_autofd all = make_dir (state_fd, DIRECTORY, error), dir = -1;
+  int fd;
+
+  if (all < 0)
+    return -1;
+  if (mkdirat (all, name, 0700) < 0) {
+    vm_error_errno (error, errno, "cannot make a directory for the snapshot '%s'", name);
+    return -1;
+  }
+  dir = open_dir (all, name, error);
+  fd = dir >= 0 ? fill_new (dir, disk_base, error) : -1;
+  if (fd < 0)
+    (void)vm_file_remove_tree (all, name, NULL);
+  return fd;
+}
+
+int
+vm_snapshot_file_open (int state_fd, const char *name, GError **error)
+{
+  g_autofree char *path = g_strdup_printf (DIRECTORY "/%s/" FILE_NAME, name);
+  int fd = openat (state_fd, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+
+  if (fd < 0)
+    vm_error_errno (error, errno, "cannot open the snapshot '%s'", name);
+  return fd;
+}
+
+gboolean
+vm_snapshot_file_remove (int state_fd, const char *name, GError **error)
+{
+  vm_autofd all = openat (state_fd, DIRECTORY, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+  if (all < 0 && errno == ENOENT)
+    return TRUE;
+  if (all < 0)
+    return vm_error_errno (error, errno, "cannot open '" DIRECTORY "'");
+  if (faccessat (all, name, F_OK, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT)
+    return TRUE;
+  return vm_file_remove_tree (all, name, error);
+}
+
+void
+vm_snapshot_files_remove_all (int state_fd)
+{
+  if (faccessat (state_fd, DIRECTORY, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+    (void)vm_file_remove_tree (state_fd, DIRECTORY, NULL);
+  (void)unlinkat (state_fd, NEXT, 0);
+}
+
+guint64
+vm_snapshot_file_bytes (int state_fd, const char *name)
+{
+  vm_autofd fd = vm_snapshot_file_open (state_fd, name, NULL);
+  struct stat st;
+
+  return fd >= 0 && fstat (fd, &st) == 0 ? (guint64)st.st_blocks * 512 : 0;
+}
+
+static gboolean
+copy_by_hand (int from, int to, GError **error)
+{
+  g_autofree char *buffer = g_malloc (BUFFER);
+  ssize_t n;
+
+  while ((n = read (from, buffer, BUFFER)) != 0) {
+    if (n < 0 && errno != EINTR)
+      return vm_error_errno (error, errno, "cannot read the snapshot");
+    if (n > 0 && !vm_fd_write_all (to, buffer, (gsize)n, error))
+      return FALSE;
+  }
+  return TRUE;
+}
+
+/* Some file systems share the blocks, most can copy without our help. Both files lie in one directory. */
+static gboolean
+copy_all (int from, int to, GError **error)
+{
+  ssize_t n;
+
+  if (ioctl (to, FICLONE, from) == 0)
+    return TRUE;
+  do
+    n = copy_file_range (from, NULL, to, NULL, AT_ONCE, 0);
+  while (n > 0 || (n < 0 && errno == EINTR));
+  if (n == 0)
+    return TRUE;
+  if (errno == EOPNOTSUPP || errno == ENOSYS || errno == EINVAL || errno == EXDEV)
+    return copy_by_hand (from, to, error); /* from where both are by now */
+  return vm_error_errno (error, errno, "cannot copy the snapshot");
+}
+
+gboolean
+vm_snapshot_file_copy (int state_fd, const char *name, GError **error)
+{
+  vm_autofd from = vm_snapshot_file_open (state_fd, name, error), to = -1;
+
+  if (from < 0)
+    return FALSE;
+  if (unlinkat (state_fd, NEXT, 0) < 0 && errno != ENOENT)
+    return vm_error_errno (error, errno, "cannot remove '" NEXT "'");
+  to = openat (state_fd, NEXT, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+  if (to < 0)
+    return vm_error_errno (error, errno, "cannot make '" NEXT "'");
+  if (copy_all (from, to, error))
+    return TRUE;
+  (void)unlinkat (state_fd, NEXT, 0);
+  return FALSE;
+}
+
+char *
+vm_snapshot_next_disk (const char *state_dir)
+{
+  return g_build_filename (state_dir, NEXT, NULL);
+}
+
+char *
+vm_snapshot_base_id (const char *disk_base)
+{
+  struct stat st;
+
+  if (lstat (disk_base, &st) < 0)
+    return NULL;
+  return g_strdup_printf ("%" G_GUINT64_FORMAT ":%" G_GUINT64_FORMAT ":%" G_GINT64_FORMAT, (guint64)st.st_dev,
+                          (guint64)st.st_ino, (gint64)st.st_mtime);
+}

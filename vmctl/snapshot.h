@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Snapshots of the scratch disk of a virtual machine that runs.
+ *
+ * How it works
+ *
+ * A snapshot is a copy, not a layer: QEMU writes what the disk's overlay has at one moment into a new qcow2
+ * file of vmctl's, while the machine goes on (a `blockdev-backup` job in a `transaction`; what the guest
+ * overwrites meanwhile is copied first). So nothing of the running machine's chain of disks ever changes,
+ * whoever dies when; each snapshot stands for itself, and can be removed whatever came after it. The price is
+ * room and time for what the guest has written.
+ *
+ * The moment is one at which the guest's file system stands still: the agent freezes it
+ * (meta/agent/freeze.h), and the snapshot counts only if the thaw says that it was frozen to its end.
+ *
+ * It is made of the steps of a plug (vmctl/plug.h), by the same jobs: what was done is undone when one fails,
+ * or by the supervisor that takes over. A restore is a `vmctl reset` whose disk begins as a copy of the file.
+ *
+ * Files: STATE/sandboxes/ID/snapshots/NAME/root.qcow2, 0600 in 0700, an overlay on the empty disk of the
+ * cache (images/scratch.h) without the name of one in its head. They go with their sandbox. */
+#pragma once
+
+#include <glib.h>
+#include <json-c/json.h>
+
+#include "vmctl/plug.h"
+
+/* A snapshot in the record: {"name", "created": microseconds since the epoch, "parent": the one before it on
+ * the same disk, "frozen-us": how long the guest stood still, "half-done", "unplug": the acts that remove it}
+ *
+ * "id" is its name too. */
+
+enum {
+  VM_SNAPSHOTS_MAX = 64,
+  VM_SNAPSHOT_FREEZE_MS = 10000, /* the guard's; the transaction takes milliseconds */
+};
+
+/* What the plan depends on. Borrowed. */
+typedef struct {
+  const VmPlan *plan;
+  json_object *snapshots, *devices; /* arrays, as in the record */
+  const char *parent;               /* NULL: none */
+  gboolean skip_plugged;            /* disks that were plugged are left out; else they are a reason not to */
+  guint freeze_ms;
+  gint64 now; /* microseconds since the epoch */
+} VmSnapshotFacts;
+
+/* [A-Za-z0-9][A-Za-z0-9._-]{0,39} */
+gboolean vm_snapshot_is_name (const char *text);
+
+/* Pure. `name` NULL: "s1", "s2", ... UNSUPPORTED: no machine, no disk. EXISTS. USAGE. BUSY: too many, or a
+ * disk that is written to was plugged. */
+VmPlugPlan *vm_snapshot_plan_make (const char *name, const VmSnapshotFacts *facts, GError **error);
+/* It is whole: what the agent said of the time that it took is believed as far as it can be. */
+void vm_snapshot_take_result (VmPlugPlan *plan, const char *result, guint freeze_ms);
+/* The snapshot `name` is no longer there: those that came after it have its parent. */
+void vm_snapshot_leave (json_object *snapshots, char **parent, const char *name);
+
+/* Files (snapshot-files.c). `state_fd`: the sandbox's state directory. */
+
+/* A new file for it, empty. -1 and error; then there is none. */
+int vm_snapshot_file_new (int state_fd, const char *disk_base, const char *name, GError **error);
+int vm_snapshot_file_open (int state_fd, const char *name, GError **error);
+/* Absent is success. */
+gboolean vm_snapshot_file_remove (int state_fd, const char *name, GError **error);
+void vm_snapshot_files_remove_all (int state_fd);
+guint64 vm_snapshot_file_bytes (int state_fd, const char *name); /* on the disk */
+/* A copy of it, as the file that the next start takes (VmPlan.disk_file). Blocks as long as that takes. */
+gboolean vm_snapshot_file_copy (int state_fd, const char *name, GError **error);
+/* Its path below `state_dir`. (transfer full) */
+char *vm_snapshot_next_disk (const char *state_dir);
+/* Which file the empty disk is: a snapshot is of no use with another. (transfer full); NULL: it has gone */
+char *vm_snapshot_base_id (const char *disk_base);
