@@ -170,13 +170,15 @@ qemu_answered (QmpClient *client, json_object *ret, json_object *reply, const GE
 {
   g_autofree Asked *asked = data;
   VmActs *acts = asked->acts;
+  gboolean is_gone;
 
   if (asked->serial != acts->serial)
     return;
-  if (acts->awaits != NULL &&
-      (error == NULL || g_error_matches (error, QMP_ERROR, QMP_ERROR_DEVICE_NOT_FOUND))) {
+  is_gone = g_error_matches (error, QMP_ERROR, QMP_ERROR_DEVICE_NOT_FOUND);
+  /* To a wish that is said again QEMU may answer that it is at it. */
+  if (acts->awaits != NULL && (error == NULL || is_gone || acts->said > 0)) {
     acts->is_asked = TRUE;
-    acts->is_gone |= error != NULL; /* nothing to take away */
+    acts->is_gone |= is_gone;
     device_may_have_gone (acts);
     return;
   }
