@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "vmctl/acts.h"
+#include "vmctl/acts-private.h"
 
 #include <errno.h>
 #include <string.h>
@@ -12,44 +12,17 @@
 #include "vmctl/supervisor-net.h"
 
 enum {
-  ACT_WAIT_MS = 15000,     /* for an answer; the agent waits 8 s for a device to appear */
   RELEASE_WAIT_MS = 15000, /* for the guest to let a device go */
   REFUSALS_MAX = 8,        /* memory that a guest is still taking into use is busy for a moment ... */
   REFUSED_WAIT_MS = 400,   /* ... so it is asked again after this */
   LOST_WAIT_MS = 4000,     /* a wish that can get lost is said again after this */
   RESULT_MAX = 200,
   BALLOON_LOOK_MS = 100,
-  JOB_LOOK_MS = 250,
   BALLOON_IDLE = 20, /* looks without a change: the guest has done what it can */
 };
 
 /* ACPI: what a guest says to the wish to take something away (ACPI 6.4, _OST). */
 enum { OST_EJECT = 3, OST_EJECT_BY_OS = 0x103, OST_FAILURES = 0x80, OST_IN_PROGRESS = 0x84 };
-
-struct VmActs {
-  VmSupervisor *sup; /* borrowed */
-  int fd;            /* owned; -1: none */
-  VmActDone done;    /* NULL: nothing is under way */
-  gpointer data;
-  guint serial; /* of the act that is; answers to older ones mean nothing */
-  guint timer;  /* gives it up */
-  gboolean asks_keeper;
-  guint strays;           /* answers of the keeper that nobody waits for any more */
-  guint32 change;         /* the agent's number; 0: it is not asked */
-  guint32 last_change;    /* ever used */
-  char *card;             /* owned; its vmctl-net is waited for; NULL */
-  char *awaits;           /* owned; of this device QEMU is to say that it has gone; NULL */
-  gboolean is_gone;       /* it has said so */
-  gboolean is_asked;      /* QEMU has taken the wish */
-  gboolean repeats;       /* the wish can get lost */
-  guint said;             /* how often it was, without an answer */
-  guint refusals;         /* how often the guest has said no */
-  gboolean is_refused;    /* it has, and is to be asked again; it may say so by two events */
-  gint64 wanted, reached; /* of the balloon, bytes; 0: it is not asked */
-  guint idle;             /* how often it has not changed */
-  char *job;              /* owned; of QEMU's, that is followed to its end; NULL */
-  gboolean cancels_job;
-};
 
 VmActs *
 vm_acts_new (VmSupervisor *sup)
@@ -95,9 +68,8 @@ vm_acts_forget_descriptor (VmActs *acts)
   vm_fd_clear (&acts->fd);
 }
 
-/* `error` is taken. */
-static void
-finish (VmActs *acts, GError *error, const char *result)
+void
+vm_acts_finish (VmActs *acts, GError *error, const char *result)
 {
   VmActDone done = acts->done;
   gpointer data = acts->data;
@@ -108,7 +80,8 @@ finish (VmActs *acts, GError *error, const char *result)
   g_clear_error (&error);
 }
 
-static void G_GNUC_PRINTF (3, 4) fail (VmActs *acts, VmErrorCode code, const char *format, ...)
+void
+vm_acts_fail (VmActs *acts, VmErrorCode code, const char *format, ...)
 {
   GError *error = NULL;
   va_list ap;
@@ -116,7 +89,7 @@ static void G_GNUC_PRINTF (3, 4) fail (VmActs *acts, VmErrorCode code, const cha
   va_start (ap, format);
   error = g_error_new_valist (VM_ERROR, (int)code, format, ap);
   va_end (ap);
-  finish (acts, error, NULL);
+  vm_acts_finish (acts, error, NULL);
 }
 
 static gboolean
@@ -128,14 +101,14 @@ timed_out (gpointer data)
   if (acts->asks_keeper)
     acts->strays++;
   if (acts->awaits != NULL)
-    fail (acts, VM_ERROR_TIMEOUT, "the guest has not released it in %d s; is it in use?",
-          RELEASE_WAIT_MS / 1000);
+    vm_acts_fail (acts, VM_ERROR_TIMEOUT, "the guest has not released it in %d s; is it in use?",
+                  RELEASE_WAIT_MS / 1000);
   else
-    fail (acts, VM_ERROR_TIMEOUT, "%s did not answer in %d s",
-          acts->asks_keeper    ? "the keeper"
-          : acts->card != NULL ? "the network's helper"
-                               : "the agent",
-          ACT_WAIT_MS / 1000);
+    vm_acts_fail (acts, VM_ERROR_TIMEOUT, "%s did not answer in %d s",
+                  acts->asks_keeper    ? "the keeper"
+                  : acts->card != NULL ? "the network's helper"
+                                       : "the agent",
+                  VM_ACT_WAIT_MS / 1000);
   return G_SOURCE_REMOVE;
 }
 
@@ -146,11 +119,6 @@ wait_for (VmActs *acts, guint ms)
 }
 
 /* QEMU */
-
-typedef struct {
-  VmActs *acts; /* borrowed */
-  guint serial;
-} Asked;
 
 static gboolean ask_balloon (gpointer data);
 static gboolean ask_again (gpointer data);
@@ -169,7 +137,7 @@ device_may_have_gone (VmActs *acts)
   if (!acts->is_asked)
     return;
   if (acts->is_gone)
-    finish (acts, NULL, NULL);
+    vm_acts_finish (acts, NULL, NULL);
   else if (acts->timer == 0 && acts->repeats)
     acts->timer = g_timeout_add (LOST_WAIT_MS, nothing_said, acts);
   else if (acts->timer == 0)
@@ -179,26 +147,29 @@ device_may_have_gone (VmActs *acts)
 static void
 qemu_answered (QmpClient *client, json_object *ret, json_object *reply, const GError *error, gpointer data)
 {
-  g_autofree Asked *asked = data;
+  g_autofree VmActAsked *asked = data;
   VmActs *acts = asked->acts;
+  gboolean is_gone;
 
   if (asked->serial != acts->serial)
     return;
-  if (acts->awaits != NULL &&
-      (error == NULL || g_error_matches (error, QMP_ERROR, QMP_ERROR_DEVICE_NOT_FOUND))) {
+  is_gone = g_error_matches (error, QMP_ERROR, QMP_ERROR_DEVICE_NOT_FOUND);
+  /* To a wish that is said again QEMU may answer that it is at it. */
+  if (acts->awaits != NULL && (error == NULL || is_gone || acts->said > 0)) {
     acts->is_asked = TRUE;
-    acts->is_gone |= error != NULL; /* nothing to take away */
+    acts->is_gone |= is_gone;
     device_may_have_gone (acts);
     return;
   }
   if (error == NULL && acts->wanted != 0)
     (void)ask_balloon (acts);
   else if (g_error_matches (error, QMP_ERROR, QMP_ERROR_DEVICE_NOT_ACTIVE))
-    fail (acts, VM_ERROR_UNSUPPORTED,
-          "the machine has no balloon, so the memory that it began with stays; start it with less: vmctl up "
-          "--memory");
+    vm_acts_fail (
+        acts, VM_ERROR_UNSUPPORTED,
+        "the machine has no balloon, so the memory that it began with stays; start it with less: vmctl up "
+        "--memory");
   else
-    finish (acts, error != NULL ? g_error_copy (error) : NULL, NULL);
+    vm_acts_finish (acts, error != NULL ? g_error_copy (error) : NULL, NULL);
 }
 
 /* The balloon: the guest gives back what it can, and the result says how much is left to it */
@@ -210,18 +181,18 @@ static gboolean
 ask_balloon (gpointer data)
 {
   VmActs *acts = data;
-  Asked *asked = g_new (Asked, 1);
+  VmActAsked *asked = g_new (VmActAsked, 1);
 
   acts->timer = 0;
-  *asked = (Asked){.acts = acts, .serial = acts->serial};
-  qmp_client_send (acts->sup->qmp, "query-balloon", NULL, NULL, 0, ACT_WAIT_MS, balloon_answered, asked);
+  *asked = (VmActAsked){.acts = acts, .serial = acts->serial};
+  qmp_client_send (acts->sup->qmp, "query-balloon", NULL, NULL, 0, VM_ACT_WAIT_MS, balloon_answered, asked);
   return G_SOURCE_REMOVE;
 }
 
 static void
 balloon_answered (QmpClient *client, json_object *ret, json_object *reply, const GError *error, gpointer data)
 {
-  g_autofree Asked *asked = data;
+  g_autofree VmActAsked *asked = data;
   VmActs *acts = asked->acts;
   g_autofree char *text = NULL;
   gint64 actual;
@@ -229,7 +200,7 @@ balloon_answered (QmpClient *client, json_object *ret, json_object *reply, const
   if (asked->serial != acts->serial)
     return;
   if (error != NULL) {
-    finish (acts, g_error_copy (error), NULL);
+    vm_acts_finish (acts, g_error_copy (error), NULL);
     return;
   }
   actual = vm_json_int (ret, "actual", 0);
@@ -240,16 +211,16 @@ balloon_answered (QmpClient *client, json_object *ret, json_object *reply, const
     return;
   }
   text = g_strdup_printf ("%" G_GINT64_FORMAT, actual >> 20);
-  finish (acts, NULL, text);
+  vm_acts_finish (acts, NULL, text);
 }
 
 static void
 send_to_qemu (VmActs *acts, const char *command, json_object *take_arguments, gboolean passes)
 {
-  Asked *asked = g_new (Asked, 1);
+  VmActAsked *asked = g_new (VmActAsked, 1);
 
-  *asked = (Asked){.acts = acts, .serial = acts->serial};
-  qmp_client_send (acts->sup->qmp, command, take_arguments, &acts->fd, passes ? 1 : 0, ACT_WAIT_MS,
+  *asked = (VmActAsked){.acts = acts, .serial = acts->serial};
+  qmp_client_send (acts->sup->qmp, command, take_arguments, &acts->fd, passes ? 1 : 0, VM_ACT_WAIT_MS,
                    qemu_answered, asked);
 }
 
@@ -270,7 +241,7 @@ static void
 refused (VmActs *acts)
 {
   if (++acts->refusals == REFUSALS_MAX || acts->sup->qmp == NULL) {
-    fail (acts, VM_ERROR_BUSY, "the guest refuses to release it; is it in use?");
+    vm_acts_fail (acts, VM_ERROR_BUSY, "the guest refuses to release it; is it in use?");
     return;
   }
   if (acts->timer != 0)
@@ -286,8 +257,8 @@ ask_qemu (VmActs *acts, json_object *act, const char *command, json_object *argu
   gboolean passes = vm_json_bool (act, "descriptor", FALSE);
 
   if (acts->sup->qmp == NULL || (passes && acts->fd < 0)) {
-    fail (acts, VM_ERROR_FAILED,
-          passes ? "nothing was opened that could be passed" : "QEMU's monitor is lost");
+    vm_acts_fail (acts, VM_ERROR_FAILED,
+                  passes ? "nothing was opened that could be passed" : "QEMU's monitor is lost");
     return;
   }
   if (vm_json_str (act, "awaits", NULL) != NULL)
@@ -318,139 +289,11 @@ device_of (json_object *event_data)
   return device != NULL ? device : vm_json_str (vm_json_object (event_data, "info"), "device", NULL);
 }
 
-/* QEMU's jobs: asked after when QEMU says that one has changed, and now and then, for how far it is. One that
- * is over stays until it is dismissed. `finish`: it ends by itself, and its error is the act's. `cancel`: it
- * is told to end, however it then does. */
-
-static void
-look_at_job (VmActs *acts, QmpReplyFunc reply, const char *command)
-{
-  json_object *arguments = NULL;
-  Asked *asked = g_new (Asked, 1);
-
-  *asked = (Asked){.acts = acts, .serial = acts->serial};
-  if (!g_str_equal (command, "query-jobs")) {
-    arguments = json_object_new_object ();
-    vm_json_add_str (arguments, "id", acts->job);
-  }
-  qmp_client_send (acts->sup->qmp, command, arguments, NULL, 0, ACT_WAIT_MS, reply, asked);
-}
-
-static void
-jobs_listed (QmpClient *client, json_object *ret, json_object *reply, const GError *error, gpointer data);
-
-static gboolean
-look_again (gpointer data)
-{
-  VmActs *acts = data;
-
-  acts->timer = 0;
-  look_at_job (acts, jobs_listed, "query-jobs");
-  return G_SOURCE_REMOVE;
-}
-
-static void
-job_was_told (QmpClient *client, json_object *ret, json_object *reply, const GError *error, gpointer data)
-{
-  g_autofree Asked *asked = data;
-
-  if (asked->serial == asked->acts->serial)
-    look_at_job (asked->acts, jobs_listed, "query-jobs");
-}
-
-static void
-job_is_over (VmActs *acts, json_object *job)
-{
-  const char *why = vm_json_str (job, "error", NULL);
-  GError *error = NULL;
-
-  if (why != NULL && !acts->cancels_job)
-    error = g_error_new (VM_ERROR, VM_ERROR_FAILED, "the copy failed: %s", why);
-  look_at_job (acts, job_was_told, "job-dismiss"); /* whose answer comes when this act is over */
-  finish (acts, error, NULL);
-}
-
-static void
-tell_progress (VmActs *acts, json_object *job)
-{
-  json_object *data = json_object_new_object ();
-
-  vm_json_add_str (data, "job", acts->job);
-  vm_json_add_int (data, "current", vm_json_int (job, "current-progress", 0));
-  vm_json_add_int (data, "total", vm_json_int (job, "total-progress", 0));
-  vm_supervisor_emit (acts->sup, "SNAPSHOT_PROGRESS", data);
-}
-
-static json_object *
-find_job (VmActs *acts, json_object *list)
-{
-  for (gsize i = 0; json_object_is_type (list, json_type_array) && i < json_object_array_length (list); i++)
-    if (g_strcmp0 (vm_json_str (json_object_array_get_idx (list, i), "id", NULL), acts->job) == 0)
-      return json_object_array_get_idx (list, i);
-  return NULL;
-}
-
-static void
-jobs_listed (QmpClient *client, json_object *ret, json_object *reply, const GError *error, gpointer data)
-{
-  g_autofree Asked *asked = data;
-  VmActs *acts = asked->acts;
-  json_object *job;
-
-  if (asked->serial != acts->serial)
-    return;
-  job = find_job (acts, ret);
-  if (job != NULL && g_strcmp0 (vm_json_str (job, "status", NULL), "concluded") == 0)
-    job_is_over (acts, job);
-  else if (job != NULL) {
-    if (!acts->cancels_job)
-      tell_progress (acts, job);
-    if (acts->timer == 0)
-      acts->timer = g_timeout_add (JOB_LOOK_MS, look_again, acts);
-  } else if (error != NULL)
-    finish (acts, g_error_copy (error), NULL);
-  else if (acts->cancels_job)
-    finish (acts, NULL, NULL);
-  else
-    fail (acts, VM_ERROR_FAILED, "the copy has gone, and nobody knows how it ended");
-}
-
-static void
-follow_job (VmActs *acts, const char *command, json_object *arguments)
-{
-  if (acts->sup->qmp == NULL) {
-    fail (acts, VM_ERROR_FAILED, "QEMU's monitor is lost");
-    return;
-  }
-  acts->job = g_strdup (vm_json_str (arguments, "id", ""));
-  acts->cancels_job = g_str_equal (command, "cancel");
-  if (acts->cancels_job)
-    look_at_job (acts, job_was_told, "job-cancel"); /* if it is over already, that is no harm */
-  else
-    look_at_job (acts, jobs_listed, "query-jobs");
-}
-
-void
-vm_acts_interrupt (VmActs *acts, const char *why)
-{
-  if (acts->job != NULL && !acts->cancels_job)
-    fail (acts, VM_ERROR_FAILED, "%s", why);
-}
-
-static void
-job_changed (VmActs *acts, json_object *event_data)
-{
-  if (acts->timer == 0 || g_strcmp0 (vm_json_str (event_data, "id", NULL), acts->job) != 0)
-    return; /* without a timer it is being asked after */
-  g_source_remove (acts->timer);
-  (void)look_again (acts);
-}
-
 void
 vm_acts_event (VmActs *acts, const char *name, json_object *event_data)
 {
   if (acts->job != NULL && g_str_equal (name, "JOB_STATUS_CHANGE"))
-    job_changed (acts, event_data);
+    vm_acts_job_changed (acts, event_data);
   if (acts->awaits == NULL || g_strcmp0 (device_of (event_data), acts->awaits) != 0)
     return;
   if (g_str_equal (name, "DEVICE_DELETED")) {
@@ -486,19 +329,22 @@ static void
 ask_keeper (VmActs *acts, json_object *act, const char *command, json_object *words)
 {
   g_autoptr (GByteArray) bytes = g_byte_array_new ();
+  int keeper = acts->sup->keeper_fd;
   gssize n;
 
   append_words (bytes, command, words);
   if (vm_json_bool (act, "descriptors", FALSE))
     n = vm_supervisor_pass_nic (acts->sup, first_word (words), bytes->data, bytes->len - 1);
+  else if (vm_json_bool (act, "descriptor", FALSE))
+    n = vm_fd_send (keeper, bytes->data, bytes->len - 1, &acts->fd, 1);
   else
-    n = send (acts->sup->keeper_fd, bytes->data, bytes->len - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+    n = send (keeper, bytes->data, bytes->len - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
   if (n < 0) {
-    fail (acts, VM_ERROR_FAILED, "cannot ask the keeper: %s", g_strerror (errno));
+    vm_acts_fail (acts, VM_ERROR_FAILED, "cannot ask the keeper: %s", g_strerror (errno));
     return;
   }
   acts->asks_keeper = TRUE;
-  wait_for (acts, ACT_WAIT_MS);
+  wait_for (acts, VM_ACT_WAIT_MS);
 }
 
 void
@@ -511,9 +357,10 @@ vm_acts_keeper_said (VmActs *acts, const char *text)
   if (!acts->asks_keeper)
     return;
   if (g_str_equal (text, "ok"))
-    finish (acts, NULL, NULL);
+    vm_acts_finish (acts, NULL, NULL);
   else
-    fail (acts, VM_ERROR_FAILED, "%s", g_str_has_prefix (text, "error ") ? text + strlen ("error ") : text);
+    vm_acts_fail (acts, VM_ERROR_FAILED, "%s",
+                  g_str_has_prefix (text, "error ") ? text + strlen ("error ") : text);
 }
 
 /* The agent */
@@ -524,7 +371,7 @@ ask_agent (VmActs *acts, const char *command, json_object *words)
   g_autoptr (GByteArray) payload = g_byte_array_new ();
 
   if (acts->sup->agent == NULL || !acts->sup->agent_up) {
-    fail (acts, VM_ERROR_FAILED, "the agent inside is not there");
+    vm_acts_fail (acts, VM_ERROR_FAILED, "the agent inside is not there");
     return;
   }
   acts->last_change = MAX (acts->last_change + 1, 1);
@@ -533,10 +380,10 @@ ask_agent (VmActs *acts, const char *command, json_object *words)
   frame_put_u32 (payload->data, acts->change);
   append_words (payload, command, words);
   if (payload->len > FRAME_PAYLOAD_MAX) {
-    fail (acts, VM_ERROR_USAGE, "the path is too long");
+    vm_acts_fail (acts, VM_ERROR_USAGE, "the path is too long");
     return;
   }
-  wait_for (acts, ACT_WAIT_MS);
+  wait_for (acts, VM_ACT_WAIT_MS);
   vm_link_send (acts->sup->agent, FRAME_CHANGE, FRAME_CHANNEL_CONTROL, FRAME_STDIN, payload->data,
                 payload->len);
 }
@@ -552,10 +399,10 @@ vm_acts_agent_said (VmActs *acts, const FrameHeader *header, const guint8 *paylo
   code = frame_get_u32 (payload + 4);
   text = vm_escape_terminal ((const char *)payload + 8, (gssize)header->length - 8, RESULT_MAX);
   if (code == 0)
-    finish (acts, NULL, *text != '\0' ? text : NULL);
+    vm_acts_finish (acts, NULL, *text != '\0' ? text : NULL);
   else
-    fail (acts, VM_ERROR_FAILED, "inside: %s%s%s", code < 4096 ? g_strerror ((int)code) : "a nameless error",
-          *text != '\0' ? "; " : "", text);
+    vm_acts_fail (acts, VM_ERROR_FAILED, "inside: %s%s%s",
+                  code < 4096 ? g_strerror ((int)code) : "a nameless error", *text != '\0' ? "; " : "", text);
 }
 
 /* vmctl-net */
@@ -564,11 +411,11 @@ static void
 await_net (VmActs *acts, const char *card)
 {
   if (vm_supervisor_nic_is_ready (acts->sup, card)) {
-    finish (acts, NULL, NULL);
+    vm_acts_finish (acts, NULL, NULL);
     return;
   }
   acts->card = g_strdup (card);
-  wait_for (acts, ACT_WAIT_MS);
+  wait_for (acts, VM_ACT_WAIT_MS);
 }
 
 void
@@ -577,16 +424,16 @@ vm_acts_net_said (VmActs *acts, const char *card, const char *problem)
   if (g_strcmp0 (acts->card, card) != 0)
     return;
   if (problem == NULL)
-    finish (acts, NULL, NULL);
+    vm_acts_finish (acts, NULL, NULL);
   else
-    fail (acts, VM_ERROR_FAILED, "%s", problem);
+    vm_acts_fail (acts, VM_ERROR_FAILED, "%s", problem);
 }
 
 void
 vm_acts_give_up (VmActs *acts, const char *why)
 {
   if (acts->done != NULL)
-    fail (acts, VM_ERROR_FAILED, "%s", why);
+    vm_acts_fail (acts, VM_ERROR_FAILED, "%s", why);
 }
 
 /* All of them */
@@ -604,7 +451,7 @@ vm_acts_run (VmActs *acts, json_object *act, VmActDone done, gpointer data)
   if (g_str_equal (at, "qmp"))
     ask_qemu (acts, act, command, arguments);
   else if (g_str_equal (at, "job"))
-    follow_job (acts, command, arguments);
+    vm_acts_follow_job (acts, command, arguments);
   else if (g_str_equal (at, "keeper") && are_words)
     ask_keeper (acts, act, command, arguments);
   else if (g_str_equal (at, "net") && are_words)
@@ -613,7 +460,7 @@ vm_acts_run (VmActs *acts, json_object *act, VmActDone done, gpointer data)
     ask_agent (acts, command, arguments);
   else if (g_str_equal (at, "here")) {
     (void)vm_acts_do_here (acts->sup, command, arguments, &acts->fd, &error);
-    finish (acts, error, NULL);
+    vm_acts_finish (acts, error, NULL);
   } else
-    fail (acts, VM_ERROR_INVALID, "an act that this vmctl does not know");
+    vm_acts_fail (acts, VM_ERROR_INVALID, "an act that this vmctl does not know");
 }

@@ -21,7 +21,7 @@ keeper_fd_option (const char *text, int *ret)
 }
 
 int
-keeper_send (int socket, const char *text, int passed_fd)
+keeper_fd_send (int socket, const char *text, int passed_fd)
 {
   union {
     struct cmsghdr header;
@@ -42,32 +42,4 @@ keeper_send (int socket, const char *text, int passed_fd)
     memcpy (CMSG_DATA (c), &passed_fd, sizeof passed_fd);
   }
   return sendmsg (socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 ? -1 : 0;
-}
-
-ssize_t
-keeper_receive (int socket, void *bytes, size_t size, int fds[KEEPER_FDS_MAX], int *ret_n)
-{
-  union {
-    struct cmsghdr header;
-    char space[CMSG_SPACE (KEEPER_FDS_MAX * sizeof (int))];
-  } control = {0};
-  struct iovec iov = {.iov_base = bytes, .iov_len = size};
-  struct msghdr message = {
-      .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof control.space};
-  ssize_t n = recvmsg (socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-  struct cmsghdr *c = n >= 0 ? CMSG_FIRSTHDR (&message) : NULL;
-
-  *ret_n = 0;
-  if (c != NULL && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS) {
-    *ret_n = (int)((c->cmsg_len - CMSG_LEN (0)) / sizeof (int));
-    memcpy (fds, CMSG_DATA (c), (size_t)*ret_n * sizeof (int));
-  }
-  return n;
-}
-
-void
-keeper_close_all (int *fds, int n)
-{
-  for (int i = 0; i < n; i++)
-    (void)close (fds[i]);
 }

@@ -38,6 +38,8 @@
  *      enter SOURCE NAME TARGET MODE
  *                            mount SOURCE at TARGET inside (vmctl/keeper-enter.h)
  *      leave NAME
+ *      device SOURCE NAME TARGET
+ *                            a USB device's node (vmctl/keeper-device.h); it comes along, opened
  *      limit BYTES CPUS      of the control group that it made itself
  *      status                "running PID"
  *      end                   kills COMMAND: for those who may not signal a keeper that is root's
@@ -73,10 +75,11 @@
 #include "vmctl/keeper-net.h"
 #include "vmctl/keeper-nics.h"
 #include "vmctl/container.h"
+#include "vmctl/keeper-request.h"
 #include "vmctl/keeper-root.h"
 #include "vmctl/keeper-tree.h"
 
-enum { CLIENTS_MAX = 8, GROUPS_MAX = 4, REQUEST_MAX = 9000, NONE = -1 };
+enum { CLIENTS_MAX = 8, GROUPS_MAX = 4, NONE = -1 };
 
 typedef struct {
   int go, listener, dir, console, lifeline;
@@ -239,7 +242,7 @@ close_all_but (const Keeper *k, int signal_fd)
 static void
 reply (int fd, const char *text, int passed_fd)
 {
-  if (keeper_send (fd, text, passed_fd) < 0)
+  if (keeper_fd_send (fd, text, passed_fd) < 0)
     complain ("cannot answer a request");
 }
 
@@ -264,8 +267,10 @@ serve_door (int fd, int result, const char *what)
 }
 
 static void
-serve_enter (Keeper *k, int fd, const char *const *words)
+serve_enter (Keeper *k, int fd, const KeeperRequest *request)
 {
+  const char *const *words = request->words;
+  int passed = request->n_fds > 0 ? request->fds[0] : NONE;
   KeeperInside inside = {.child = k->child};
   size_t n = strlen (words[2]);
 
@@ -279,6 +284,9 @@ serve_enter (Keeper *k, int fd, const char *const *words)
     serve_door (fd, keeper_enter_unbind (&k->enter, &inside, words[1]), "cannot unmount");
   else if (*words[1] != '/' || n == 0 || n > KEEPER_ENTER_NAME_MAX || *words[3] != '/')
     reply (fd, "error bad request", NONE);
+  else if (strcmp (words[0], "device") == 0)
+    serve_door (fd, keeper_enter_device (&k->enter, &inside, passed, words[1], words[2], words[3]),
+                "cannot show the device");
   else
     serve_door (
         fd,
@@ -287,41 +295,40 @@ serve_enter (Keeper *k, int fd, const char *const *words)
 }
 
 static void
-serve_nic (Keeper *k, int fd, const char *name, const int *fds, int n_fds)
+serve_nic (Keeper *k, int fd, const KeeperRequest *request)
 {
-  if (n_fds != KEEPER_NIC_FDS) {
+  if (request->n_fds != KEEPER_NIC_FDS) {
     reply (fd, "error bad request", NONE);
     return;
   }
-  serve_door (fd, keeper_nics_add (&k->nics, &k->net, name, fds), "cannot start vmctl-net");
+  serve_door (fd, keeper_nics_add (&k->nics, &k->net, request->words[1], request->fds),
+              "cannot start vmctl-net");
 }
 
 static void
-serve_request (Keeper *k, int fd, char *request, size_t n)
+serve_request (Keeper *k, int fd, const KeeperRequest *request)
 {
-  const char *words[5] = {"", "", "", "", ""};
-  size_t at = 0;
+  const char *const *words = request->words;
   char text[64];
 
-  for (int i = 0; i < 5 && at < n; i++) {
-    words[i] = request + at;
-    at += strlen (request + at) + 1;
-  }
   if (strcmp (words[0], "console") == 0)
     reply (fd, k->console >= 0 ? "ok" : "error no console", k->console);
   else if (strcmp (words[0], "net") == 0) {
     int control = *words[1] != '\0' ? keeper_nics_control (&k->nics, words[1]) : k->net.control_peer;
 
     reply (fd, control >= 0 ? "ok" : "error no network", control);
-  } else if (strcmp (words[0], "unnic") == 0)
+  } else if (strcmp (words[0], "nic") == 0)
+    serve_nic (k, fd, request);
+  else if (strcmp (words[0], "unnic") == 0)
     serve_door (fd, keeper_nics_remove (&k->nics, words[1]), "cannot end vmctl-net");
   else if (strcmp (words[0], "bind") == 0)
     serve_door (fd, keeper_door_bind (k->door, words[1], words[2], strcmp (words[3], "rw") != 0),
                 "cannot mount");
   else if (strcmp (words[0], "unbind") == 0)
     serve_door (fd, keeper_door_unbind (k->door, words[1]), "cannot unmount");
-  else if (strcmp (words[0], "enter") == 0 || strcmp (words[0], "leave") == 0)
-    serve_enter (k, fd, words);
+  else if (strcmp (words[0], "enter") == 0 || strcmp (words[0], "leave") == 0 ||
+           strcmp (words[0], "device") == 0)
+    serve_enter (k, fd, request);
   else if (strcmp (words[0], "limit") == 0)
     serve_door (fd, keeper_group_limit (&k->group, words[1], words[2]), "cannot change the limit");
   else if (strcmp (words[0], "status") == 0) {
@@ -337,18 +344,13 @@ serve_request (Keeper *k, int fd, char *request, size_t n)
 static void
 serve_client (Keeper *k, int index)
 {
-  char request[REQUEST_MAX + 1];
-  int fds[KEEPER_FDS_MAX], n_fds;
-  ssize_t n = keeper_receive (k->clients[index], request, REQUEST_MAX, fds, &n_fds);
+  KeeperRequest request;
+  ssize_t n = keeper_request_receive (k->clients[index], &request);
 
-  request[n > 0 ? n : 0] = '\0';
-  if (n > 0 && strcmp (request, "nic") == 0)
-    serve_nic (k, k->clients[index], n > 4 ? request + 4 : "", fds, n_fds);
-  else if (n > 0)
-    serve_request (k, k->clients[index], request, (size_t)n);
-  if (n > 0)
-    keeper_close_all (fds, n_fds);
-  else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
+  if (n > 0) {
+    serve_request (k, k->clients[index], &request);
+    keeper_request_clear (&request);
+  } else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
     (void)close (k->clients[index]);
     k->clients[index] = NONE;
   }

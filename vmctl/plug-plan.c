@@ -6,111 +6,13 @@
 #include "vmctl/base/error.h"
 #include "vmctl/base/json.h"
 #include "vmctl/path.h"
+#include "vmctl/usb.h"
 
 enum {
   FDSET_FIRST = 16, /* those below are the machine's own, and the snapshots' */
   SERIAL_PORTS = 6, /* of the bus's eight: the first is for consoles, the second the agent's */
   DEVICES_MAX = 64,
 };
-
-void
-vm_plug_plan_free (VmPlugPlan *plan)
-{
-  if (plan == NULL)
-    return;
-  g_free (plan->id);
-  json_object_put (plan->device);
-  json_object_put (plan->unplug);
-  json_object_put (plan->abandon);
-  g_ptr_array_unref (plan->steps);
-  g_free (plan);
-}
-
-static void
-free_step (gpointer data)
-{
-  VmPlugStep *step = data;
-
-  json_object_put (step->act);
-  json_object_put (step->undo);
-  g_free (step);
-}
-
-VmPlugPlan *
-vm_plug_plan_new (const char *id)
-{
-  VmPlugPlan *plan = g_new0 (VmPlugPlan, 1);
-
-  plan->id = g_strdup (id);
-  plan->steps = g_ptr_array_new_with_free_func (free_step);
-  return plan;
-}
-
-/* Acts */
-
-json_object *
-vm_plug_act (const char *at, const char *command, json_object *take_arguments)
-{
-  json_object *act = json_object_new_object ();
-
-  vm_json_add_str (act, "at", at);
-  vm_json_add_str (act, "command", command);
-  vm_json_add (act, "arguments", take_arguments);
-  return act;
-}
-
-json_object *
-vm_plug_words (const char *at, const char *command, ...)
-{
-  json_object *words = json_object_new_array ();
-  const char *word;
-  va_list ap;
-
-  va_start (ap, command);
-  while ((word = va_arg (ap, const char *)) != NULL)
-    json_object_array_add (words, json_object_new_string (word));
-  va_end (ap);
-  return vm_plug_act (at, command, words);
-}
-
-json_object *
-vm_plug_qmp (const char *command, const char *key, const char *value)
-{
-  json_object *arguments = json_object_new_object ();
-
-  vm_json_add_str (arguments, key, value);
-  return vm_plug_act ("qmp", command, arguments);
-}
-
-json_object *
-vm_plug_device_add (const char *driver, const char *id, const char *bus)
-{
-  json_object *act = vm_plug_qmp ("device_add", "driver", driver),
-              *arguments = vm_json_object (act, "arguments");
-
-  vm_json_add_str (arguments, "id", id);
-  vm_json_add_str (arguments, "bus", bus);
-  return act;
-}
-
-json_object *
-vm_plug_device_del (const char *id)
-{
-  json_object *act = vm_plug_qmp ("device_del", "id", id);
-
-  vm_json_add_str (act, "awaits", "DEVICE_DELETED");
-  return act;
-}
-
-void
-vm_plug_add_step (VmPlugPlan *plan, json_object *take_act, json_object *take_undo)
-{
-  VmPlugStep *step = g_new0 (VmPlugStep, 1);
-
-  step->act = take_act;
-  step->undo = take_undo;
-  g_ptr_array_add (plan->steps, step);
-}
 
 /* What is there */
 
@@ -489,37 +391,57 @@ plan_port (VmPlugPlan *plan, const VmPlugSpec *spec, const VmPlugFacts *facts, G
   return TRUE;
 }
 
-/* USB: a controller for each device, on a place of its own. QEMU sees no file of the host's, so it is given
- * the device opened. */
-static gboolean
-plan_usb (VmPlugPlan *plan, const VmPlugSpec *spec, const VmPlugFacts *facts, GError **error)
-{
-  g_autofree char *id = qemu_id (plan), *port = NULL, *controller = NULL, *bus = NULL, *file = NULL;
-  gint64 set = free_number (facts, "fdset", FDSET_FIRST);
-  json_object *device, *arguments = json_object_new_object ();
+/* USB */
 
-  vm_json_add_int (arguments, "vendor", spec->vendor);
-  vm_json_add_int (arguments, "product", spec->product);
-  vm_json_add_int (arguments, "bus", spec->bus);
-  vm_json_add_int (arguments, "device", spec->device);
-  vm_plug_add_step (plan, vm_plug_act ("here", "open-usb", arguments), NULL);
-  if (!needs_vm (facts, "a USB device",
-                 "beside its node programs need the host's /sys and udev for it, which do not come in; use a "
-                 "virtual machine",
-                 error) ||
-      (port = choose_port (facts, error)) == NULL)
+/* Its node, where every program looks for it. */
+static gboolean
+add_node (VmPlugPlan *plan, const VmPlugSpec *spec, const VmPlugFacts *facts, GError **error)
+{
+  g_autofree char *inside = g_strdup_printf (VM_USB_NODE, spec->bus, spec->device);
+  json_object *act;
+
+  if (has_value (facts, "inside", inside))
+    return vm_error (error, VM_ERROR_EXISTS, "usb: the device %u.%u was plugged already", spec->bus,
+                     spec->device);
+  vm_json_add_str (plan->device, "inside", inside);
+  act = vm_plug_words ("keeper", "device", spec->source, plan->id, inside, NULL);
+  vm_json_add_bool (act, "descriptor", TRUE);
+  vm_plug_add_step (plan, act, vm_plug_words ("keeper", "leave", plan->id, NULL));
+  return TRUE;
+}
+
+/* A controller for each device, on a place of its own. QEMU sees no file of the host's, so it is given the
+ * device opened. That the controller has gone QEMU 7.2 never says; asked again it knows of none. */
+static gboolean
+add_usb_host (VmPlugPlan *plan, const VmPlugFacts *facts, GError **error)
+{
+  gint64 set = free_number (facts, "fdset", FDSET_FIRST);
+  g_autofree char *id = qemu_id (plan), *port = choose_port (facts, error);
+  g_autofree char *controller = g_strconcat (id, "-hc", NULL), *bus = g_strconcat (id, "-hc.0", NULL);
+  g_autofree char *file = g_strdup_printf ("/dev/fdset/%" G_GINT64_FORMAT, set);
+  json_object *device, *gone;
+
+  if (port == NULL)
     return FALSE;
+  gone = vm_plug_device_del (controller);
+  vm_json_add_bool (gone, "repeats", TRUE);
   vm_json_add_str (plan->device, "port", port);
-  controller = g_strconcat (id, "-hc", NULL);
-  bus = g_strconcat (controller, ".0", NULL);
-  file = g_strdup_printf ("/dev/fdset/%" G_GINT64_FORMAT, set);
   add_descriptor (plan, id, set);
-  vm_plug_add_step (plan, vm_plug_device_add ("qemu-xhci", controller, port),
-                    vm_plug_device_del (controller));
+  vm_plug_add_step (plan, vm_plug_device_add ("qemu-xhci", controller, port), gone);
   device = vm_plug_device_add ("usb-host", id, bus);
   vm_json_add_str (vm_json_object (device, "arguments"), "hostdevice", file);
   vm_plug_add_step (plan, device, vm_plug_device_del (id));
   return TRUE;
+}
+
+/* Where it is the caller has looked; to open it is to ask whether the user may. */
+static gboolean
+plan_usb (VmPlugPlan *plan, const VmPlugSpec *spec, const VmPlugFacts *facts, GError **error)
+{
+  if (facts->plan->isolation == VM_ISOLATION_NONE)
+    return needs_vm (facts, "a USB device", "it has no inside, all of the host's devices are there", error);
+  vm_plug_add_step (plan, vm_plug_words ("here", "open-usb", spec->source, NULL), NULL);
+  return is_vm (facts) ? add_usb_host (plan, facts, error) : add_node (plan, spec, facts, error);
 }
 
 /* Network cards: plug-nic.c */

@@ -103,6 +103,16 @@ put_device (const VmPlugJob *job, gboolean half_done)
   json_object_array_add (list_of (job), json_object_get (device));
 }
 
+/* What was pulled out: the kernel takes its node away. */
+static gboolean
+has_gone (json_object *device)
+{
+  const char *node = vm_json_str (device, "source", NULL);
+
+  return g_strcmp0 (vm_json_str (device, "kind", NULL), vm_plug_kind_name (VM_PLUG_USB)) == 0 &&
+         node != NULL && !g_file_test (node, G_FILE_TEST_EXISTS);
+}
+
 json_object *
 vm_plugs_shown (json_object *device)
 {
@@ -113,6 +123,8 @@ vm_plugs_shown (json_object *device)
     if (!g_str_equal (key, "unplug") && !g_str_equal (key, "fdset") && !g_str_equal (key, "base"))
       vm_json_add (shown, key, json_object_get (value));
   }
+  if (has_gone (device))
+    vm_json_add_bool (shown, "gone", TRUE);
   return shown;
 }
 

@@ -455,6 +455,23 @@ test_wish_is_lost (Fixture *f, gconstpointer data)
   g_assert_cmpuint (n_devices (f), ==, 0);
 }
 
+/* Or it has, and QEMU is at it, which is no reason to give up; or nobody says so, and it has gone. */
+static void
+test_wish_is_heard (Fixture *f, gconstpointer data)
+{
+  f->sup.plan->memory = G_GUINT64_CONSTANT (512) << 20;
+  f->sup.plan->memory_max = G_GUINT64_CONSTANT (1) << 30;
+  start_qemu (f, "handshake\nexpect object-add {\"id\":\"plug-mem0\"}\nreturn\n"
+                 "expect device_add {\"id\":\"plug-dimm0\"}\nreturn\n" MODULE_DEL
+                 "expect device_del {\"id\":\"plug-dimm0\"}\n"
+                 "error GenericError Device plug-dimm0 is already in the process of unplug\n"
+                 "expect device_del {\"id\":\"plug-dimm0\"}\nerror DeviceNotFound not found\n"
+                 "expect object-del {\"id\":\"plug-mem0\"}\nreturn\nignore\n");
+  plug (f, "mem=1G", 3);
+  until_logged (f, "behind step 3");
+  g_assert_cmpuint (n_devices (f), ==, 0);
+}
+
 static void
 plug_less (Fixture *f, const char *script)
 {
@@ -915,6 +932,7 @@ main (int argc, char **argv)
   ADD ("guest-refuses", test_guest_refuses);
   ADD ("guest-is-busy", test_guest_is_busy);
   ADD ("wish-is-lost", test_wish_is_lost);
+  ADD ("wish-is-heard", test_wish_is_heard);
   ADD ("balloon", test_balloon);
   ADD ("no-balloon", test_no_balloon);
   ADD ("take-over", test_take_over);
