@@ -7,11 +7,8 @@
 #include <linux/mount.h>
 #include <linux/openat2.h>
 #include <linux/stat.h>
-#include <sched.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/fsuid.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
