@@ -3,7 +3,7 @@
  *
  *   open-disk   {file, format, read-only}   the file, after another look at it
  *   make-disk   {size}                      a new qcow2 that nobody else sees, by mktemp
- *   open-usb    {vendor, product, bus, device}
+ *   open-usb    [node]                      of a device of this host
  *   listen      [name]                      a socket in the runtime directory
  *   unlink      [name]                      takes it away
  *   line        [name]                      a serial line of a sandbox without ports (vmctl/lines.h)
@@ -33,6 +33,7 @@
 #include "vmctl/base/json.h"
 #include "vmctl/forwards.h"
 #include "vmctl/path.h"
+#include "vmctl/usb.h"
 
 /* The bytes of a file on which QEMU holds its locks: block/file-posix.c, RAW_LOCK_PERM_BASE and what follows.
  * The second of them is held by whoever may write. */
@@ -58,6 +59,14 @@ open_plain (const char *path, int flags)
   struct open_how how = {.flags = (guint64)(flags | O_CLOEXEC), .resolve = RESOLVE_NO_SYMLINKS};
 
   return (int)syscall (SYS_openat2, AT_FDCWD, path, &how, sizeof how);
+}
+
+static const char *
+first_word (json_object *words)
+{
+  return json_object_is_type (words, json_type_array) && json_object_array_length (words) > 0
+             ? json_object_get_string (json_object_array_get_idx (words, 0))
+             : "";
 }
 
 /* Disks */
@@ -189,65 +198,43 @@ look_at_dir (VmSupervisor *sup, VmPlugSpec *spec, GError **error)
   return check_mount_point (sup->plan, spec->target, error);
 }
 
+/* Without an inside there is nothing to look for. */
+static gboolean
+look_at_usb (VmSupervisor *sup, VmPlugSpec *spec, GError **error)
+{
+  VmUsbDevice found;
+
+  g_clear_pointer (&spec->source, g_free);
+  if (sup->plan->isolation == VM_ISOLATION_NONE)
+    return TRUE;
+  if (!vm_usb_find (vm_usb_root (), spec->vendor, spec->product, spec->bus, spec->device, &found, error))
+    return FALSE;
+  spec->bus = found.bus;
+  spec->device = found.device;
+  spec->source = found.node;
+  return TRUE;
+}
+
 gboolean
 vm_acts_look (VmSupervisor *sup, VmPlugSpec *spec, GError **error)
 {
   if (spec->kind == VM_PLUG_DIR)
     return look_at_dir (sup, spec, error);
+  if (spec->kind == VM_PLUG_USB)
+    return look_at_usb (sup, spec, error);
   return spec->kind != VM_PLUG_DISK || look_at_disk (sup, spec, error);
 }
 
 /* USB */
 
-static guint
-usb_number (const char *device, const char *name, guint base)
-{
-  g_autofree char *path = g_build_filename ("/sys/bus/usb/devices", device, name, NULL), *text = NULL;
-
-  if (!g_file_get_contents (path, &text, NULL, NULL))
-    return 0;
-  return (guint)g_ascii_strtoull (text, NULL, base);
-}
-
 static gboolean
-is_wanted (const char *device, json_object *arguments)
+do_open_usb (json_object *words, int *fd, GError **error)
 {
-  gint64 vendor = vm_json_int (arguments, "vendor", 0), product = vm_json_int (arguments, "product", 0);
-
-  if (vendor != 0 || product != 0)
-    return usb_number (device, "idVendor", 16) == vendor && usb_number (device, "idProduct", 16) == product;
-  return usb_number (device, "busnum", 10) == vm_json_int (arguments, "bus", 0) &&
-         usb_number (device, "devnum", 10) == vm_json_int (arguments, "device", 0);
-}
-
-static gboolean
-do_open_usb (json_object *arguments, int *fd, GError **error)
-{
-  g_autoptr (GDir) dir = g_dir_open ("/sys/bus/usb/devices", 0, NULL);
-  g_autofree char *path = NULL;
-  const char *device;
-
-  while (dir != NULL && path == NULL && (device = g_dir_read_name (dir)) != NULL)
-    if (strchr (device, ':') == NULL && is_wanted (device, arguments)) /* an interface has a colon */
-      path = g_strdup_printf ("/dev/bus/usb/%03u/%03u", usb_number (device, "busnum", 10),
-                              usb_number (device, "devnum", 10));
-  if (path == NULL)
-    return vm_error (error, VM_ERROR_NOT_FOUND, "usb: this host has no such device; look with: lsusb");
-  *fd = open_plain (path, O_RDWR);
-  return *fd >= 0 ||
-         vm_error_errno (error, errno, "usb: cannot open '%s'; its group or an udev rule may give rights",
-                         path);
+  *fd = vm_usb_open (first_word (words), error);
+  return *fd >= 0;
 }
 
 /* Sockets */
-
-static const char *
-first_word (json_object *words)
-{
-  return json_object_is_type (words, json_type_array) && json_object_array_length (words) > 0
-             ? json_object_get_string (json_object_array_get_idx (words, 0))
-             : "";
-}
 
 static gboolean
 do_listen (VmSupervisor *sup, json_object *words, int *fd, GError **error)

@@ -336,12 +336,18 @@ append_words (GByteArray *bytes, const char *command, json_object *words)
 }
 
 static void
-ask_keeper (VmActs *acts, const char *command, json_object *words)
+ask_keeper (VmActs *acts, json_object *act, const char *command, json_object *words)
 {
   g_autoptr (GByteArray) bytes = g_byte_array_new ();
+  int keeper = acts->sup->keeper_fd;
+  gssize n;
 
   append_words (bytes, command, words);
-  if (send (acts->sup->keeper_fd, bytes->data, bytes->len - 1, MSG_NOSIGNAL | MSG_DONTWAIT) < 0) {
+  if (vm_json_bool (act, "descriptor", FALSE))
+    n = vm_fd_send (keeper, bytes->data, bytes->len - 1, &acts->fd, 1);
+  else
+    n = send (keeper, bytes->data, bytes->len - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+  if (n < 0) {
     fail (acts, VM_ERROR_FAILED, "cannot ask the keeper: %s", g_strerror (errno));
     return;
   }
@@ -428,7 +434,7 @@ vm_acts_run (VmActs *acts, json_object *act, VmActDone done, gpointer data)
   if (g_str_equal (at, "qmp"))
     ask_qemu (acts, act, command, arguments);
   else if (g_str_equal (at, "keeper") && are_words)
-    ask_keeper (acts, command, arguments);
+    ask_keeper (acts, act, command, arguments);
   else if (g_str_equal (at, "agent") && are_words)
     ask_agent (acts, command, arguments);
   else if (g_str_equal (at, "here")) {

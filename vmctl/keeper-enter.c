@@ -7,21 +7,16 @@
 #include <linux/mount.h>
 #include <linux/openat2.h>
 #include <linux/stat.h>
-#include <sched.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/fsuid.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "vmctl/keeper-device.h"
 #include "vmctl/keeper-door.h"
-
-enum { DEPTH_MAX = 5, CHILDREN_MAX = 4096 };
-
-#define AGENT_NAME "agent\n"
+#include "vmctl/keeper-inside.h"
 
 static int
 let_go (int fd)
@@ -34,121 +29,18 @@ let_go (int fd)
   return -1;
 }
 
-/* The agent */
-
-static ssize_t
-read_proc (pid_t pid, const char *name, char *text, size_t size)
-{
-  char path[96];
-  ssize_t n;
-  int fd;
-
-  (void)snprintf (path, sizeof path, "/proc/%d/%s", (int)pid, name);
-  fd = open (path, O_RDONLY | O_CLOEXEC);
-  n = fd < 0 ? -1 : read (fd, text, size - 1);
-  text[n > 0 ? n : 0] = '\0';
-  (void)let_go (fd);
-  return n;
-}
-
-/* From above: it is found before anything that it has started. 0: not there. */
-static pid_t
-find_agent (pid_t pid, int depth)
-{
-  char text[CHILDREN_MAX], name[64];
-  pid_t found = 0;
-
-  (void)read_proc (pid, "comm", text, sizeof text);
-  if (strcmp (text, AGENT_NAME) == 0)
-    return pid;
-  if (depth == DEPTH_MAX)
-    return 0;
-  (void)snprintf (name, sizeof name, "task/%d/children", (int)pid);
-  if (read_proc (pid, name, text, sizeof text) <= 0)
-    return 0;
-  for (char *rest = text, *word; found == 0 && (word = strsep (&rest, " ")) != NULL;)
-    if (*word != '\0' && rest != NULL) /* each ends with a space: a word that was cut does not */
-      found = find_agent (atoi (word), depth + 1);
-  return found;
-}
-
-static int
-open_proc (pid_t pid, const char *name, int flags)
-{
-  char path[64];
-
-  (void)snprintf (path, sizeof path, "/proc/%d/%s", (int)pid, name);
-  return open (path, flags | O_CLOEXEC);
-}
-
-/* To where `pid` is. 0, or -1 and this process is where it was. */
-static int
-go (pid_t pid, int *ret_back)
-{
-  int back = open ("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC), r = -1;
-  int there = open_proc (pid, "ns/mnt", O_RDONLY), root = open_proc (pid, "root", O_PATH | O_DIRECTORY);
-
-  if (back >= 0 && there >= 0 && root >= 0 && setns (there, CLONE_NEWNS) == 0) {
-    r = fchdir (root) == 0 && chroot (".") == 0 ? 0 : -1;
-    if (r < 0 && setns (back, CLONE_NEWNS) < 0)
-      abort ();
-  }
-  (void)let_go (there);
-  (void)let_go (root);
-  *ret_back = r == 0 ? back : let_go (back);
-  return r;
-}
-
-/* One that cannot come back has no business anywhere. */
-static void
-come_back (int back)
-{
-  int err = errno;
-
-  if (setns (back, CLONE_NEWNS) < 0)
-    abort ();
-  (void)close (back);
-  errno = err;
-}
-
 /* Rights to files */
 
-typedef struct {
-  uid_t uid;
-  gid_t gid;
-} Rights;
-
-/* A container has ids of its own; in namespaces the user's are all there are. */
-static Rights
-act_as (const KeeperInside *inside, uid_t uid, gid_t gid)
-{
-  Rights before = {(uid_t)setfsuid ((uid_t)-1), (gid_t)setfsgid ((gid_t)-1)};
-
-  if (inside->stage == NULL)
-    return before;
-  (void)setfsgid (gid);
-  (void)setfsuid (uid);
-  return before;
-}
-
-static Rights
+static KeeperRights
 act_as_user (const KeeperInside *inside)
 {
   const Stage *s = inside->stage;
 
-  return s == NULL ? act_as (inside, 0, 0) : act_as (inside, s->shift + s->uid, s->shift + s->gid);
+  return s == NULL ? keeper_act_as (inside, 0, 0)
+                   : keeper_act_as (inside, s->shift + s->uid, s->shift + s->gid);
 }
 
 /* Mount points */
-
-static int
-open_dir (int root, const char *path, unsigned long long resolve)
-{
-  struct open_how how = {.flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
-                         .resolve = resolve | RESOLVE_NO_MAGICLINKS};
-
-  return (int)syscall (SYS_openat2, root, path, &how, sizeof how);
-}
 
 static unsigned long long
 mount_of (int fd)
@@ -162,19 +54,8 @@ mount_of (int fd)
 static int
 open_writable_root (const KeeperInside *inside, pid_t agent)
 {
-  struct mount_attr attr = {.attr_clr = MOUNT_ATTR_RDONLY};
-  const char *path = inside->root != NULL ? inside->root : "/";
-  int back, tree;
-
-  if (go (inside->root != NULL ? inside->child : agent, &back) < 0)
-    return -1;
-  /* With all that is mounted in it: a mount whose children are locked, because they came from the keeper's
-   * namespace, is not to be had alone. Only its own attributes change. */
-  tree = (int)syscall (SYS_open_tree, AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
-  if (tree >= 0 && syscall (SYS_mount_setattr, tree, "", AT_EMPTY_PATH, &attr, sizeof attr) < 0)
-    tree = let_go (tree);
-  come_back (back);
-  return tree;
+  return inside->root != NULL ? keeper_inside_open_writable (inside->child, inside->root)
+                              : keeper_inside_open_writable (agent, "/");
 }
 
 /* In the root directory's own mount, `prefix` being below it there. */
@@ -182,18 +63,18 @@ static int
 make_in_root (const KeeperInside *inside, int writable, const char *prefix)
 {
   const char *name = strrchr (prefix, '/') + 1;
-  Rights before = act_as (inside, 0, 0);
+  KeeperRights before = keeper_act_as (inside, 0, 0);
   char parent[PATH_MAX];
   int fd, r = -1;
 
   (void)snprintf (parent, sizeof parent, ".%.*s", (int)(name - prefix - 1), prefix);
-  fd = open_dir (writable, parent, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
+  fd = keeper_open_dir (writable, parent, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
   if (fd >= 0)
     r = mkdirat (fd, name, 0755);
   if (r == 0 && inside->stage != NULL)
     r = fchownat (fd, name, inside->stage->shift, inside->stage->shift, AT_SYMLINK_NOFOLLOW);
   (void)let_go (fd);
-  (void)act_as (inside, before.uid, before.gid);
+  (void)keeper_act_as (inside, before.uid, before.gid);
   return r;
 }
 
@@ -202,10 +83,10 @@ static int
 make_as_root (const KeeperInside *inside, int parent, const char *name)
 {
   unsigned shift = inside->stage->shift;
-  Rights before = act_as (inside, shift, shift);
+  KeeperRights before = keeper_act_as (inside, shift, shift);
   int r = mkdirat (parent, name, 0755);
 
-  (void)act_as (inside, before.uid, before.gid);
+  (void)keeper_act_as (inside, before.uid, before.gid);
   return r;
 }
 
@@ -220,7 +101,7 @@ make_dir (const KeeperInside *inside, int writable, int parent, const char *pref
     r = make_as_root (inside, parent, name);
   if (r == 0 || (errno != EROFS && errno != EACCES) || writable < 0)
     return r;
-  root = open_dir (AT_FDCWD, "/", 0);
+  root = keeper_open_dir (AT_FDCWD, "/", 0);
   root_mount = root >= 0 ? mount_of (root) : 0;
   (void)let_go (root);
   if (root_mount == 0 || mount_of (parent) != root_mount)
@@ -233,7 +114,7 @@ static int
 open_target (const KeeperInside *inside, int writable, const char *target)
 {
   char prefix[PATH_MAX];
-  int fd = open_dir (AT_FDCWD, "/", 0);
+  int fd = keeper_open_dir (AT_FDCWD, "/", 0);
   size_t n = 0;
 
   while (fd >= 0 && target[n] != '\0') {
@@ -246,9 +127,9 @@ open_target (const KeeperInside *inside, int writable, const char *target)
       return let_go (fd);
     }
     (void)snprintf (prefix, sizeof prefix, "%.*s", (int)n, target);
-    next = open_dir (AT_FDCWD, prefix, 0);
+    next = keeper_open_dir (AT_FDCWD, prefix, 0);
     if (next < 0 && errno == ENOENT && make_dir (inside, writable, fd, prefix) == 0)
-      next = open_dir (AT_FDCWD, prefix, 0);
+      next = keeper_open_dir (AT_FDCWD, prefix, 0);
     (void)let_go (fd);
     fd = next;
   }
@@ -271,17 +152,17 @@ mount_inside (const KeeperInside *inside, pid_t agent, int tree, const char *tar
 {
   int writable = open_writable_root (inside, agent), back, fd, r = -1;
 
-  if (go (agent, &back) == 0) {
-    Rights before = act_as_user (inside);
+  if (keeper_inside_go (agent, &back) == 0) {
+    KeeperRights before = act_as_user (inside);
     mode_t mask = umask (022);
 
     fd = open_target (inside, writable, target);
     (void)umask (mask);
-    (void)act_as (inside, before.uid, before.gid);
+    (void)keeper_act_as (inside, before.uid, before.gid);
     if (fd >= 0)
       r = (int)syscall (SYS_move_mount, tree, "", fd, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
     (void)let_go (fd);
-    come_back (back);
+    keeper_inside_come_back (back);
   }
   (void)let_go (writable);
   return r;
@@ -290,11 +171,18 @@ mount_inside (const KeeperInside *inside, pid_t agent, int tree, const char *tar
 static int
 map_ids (const KeeperInside *inside, int tree)
 {
-  Rights before = act_as (inside, 0, 0);
+  KeeperRights before = keeper_act_as (inside, 0, 0);
   int r = inside->stage != NULL && inside->stage->shift != 0 ? stage_map_ids (inside->stage, tree) : 0;
 
-  (void)act_as (inside, before.uid, before.gid);
+  (void)keeper_act_as (inside, before.uid, before.gid);
   return r;
+}
+
+static int
+check_new (const KeeperEnter *enter, int at, pid_t agent, const char *name)
+{
+  errno = at < 0 ? ENOSPC : agent == 0 ? ESRCH : find_name (enter, name) >= 0 ? EEXIST : 0;
+  return errno == 0 ? 0 : -1;
 }
 
 int
@@ -302,10 +190,9 @@ keeper_enter_bind (KeeperEnter *enter, const KeeperInside *inside, const char *s
                    const char *target, int read_only)
 {
   int at = find_name (enter, ""), tree, is_dir, r;
-  pid_t agent = find_agent (inside->child, 0);
+  pid_t agent = keeper_inside_agent (inside);
 
-  errno = at < 0 ? ENOSPC : agent == 0 ? ESRCH : find_name (enter, name) >= 0 ? EEXIST : 0;
-  if (errno != 0)
+  if (check_new (enter, at, agent, name) < 0)
     return -1;
   tree = keeper_door_clone (source, read_only, &is_dir);
   if (tree < 0)
@@ -320,22 +207,51 @@ keeper_enter_bind (KeeperEnter *enter, const KeeperInside *inside, const char *s
 }
 
 int
-keeper_enter_unbind (KeeperEnter *enter, const KeeperInside *inside, const char *name)
+keeper_enter_device (KeeperEnter *enter, const KeeperInside *inside, int opened, const char *source,
+                     const char *name, const char *target)
 {
-  int at = find_name (enter, name), back, r;
-  Rights before;
-  pid_t agent = find_agent (inside->child, 0);
+  int at = find_name (enter, "");
+  pid_t agent = keeper_inside_agent (inside);
 
-  errno = at < 0 ? ENOENT : agent == 0 ? ESRCH : 0;
-  if (errno != 0 || go (agent, &back) < 0)
+  if (check_new (enter, at, agent, name) < 0 || keeper_device_add (inside, agent, opened, source, target) < 0)
     return -1;
-  before = act_as (inside, 0, 0); /* whoever may enter it */
-  r = fchdir (enter->mounts[at]) == 0 ? umount2 (".", MNT_DETACH) : -1;
-  (void)act_as (inside, before.uid, before.gid);
-  come_back (back);
+  (void)snprintf (enter->names[at], sizeof enter->names[at], "%s", name);
+  (void)snprintf (enter->nodes[at], sizeof enter->nodes[at], "%s", target);
+  return 0;
+}
+
+static int
+unmount (const KeeperInside *inside, pid_t agent, int mount)
+{
+  KeeperRights before;
+  int back, r;
+
+  if (keeper_inside_go (agent, &back) < 0)
+    return -1;
+  before = keeper_act_as (inside, 0, 0); /* whoever may enter it */
+  r = fchdir (mount) == 0 ? umount2 (".", MNT_DETACH) : -1;
+  (void)keeper_act_as (inside, before.uid, before.gid);
+  keeper_inside_come_back (back);
   if (r < 0 && errno != EINVAL) /* it has gone with what it was in */
     return -1;
-  (void)close (enter->mounts[at]);
-  enter->names[at][0] = '\0';
+  return close (mount);
+}
+
+int
+keeper_enter_unbind (KeeperEnter *enter, const KeeperInside *inside, const char *name)
+{
+  int at = find_name (enter, name), r;
+  pid_t agent = keeper_inside_agent (inside);
+
+  errno = at < 0 ? ENOENT : agent == 0 ? ESRCH : 0;
+  if (errno != 0)
+    return -1;
+  if (*enter->nodes[at] != '\0')
+    r = keeper_device_remove (inside, agent, enter->nodes[at]);
+  else
+    r = unmount (inside, agent, enter->mounts[at]);
+  if (r < 0)
+    return -1;
+  enter->names[at][0] = enter->nodes[at][0] = '\0';
   return 0;
 }

@@ -19,11 +19,13 @@
 
 #include "vmctl/stage.h"
 
-enum { KEEPER_ENTER_MAX = 64, KEEPER_ENTER_NAME_MAX = 64 };
+enum { KEEPER_ENTER_MAX = 64, KEEPER_ENTER_NAME_MAX = 64, KEEPER_NODE_MAX = 31 };
 
 typedef struct {
-  int mounts[KEEPER_ENTER_MAX]; /* owned; detached or mounted inside; valid where the name is not empty */
+  int mounts[KEEPER_ENTER_MAX]; /* owned; detached or mounted inside; valid where the name is not empty, and
+                                   no node */
   char names[KEEPER_ENTER_MAX][KEEPER_ENTER_NAME_MAX + 1];
+  char nodes[KEEPER_ENTER_MAX][KEEPER_NODE_MAX + 1]; /* where a device is; empty: a mount */
 } KeeperEnter;
 
 /* The child that the keeper started, below which the agent is to be found. */
@@ -37,4 +39,7 @@ typedef struct {
  * with errno (EEXIST: the name is taken). */
 int keeper_enter_bind (KeeperEnter *enter, const KeeperInside *inside, const char *source, const char *name,
                        const char *target, int read_only);
+/* A device's node (vmctl/keeper-device.h). 0; -1 with errno. */
+int keeper_enter_device (KeeperEnter *enter, const KeeperInside *inside, int opened, const char *source,
+                         const char *name, const char *target);
 int keeper_enter_unbind (KeeperEnter *enter, const KeeperInside *inside, const char *name);

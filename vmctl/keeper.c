@@ -32,6 +32,7 @@
  * console with it bind SOURCE NAME MODE  mount SOURCE (absolute) at door/NAME, MODE rw or ro unbind NAME
  *      net                   "ok" and the supervisor's end of vmctl-net's control socket
  *      enter SOURCE NAME TARGET MODE   mount SOURCE at TARGET inside (vmctl/keeper-enter.h)   leave NAME
+ *      device SOURCE NAME TARGET       a USB device's node (vmctl/keeper-device.h); it comes along, opened
  *      limit BYTES CPUS      of the control group that it made itself
  *      status                "running PID"
  *      end                   kills COMMAND: for those who may not signal a keeper that is root's
@@ -61,6 +62,7 @@
 #include "vmctl/keeper-cage.h"
 #include "vmctl/keeper-door.h"
 #include "vmctl/keeper-enter.h"
+#include "vmctl/keeper-fd.h"
 #include "vmctl/keeper-group.h"
 #include "vmctl/keeper-net.h"
 #include "vmctl/container.h"
@@ -229,25 +231,7 @@ close_all_but (const Keeper *k, int signal_fd)
 static void
 reply (int fd, const char *text, int passed_fd)
 {
-  union {
-    struct cmsghdr header;
-    char space[CMSG_SPACE (sizeof (int))];
-  } control = {0};
-  struct iovec iov = {.iov_base = (void *)(size_t)text, .iov_len = strlen (text)};
-  struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1};
-
-  if (passed_fd >= 0) {
-    struct cmsghdr *c;
-
-    message.msg_control = control.space;
-    message.msg_controllen = sizeof control.space;
-    c = CMSG_FIRSTHDR (&message);
-    c->cmsg_level = SOL_SOCKET;
-    c->cmsg_type = SCM_RIGHTS;
-    c->cmsg_len = CMSG_LEN (sizeof (int));
-    memcpy (CMSG_DATA (c), &passed_fd, sizeof passed_fd);
-  }
-  if (sendmsg (fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+  if (keeper_fd_send (fd, text, passed_fd) < 0)
     complain ("cannot answer a request");
 }
 
@@ -272,7 +256,7 @@ serve_door (int fd, int result, const char *what)
 }
 
 static void
-serve_enter (Keeper *k, int fd, const char *const *words)
+serve_enter (Keeper *k, int fd, const char *const *words, int passed)
 {
   KeeperInside inside = {.child = k->child};
   size_t n = strlen (words[2]);
@@ -287,6 +271,9 @@ serve_enter (Keeper *k, int fd, const char *const *words)
     serve_door (fd, keeper_enter_unbind (&k->enter, &inside, words[1]), "cannot unmount");
   else if (*words[1] != '/' || n == 0 || n > KEEPER_ENTER_NAME_MAX || *words[3] != '/')
     reply (fd, "error bad request", NONE);
+  else if (strcmp (words[0], "device") == 0)
+    serve_door (fd, keeper_enter_device (&k->enter, &inside, passed, words[1], words[2], words[3]),
+                "cannot show the device");
   else
     serve_door (
         fd,
@@ -295,7 +282,7 @@ serve_enter (Keeper *k, int fd, const char *const *words)
 }
 
 static void
-serve_request (Keeper *k, int fd, char *request, size_t n)
+serve_request (Keeper *k, int fd, char *request, size_t n, int passed)
 {
   const char *words[5] = {"", "", "", "", ""};
   size_t at = 0;
@@ -315,8 +302,9 @@ serve_request (Keeper *k, int fd, char *request, size_t n)
                 "cannot mount");
   else if (strcmp (words[0], "unbind") == 0)
     serve_door (fd, keeper_door_unbind (k->door, words[1]), "cannot unmount");
-  else if (strcmp (words[0], "enter") == 0 || strcmp (words[0], "leave") == 0)
-    serve_enter (k, fd, words);
+  else if (strcmp (words[0], "enter") == 0 || strcmp (words[0], "leave") == 0 ||
+           strcmp (words[0], "device") == 0)
+    serve_enter (k, fd, words, passed);
   else if (strcmp (words[0], "limit") == 0)
     serve_door (fd, keeper_group_limit (&k->group, words[1], words[2]), "cannot change the limit");
   else if (strcmp (words[0], "status") == 0) {
@@ -333,14 +321,17 @@ static void
 serve_client (Keeper *k, int index)
 {
   char request[REQUEST_MAX + 1];
-  ssize_t n = recv (k->clients[index], request, REQUEST_MAX, MSG_DONTWAIT);
+  int passed;
+  ssize_t n = keeper_fd_receive (k->clients[index], request, REQUEST_MAX, &passed);
 
   if (n > 0)
-    serve_request (k, k->clients[index], request, (size_t)n);
+    serve_request (k, k->clients[index], request, (size_t)n, passed);
   else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
     (void)close (k->clients[index]);
     k->clients[index] = NONE;
   }
+  if (passed != NONE)
+    (void)close (passed);
 }
 
 static int

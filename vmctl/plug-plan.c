@@ -6,6 +6,7 @@
 #include "vmctl/base/error.h"
 #include "vmctl/base/json.h"
 #include "vmctl/path.h"
+#include "vmctl/usb.h"
 
 enum {
   FDSET_FIRST = 16, /* those below are the machine's own */
@@ -478,38 +479,57 @@ plan_port (VmPlugPlan *plan, const VmPlugSpec *spec, const VmPlugFacts *facts, G
   return TRUE;
 }
 
-/* USB: a controller for each device, on a place of its own. QEMU sees no file of the host's, so it is given
- * the device opened. That the controller has gone QEMU 7.2 never says; asked again it knows of none. */
-static gboolean
-plan_usb (VmPlugPlan *plan, const VmPlugSpec *spec, const VmPlugFacts *facts, GError **error)
-{
-  g_autofree char *id = qemu_id (plan), *port = NULL, *controller = NULL, *bus = NULL, *file = NULL;
-  gint64 set = free_number (facts, "fdset", FDSET_FIRST);
-  json_object *device, *gone, *arguments = json_object_new_object ();
+/* USB */
 
-  vm_json_add_int (arguments, "vendor", spec->vendor);
-  vm_json_add_int (arguments, "product", spec->product);
-  vm_json_add_int (arguments, "bus", spec->bus);
-  vm_json_add_int (arguments, "device", spec->device);
-  vm_plug_add_step (plan, vm_plug_act ("here", "open-usb", arguments), NULL);
-  if (!needs_vm (facts, "a USB device",
-                 "beside its node programs need the host's /sys and udev for it, which do not come in; use a "
-                 "virtual machine",
-                 error) ||
-      (port = choose_port (facts, error)) == NULL)
+/* Its node, where every program looks for it. */
+static gboolean
+add_node (VmPlugPlan *plan, const VmPlugSpec *spec, const VmPlugFacts *facts, GError **error)
+{
+  g_autofree char *inside = g_strdup_printf (VM_USB_NODE, spec->bus, spec->device);
+  json_object *act;
+
+  if (has_value (facts, "inside", inside))
+    return vm_error (error, VM_ERROR_EXISTS, "usb: the device %u.%u was plugged already", spec->bus,
+                     spec->device);
+  vm_json_add_str (plan->device, "inside", inside);
+  act = vm_plug_words ("keeper", "device", spec->source, plan->id, inside, NULL);
+  vm_json_add_bool (act, "descriptor", TRUE);
+  vm_plug_add_step (plan, act, vm_plug_words ("keeper", "leave", plan->id, NULL));
+  return TRUE;
+}
+
+/* A controller for each device, on a place of its own. QEMU sees no file of the host's, so it is given the
+ * device opened. That the controller has gone QEMU 7.2 never says; asked again it knows of none. */
+static gboolean
+add_usb_host (VmPlugPlan *plan, const VmPlugFacts *facts, GError **error)
+{
+  gint64 set = free_number (facts, "fdset", FDSET_FIRST);
+  g_autofree char *id = qemu_id (plan), *port = choose_port (facts, error);
+  g_autofree char *controller = g_strconcat (id, "-hc", NULL), *bus = g_strconcat (id, "-hc.0", NULL);
+  g_autofree char *file = g_strdup_printf ("/dev/fdset/%" G_GINT64_FORMAT, set);
+  json_object *device, *gone;
+
+  if (port == NULL)
     return FALSE;
-  vm_json_add_str (plan->device, "port", port);
-  controller = g_strconcat (id, "-hc", NULL);
-  bus = g_strconcat (controller, ".0", NULL);
-  file = g_strdup_printf ("/dev/fdset/%" G_GINT64_FORMAT, set);
-  add_descriptor (plan, id, set);
   gone = vm_plug_device_del (controller);
   vm_json_add_bool (gone, "repeats", TRUE);
+  vm_json_add_str (plan->device, "port", port);
+  add_descriptor (plan, id, set);
   vm_plug_add_step (plan, vm_plug_device_add ("qemu-xhci", controller, port), gone);
   device = vm_plug_device_add ("usb-host", id, bus);
   vm_json_add_str (vm_json_object (device, "arguments"), "hostdevice", file);
   vm_plug_add_step (plan, device, vm_plug_device_del (id));
   return TRUE;
+}
+
+/* Where it is the caller has looked; to open it is to ask whether the user may. */
+static gboolean
+plan_usb (VmPlugPlan *plan, const VmPlugSpec *spec, const VmPlugFacts *facts, GError **error)
+{
+  if (facts->plan->isolation == VM_ISOLATION_NONE)
+    return needs_vm (facts, "a USB device", "it has no inside, all of the host's devices are there", error);
+  vm_plug_add_step (plan, vm_plug_words ("here", "open-usb", spec->source, NULL), NULL);
+  return is_vm (facts) ? add_usb_host (plan, facts, error) : add_node (plan, spec, facts, error);
 }
 
 /* All of them */

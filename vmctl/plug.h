@@ -30,9 +30,10 @@ const char *vm_plug_kind_name (VmPlugKind kind); /* "dir", ... */
 /* What was asked for. Plain data; which members count is the kind's. */
 typedef struct {
   VmPlugKind kind;
-  char *id;           /* owned; NULL: one is made */
-  char *source;       /* owned; DIR, DISK: absolute; DISK: NULL: a new one of `size` */
-  char *target;       /* owned; DIR: absolute, inside; NULL: as `source` */
+  char *id;     /* owned; NULL: one is made */
+  char *source; /* owned; DIR, DISK: absolute; DISK: NULL: a new one of `size`; USB: its node, once looked for
+                 */
+  char *target; /* owned; DIR: absolute, inside; NULL: as `source` */
   gboolean read_only; /* DIR, DISK */
   char *format;       /* owned; DISK: "raw", "qcow2"; NULL: as the file's head says */
   guint64 size;       /* DISK, MEM: bytes */
@@ -66,7 +67,7 @@ gboolean vm_plug_is_id (const char *text);
  *   qmp     a command for QEMU; with "descriptor": true the descriptor that was opened before travels along;
  *           with "awaits": EVENT it is done when QEMU has said that of the device; with "repeats": true it is
  *           said again when nothing comes; with "may-fail": true its error does not matter
- *   keeper  a request; the arguments are words
+ *   keeper  a request; the arguments are words; with "descriptor": true as above
  *   agent   a change (meta/agent/change.h); the arguments are words
  *   here    the supervisor's own; what there is, is in vmctl/acts-here.c */
 typedef struct {

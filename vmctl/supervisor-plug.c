@@ -90,6 +90,16 @@ put_device (VmPlugs *plugs, const VmPlugJob *job, gboolean half_done)
   json_object_array_add (plugs->sup->record->devices, json_object_get (device));
 }
 
+/* What was pulled out: the kernel takes its node away. */
+static gboolean
+has_gone (json_object *device)
+{
+  const char *node = vm_json_str (device, "source", NULL);
+
+  return g_strcmp0 (vm_json_str (device, "kind", NULL), vm_plug_kind_name (VM_PLUG_USB)) == 0 &&
+         node != NULL && !g_file_test (node, G_FILE_TEST_EXISTS);
+}
+
 /* Without what is of no use but to us. (transfer full) */
 static json_object *
 shown_device (json_object *device)
@@ -101,6 +111,8 @@ shown_device (json_object *device)
     if (!g_str_equal (key, "unplug") && !g_str_equal (key, "fdset"))
       vm_json_add (shown, key, json_object_get (value));
   }
+  if (has_gone (device))
+    vm_json_add_bool (shown, "gone", TRUE);
   return shown;
 }
 

@@ -310,16 +310,6 @@ def _(s):
     s.true(s.inside("test", "-e", inside).status != 0, "it is left inside")
 
 
-@check("plug-usb", "a USB device that the host does not have is refused")
-def _(s):
-    refused(s, "this host has no such device", "usb", "f00d:f00d")
-
-
-@otherwise("plug-usb")
-def _(s):
-    refused(s, "a USB device cannot be plugged into", "usb", "f00d:f00d")
-
-
 def begin_again(s, verb):
     """A sandbox with a directory and a port of the plan's own, to which others are added. (box, project, its status)"""
     project, mine, other = s.directory("plug-again"), s.directory("plugged-mine"), s.directory("plugged-other")

@@ -16,6 +16,7 @@ import checks_life
 import checks_lifecycle
 import checks_payloads
 import checks_plug
+import checks_usb
 import transcript
 
 sys.exit(Suite().main(sys.argv[1:]))

@@ -28,7 +28,7 @@ outside (json_object *d)
   const char *path = vm_json_str (d, "source", vm_json_str (d, "socket", NULL));
 
   if (path != NULL)
-    return g_strdup (path);
+    return g_strconcat (path, vm_json_bool (d, "gone", FALSE) ? " (gone)" : "", NULL);
   if (vm_json_int (d, "host-port", 0) != 0)
     return g_strdup_printf ("%s:%" G_GINT64_FORMAT, vm_json_str (d, "address", ""),
                             vm_json_int (d, "host-port", 0));
