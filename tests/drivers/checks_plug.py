@@ -279,6 +279,27 @@ def _(s):
     refused(s, "a network card cannot be plugged into", "nic")
 
 
+def snapshots(s):
+    return [one["name"] for one in json.loads(s.verb("snapshot", "--json", "list", s.shared()).out)]
+
+
+@check("snapshot", "a snapshot of the disk is made and removed while the sandbox runs")
+def _(s):
+    done = s.verb("snapshot", "--skip-plugged", "create", s.shared(), "kept")  # other checks plug disks
+    s.equal(done.status, 0, str(done))
+    s.equal(snapshots(s), ["kept"])
+    s.equal(s.verb("snapshot", "rm", s.shared(), "kept").status, 0)
+    s.equal(snapshots(s), [])
+
+
+@otherwise("snapshot")
+def _(s):
+    done = s.verb("snapshot", "create", s.shared(), "kept")
+    s.equal(done.status, 1, str(done))
+    s.has(done.said, "a snapshot is of a virtual machine's disk")
+    s.equal(snapshots(s), [])
+
+
 UPPER_LINE = """
 import os, socket, stat, sys, time
 path = sys.argv[1]
