@@ -19,8 +19,9 @@ machine () { # what QEMU has of files and jobs
 }
 before=$(machine)
 
-# Its supervisor is killed at each step, and each that takes over is killed at another one.
-for point in snapshot5 snapshot6 snapshot7 snapshot8 snapshot9 copied; do
+# Its supervisor is killed at one step, and each that takes over at another one: with a file, while the guest stands still,
+# while it is copied, and when that is over.
+for point in snapshot5 snapshot6 snapshot8 copied; do
   supervisor=$(pid_of "$ONE" supervisor)
   snapshot create one half
   is "$STATUS" 1 "a supervisor that is killed in the middle"
@@ -155,4 +156,19 @@ kill_all "$(pid_of "$ONE" supervisor)" "$(pid_of "$ONE" keeper)"
 run "$VMCTL" list
 check_not "it is gone with its sandbox" test -e "$files"
 is "$(record "$ONE" snapshots)" "" "and its record has none"
+
+# QEMU is killed while the guest stands still, and while it copies.
+held () { grep -q '^State:[[:space:]]*T' "/proc/$1/status"; }
+for step in 5 6; do
+  VMCTL_FAILPOINT=hold:snapshot$step start two --memory 512M --cpus 1 "$P" -- sleep infinity
+  supervisor=$(pid_of "$ID" supervisor)
+  "$VMCTL" snapshot create -q two >"$T/two" 2>&1 &
+  until_true 20 held "$supervisor"
+  kill_all "$(pid_of "$ID" vmm)"
+  kill -CONT "$supervisor"
+  wait $!
+  is $? 1 "QEMU is killed behind step $step: there is no snapshot"
+  nothing_left "and nothing of it"
+  is "$(record "$ID" reason.kind)" vmm-signal "and why is known"
+done
 finish
