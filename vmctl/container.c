@@ -181,8 +181,7 @@ container_enter (Container *c)
   if (build_world (c) < 0)
     return -1;
   /* nspawn looks for its children in /proc. */
-  if (!c->is_registered && (unshare (CLONE_NEWNS) < 0 ||
-                            mount ("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0))
+  if (!c->is_registered && mount ("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
     return complain ("cannot mount /proc");
   if (is_orphan (c))
     return -1;
