@@ -371,6 +371,8 @@ spawn_keeper (VmSupervisor *sup, VmLaunch *launch, int go, GError **error)
   if (!start_keeper (sup, launch->argv, &pid, error) ||
       !vm_process_identify (pid, &sup->record->keeper, error))
     return FALSE;
+  if (sup->driver->complete != NULL && !sup->driver->complete (sup->plan, launch, error))
+    return FALSE;
   vm_launch_clear (launch); /* our copies of its descriptors */
   vm_supervisor_step_on_record (sup, "launch");
   if (!watch_keeper (sup, error))
