@@ -219,6 +219,14 @@ fill (Writer *w, const MetaDir *m, GError **error)
 }
 
 gboolean
+meta_dir_make (int dir_fd, const char *name, const MetaDir *meta, GError **error)
+{
+  vm_autofd fd = check (meta, error) ? make_dir (dir_fd, name, error) : -1;
+
+  return fd >= 0;
+}
+
+gboolean
 meta_dir_write (int dir_fd, const char *name, const MetaDir *meta, GBytes **ret_bundle, GError **error)
 {
   vm_autofd fd = -1;
@@ -227,9 +235,9 @@ meta_dir_write (int dir_fd, const char *name, const MetaDir *meta, GBytes **ret_
 
   if (!check (meta, error))
     return FALSE;
-  fd = make_dir (dir_fd, name, error);
+  fd = openat (dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
   if (fd < 0)
-    return FALSE;
+    return vm_error_errno (error, errno, "cannot open the directory '%s'", name);
   w.fd = fd;
   if (!fill (&w, meta, error)) {
     g_prefix_error (error, "cannot write the meta dir '%s': ", name);

@@ -22,9 +22,11 @@ typedef struct {
   GBytes *const *files;             /* borrowed, NULL-terminated or NULL; become files/0, files/1, ... */
 } MetaDir;
 
-/* Makes `name` below `dir_fd` (0700) and fills it. It must not exist. On failure nothing is left.
- * VM_ERROR_INVALID where the format cannot carry a value: a newline in a line, a path that is not absolute,
- * an environment entry without '=', a mount without its four words. `ret_bundle` (owned; may be NULL) is what
- * the file `bundle` has, for SETUP. */
+/* Makes `name` below `dir_fd` (0700), empty: what is to be mounted can be mounted while it is written. It
+ * must not exist. VM_ERROR_INVALID, and nothing is made, where the format cannot carry a value: a newline in
+ * a line, a path that is not absolute, an environment entry without '=', a mount without its four words. */
+gboolean meta_dir_make (int dir_fd, const char *name, const MetaDir *meta, GError **error);
+/* Fills it; refuses the same. On failure nothing is left. `ret_bundle` (owned; may be NULL) is what the file
+ * `bundle` has, for SETUP. */
 gboolean
 meta_dir_write (int dir_fd, const char *name, const MetaDir *meta, GBytes **ret_bundle, GError **error);

@@ -108,11 +108,16 @@ find_agent (char *path, size_t size)
 }
 
 int
-container_prepare (Container *c, char **command)
+container_prepare (Container *c, char **command, int *ret_lifeline)
 {
   unsigned shift = c->stage.shift;
   char agent[PATH_MAX];
+  int ends[2];
 
+  if (pipe2 (ends, O_CLOEXEC) < 0)
+    return complain ("cannot make a pipe");
+  c->lifeline = ends[0];
+  *ret_lifeline = ends[1];
   if (find_agent (agent, sizeof agent) < 0)
     return complain ("cannot find vmctl-agent");
   c->stage.program = agent;
@@ -181,8 +186,7 @@ container_enter (Container *c)
   if (build_world (c) < 0)
     return -1;
   /* nspawn looks for its children in /proc. */
-  if (!c->is_registered && (unshare (CLONE_NEWNS) < 0 ||
-                            mount ("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0))
+  if (!c->is_registered && mount ("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
     return complain ("cannot mount /proc");
   if (is_orphan (c))
     return -1;

@@ -50,8 +50,9 @@ typedef struct {
 
 /* Takes one option of the keeper: 1: taken, 0: not one of these, -1: bad value. */
 int container_option (Container *c, const char *name, const char *value);
-/* Takes what the list names. Changes the words of `command` to what the host can. */
-int container_prepare (Container *c, char **command);
+/* Takes what the list names. Changes the words of `command` to what the host can. Only opens: all of it goes
+ * with the calling process. `ret_lifeline` (owned): the end of the pipe that the keeper holds. */
+int container_prepare (Container *c, char **command, int *ret_lifeline);
 /* As fork(), into a pid namespace of its own if that is possible. */
 pid_t container_fork (const Container *c);
 /* In the child: builds everything in a mount namespace of its own, places descriptors, sets the environment;

@@ -51,6 +51,9 @@ typedef struct {
   gboolean (*render) (const VmPlan *plan, VmLaunch *ret, GError **error);
   /* Binds what only exists when it is really started: disks, filters. May be NULL. */
   gboolean (*prepare) (const VmPlan *plan, VmLaunch *launch, GError **error);
+  /* Writes what takes a while to make into what is bound: the keeper exists, and waits for its "go". May be
+   * NULL. */
+  gboolean (*complete) (const VmPlan *plan, VmLaunch *launch, GError **error);
 } VmDriver;
 
 extern const VmDriver vm_driver_qemu, vm_driver_nspawn, vm_driver_bwrap, vm_driver_null;

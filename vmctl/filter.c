@@ -199,25 +199,38 @@ add_rules (scmp_filter_ctx filter, VmFilter which, guint uid, guint gid)
 }
 
 int
-vm_filter_make (VmFilter which, guint uid, guint gid, GError **error)
+vm_filter_new (GError **error)
+{
+  int fd = memfd_create ("seccomp", MFD_CLOEXEC);
+
+  if (fd < 0)
+    vm_error_errno (error, errno, "cannot make the seccomp filter");
+  return fd;
+}
+
+gboolean
+vm_filter_write (int fd, VmFilter which, guint uid, guint gid, GError **error)
 {
   scmp_filter_ctx filter = seccomp_init (SCMP_ACT_ALLOW);
-  vm_autofd fd = memfd_create ("seccomp", MFD_CLOEXEC);
-  int r;
+  int r = -ENOMEM;
 
-  if (filter == NULL || fd < 0) {
-    vm_error_errno (error, fd < 0 ? errno : ENOMEM, "cannot make the seccomp filter");
-    if (filter != NULL)
-      seccomp_release (filter);
-    return -1;
-  }
-  r = add_rules (filter, which, uid, gid);
+  if (filter != NULL)
+    r = add_rules (filter, which, uid, gid);
   if (r == 0)
     r = seccomp_export_bpf (filter, fd);
-  seccomp_release (filter);
-  if (r < 0 || lseek (fd, 0, SEEK_SET) < 0) {
-    vm_error_errno (error, r < 0 ? -r : errno, "cannot make the seccomp filter");
+  if (filter != NULL)
+    seccomp_release (filter);
+  if (r == 0 && lseek (fd, 0, SEEK_SET) < 0)
+    r = -errno;
+  return r == 0 || vm_error_errno (error, -r, "cannot make the seccomp filter");
+}
+
+int
+vm_filter_make (VmFilter which, guint uid, guint gid, GError **error)
+{
+  vm_autofd fd = vm_filter_new (error);
+
+  if (fd < 0 || !vm_filter_write (fd, which, uid, gid, error))
     return -1;
-  }
   return vm_fd_steal (&fd);
 }

@@ -17,6 +17,10 @@ typedef enum {
   VM_FILTER_INSIDE_USERNS, /* the same, where user namespaces and mounts in them are granted */
 } VmFilter;
 
-/* A descriptor with the BPF program; -1 on error. `uid`, `gid`: whose files are made, the only owner that
- * chown() may name inside. */
+/* A memory file for one; -1 on error. */
+int vm_filter_new (GError **error);
+/* The BPF program is written to it, and it is where a reader begins. That takes a millisecond or two. `uid`,
+ * `gid`: whose files are made, the only owner that chown() may name inside. */
+gboolean vm_filter_write (int fd, VmFilter which, guint uid, guint gid, GError **error);
+/* Both. */
 int vm_filter_make (VmFilter which, guint uid, guint gid, GError **error);

@@ -3,5 +3,15 @@
  * only. */
 #pragma once
 
-/* The maps as /proc/PID/uid_map wants them. A descriptor (owned by the caller), or -1 with errno. */
-int idmap_make (const char *uid_map, const char *gid_map);
+enum { IDMAP_MAX = 2 };
+
+/* As /proc/PID/uid_map and gid_map want them. */
+typedef struct {
+  char uid[40], gid[40];
+} IdmapWords;
+
+/* `n` ids from `uid` and from `gid` on become those that are `shift` above. */
+IdmapWords idmap_words (unsigned uid, unsigned gid, unsigned shift, unsigned n);
+/* `n` of them at once, at most IDMAP_MAX. 0 and descriptors (owned by the caller), or -1 with errno and none.
+ */
+int idmap_make (const IdmapWords *words, int n, int *ret_fds);

@@ -18,7 +18,8 @@
  * How it works
  *
  * 1. It waits for one byte on --go. The supervisor sends it once its record names this process: whatever is
- * killed when, the next vmctl finds in the record what must be ended. EOF instead of a byte: exit.
+ * killed when, the next vmctl finds in the record what must be ended. EOF instead of a byte: exit. While it
+ * waits it opens what a container is to see, and no more.
  * 2. It makes the outer namespaces: a mount namespace, and for an ordinary user a user namespace in which it
  * is root (facts: the jail's bwrap can then start as root of a namespace, and mounts may be added later). The
  * door (a directory of the sandbox's runtime dir) is bound onto itself and made shared: what is mounted below
@@ -488,20 +489,13 @@ run_check (Keeper *k)
   return 127;
 }
 
+/* A container's is its first process's to make. */
 static int
 make_world (Keeper *k)
 {
-  int ends[2];
-
-  if (k->plain)
+  if (k->plain || k->container.list >= 0)
     return 0;
-  if (k->container.list < 0)
-    return keeper_door_make (k->door) < 0 ? -1 : keeper_tree_make (&k->tree);
-  if (pipe2 (ends, O_CLOEXEC) < 0)
-    return -1;
-  k->container.lifeline = ends[0];
-  k->lifeline = ends[1];
-  return container_prepare (&k->container, k->command);
+  return keeper_door_make (k->door) < 0 ? -1 : keeper_tree_make (&k->tree);
 }
 
 /* A keeper that is root's keeps books in a directory of the user's: with no more rights to files than he
@@ -521,9 +515,7 @@ let_go_of_files (Keeper *k)
   }
 }
 
-/* nspawn is the first process of a pid namespace itself (vmctl/container.h); without namespaces there is
- * none.
- */
+/* nspawn is the first process of a pid namespace itself (container.h); without namespaces there is none. */
 static pid_t
 start_child (Keeper *k)
 {
@@ -551,7 +543,7 @@ main (int argc, char **argv)
               .net = KEEPER_NET_INIT};
   pid_t parent = getppid ();
   sigset_t signals;
-  int signal_fd;
+  int signal_fd, prepared;
 
   for (int i = 0; i < CLIENTS_MAX; i++)
     k.clients[i] = NONE;
@@ -569,6 +561,7 @@ main (int argc, char **argv)
     return run_check (&k);
   if (k.cage)
     return keeper_door_make (k.door) < 0 ? 1 : keeper_cage_run (k.command, parent);
+  prepared = k.container.list < 0 ? 0 : container_prepare (&k.container, k.command, &k.lifeline);
   if (wait_for_go (k.go) < 0)
     return 0;
   sigemptyset (&signals);
@@ -576,8 +569,8 @@ main (int argc, char **argv)
   sigaddset (&signals, SIGTERM);
   (void)sigprocmask (SIG_BLOCK, &signals, NULL);
   signal_fd = signalfd (-1, &signals, SFD_CLOEXEC);
-  if (signal_fd < 0 || keeper_net_prepare (&k.net) < 0 || keeper_group_make (&k.group, k.dir) < 0 ||
-      make_world (&k) < 0)
+  if (prepared < 0 || signal_fd < 0 || keeper_net_prepare (&k.net) < 0 ||
+      keeper_group_make (&k.group, k.dir) < 0 || make_world (&k) < 0)
     return 1;
   (void)prctl (PR_SET_CHILD_SUBREAPER, 1);
   k.self = getpid ();

@@ -119,25 +119,6 @@ descriptor_of (const Group group)
 /* Id-mapped mounts */
 
 static int
-make_full_map (const Stage *stage)
-{
-  char map[64];
-
-  (void)snprintf (map, sizeof map, "0 %u %u\n", stage->shift, (unsigned)RANGE);
-  return idmap_make (map, map);
-}
-
-static int
-make_own_map (const Stage *stage)
-{
-  char uid_map[64], gid_map[64];
-
-  (void)snprintf (uid_map, sizeof uid_map, "%u %u 1\n", stage->uid, stage->shift + stage->uid);
-  (void)snprintf (gid_map, sizeof gid_map, "%u %u 1\n", stage->gid, stage->shift + stage->gid);
-  return idmap_make (uid_map, gid_map);
-}
-
-static int
 set_attributes (int tree, unsigned long long set, int userns)
 {
   /* Slave: what is mounted on it here must not show up on the host. */
@@ -212,32 +193,46 @@ open_program (Stage *stage, int userns)
   return 0;
 }
 
+/* By the two maps; -1: none. */
 static int
-open_all (Stage *stage, int full_map, int own_map)
+open_all (Stage *stage, int full, int own)
 {
   const char *at = NULL;
   Group group;
-  int r = stage->program != NULL ? open_program (stage, full_map) : 0;
+  int r = stage->program != NULL ? open_program (stage, full) : 0;
 
   for (size_t i = 0; r == 0 && next_group (stage, &at, group); i++)
     if (is_bind (group))
-      r = open_one (stage, group, is (group[KIND], "ro") ? full_map : own_map, &stage->trees[i]);
+      r = open_one (stage, group, is (group[KIND], "ro") ? full : own, &stage->trees[i]);
+  return r;
+}
+
+/* 0; -1: failed; 1: the kernel or a file system has no id-mapped mounts. */
+static int
+open_mapped (Stage *stage)
+{
+  const IdmapWords words[] = {idmap_words (0, 0, stage->shift, RANGE),
+                              idmap_words (stage->uid, stage->gid, stage->shift, 1)};
+  int maps[2], r;
+
+  if (idmap_make (words, 2, maps) < 0)
+    return 1;
+  r = open_all (stage, maps[0], maps[1]);
+  (void)close_keep_errno (maps[0]);
+  (void)close_keep_errno (maps[1]);
   return r;
 }
 
 int
 stage_open (Stage *stage, int fd)
 {
-  int full_map = -1, own_map = -1, r = 1;
+  int r;
 
   if (read_words (stage, fd) < 0) {
     fprintf (stderr, "vmctl-keeper: the list of the root directory is broken\n");
     return -1;
   }
-  if (stage->shift != 0 && (full_map = make_full_map (stage)) >= 0 && (own_map = make_own_map (stage)) >= 0)
-    r = open_all (stage, full_map, own_map);
-  (void)close_keep_errno (full_map);
-  (void)close_keep_errno (own_map);
+  r = stage->shift != 0 ? open_mapped (stage) : 1;
   if (r != 1)
     return r;
   close_trees (stage);
@@ -248,8 +243,11 @@ stage_open (Stage *stage, int fd)
 int
 stage_map_ids (const Stage *stage, int tree)
 {
-  int map = make_own_map (stage), r = map < 0 ? -1 : set_attributes (tree, 0, map);
+  const IdmapWords words = idmap_words (stage->uid, stage->gid, stage->shift, 1);
+  int map = -1, r = idmap_make (&words, 1, &map);
 
+  if (r == 0)
+    r = set_attributes (tree, 0, map);
   (void)close_keep_errno (map);
   return r;
 }

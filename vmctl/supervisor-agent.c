@@ -224,6 +224,18 @@ still_lost (gpointer data)
   return G_SOURCE_REMOVE;
 }
 
+/* Of a sandbox that ends for good, once its agent has gone: nobody reads it any more, and there is time until
+ * the keeper tells of the end. */
+static void
+remove_meta (VmSupervisor *sup)
+{
+  gboolean again =
+      sup->again == VM_AGAIN_ASKED || (sup->again == VM_AGAIN_BY_POLICY && sup->plan->restart_max > 0);
+
+  if (sup->stop_step != VM_STOP_NOT && !again)
+    (void)vm_file_remove_tree (sup->runtime_fd, "meta", NULL); /* or with the whole directory */
+}
+
 /* Usually QEMU is ending and the keeper tells in a moment. If it is not, there is no sandbox to speak of any
  * more. */
 static void
@@ -241,6 +253,7 @@ agent_closed (VmLink *link, const char *why, gpointer data)
   if (sup->greet_timer != 0)
     g_source_remove (sup->greet_timer);
   sup->greet_timer = 0;
+  remove_meta (sup);
   if (sup->lost_timer == 0 && sup->stop_step == VM_STOP_NOT)
     sup->lost_timer = g_timeout_add (LOST_WAIT_MS, still_lost, sup);
 }

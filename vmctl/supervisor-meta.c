@@ -89,8 +89,8 @@ add_for_vm (const VmPlan *plan, const VmMount *m, Operations *out)
     add (out, "tmpfs", m->target, mode, "0");
 }
 
-static gboolean
-make_operations (VmSupervisor *sup, Operations *out, GError **error)
+static void
+make_operations (VmSupervisor *sup, Operations *out)
 {
   const GPtrArray *mounts = sup->plan->mounts;
 
@@ -104,18 +104,26 @@ make_operations (VmSupervisor *sup, Operations *out, GError **error)
     else if (sup->driver->isolation == VM_ISOLATION_VM)
       add_for_vm (sup->plan, m, out);
   }
-  return out->relays <= FRAME_RELAYS_MAX ||
-         vm_error (error, VM_ERROR_USAGE,
-                   "%u sockets of the host are to be let in, more than %d; leave some out", out->relays,
-                   FRAME_RELAYS_MAX);
 }
 
 static gboolean
-write_dir (VmSupervisor *sup, const Operations *operations, GError **error)
+check_relays (const VmPlan *plan, GError **error)
 {
-  const VmPlan *plan = sup->plan;
-  g_auto (GStrv) environment = vm_plan_full_environment (plan);
-  MetaDir meta = {
+  guint n = 0;
+
+  for (guint i = 0; i < plan->mounts->len; i++)
+    n += ((const VmMount *)g_ptr_array_index (plan->mounts, i))->kind == VM_MOUNT_RELAY;
+  return n <= FRAME_RELAYS_MAX ||
+         vm_error (error, VM_ERROR_USAGE,
+                   "%u sockets of the host are to be let in, more than %d; leave some out", n,
+                   FRAME_RELAYS_MAX);
+}
+
+/* All of it but the operations. `environment` has to stay as long. */
+static MetaDir
+describe (const VmPlan *plan, char **environment)
+{
+  return (MetaDir){
       .user = plan->user,
       .group = plan->group,
       .shell = plan->shell,
@@ -138,10 +146,26 @@ write_dir (VmSupervisor *sup, const Operations *operations, GError **error)
       .height = plan->screen.height,
       .vnc = vm_plan_has_xvnc (plan) ? META_VNC_PORT : 0,
       .tmpfs_mib = plan->disk != 0 ? 0 : MAX (plan->memory / 2 >> 20, 64),
-      .mounts = (const char *const *)operations->words->pdata,
-      .files = (GBytes *const *)operations->files->pdata,
   };
+}
 
+gboolean
+vm_supervisor_make_meta (VmSupervisor *sup, GError **error)
+{
+  g_auto (GStrv) environment = vm_plan_full_environment (sup->plan);
+  MetaDir meta = describe (sup->plan, environment);
+
+  return check_relays (sup->plan, error) && meta_dir_make (sup->runtime_fd, "meta", &meta, error);
+}
+
+static gboolean
+write_dir (VmSupervisor *sup, const Operations *operations, GError **error)
+{
+  g_auto (GStrv) environment = vm_plan_full_environment (sup->plan);
+  MetaDir meta = describe (sup->plan, environment);
+
+  meta.mounts = (const char *const *)operations->words->pdata;
+  meta.files = (GBytes *const *)operations->files->pdata;
   return meta_dir_write (sup->runtime_fd, "meta", &meta, &sup->bundle, error);
 }
 
@@ -152,8 +176,10 @@ vm_supervisor_write_meta (VmSupervisor *sup, GError **error)
       .words = g_ptr_array_new_null_terminated (32, g_free, TRUE),
       .files = g_ptr_array_new_null_terminated (4, (GDestroyNotify)g_bytes_unref, TRUE),
   };
-  gboolean ok = make_operations (sup, &operations, error) && write_dir (sup, &operations, error);
+  gboolean ok;
 
+  make_operations (sup, &operations);
+  ok = write_dir (sup, &operations, error);
   operations_clear (&operations);
   return ok;
 }

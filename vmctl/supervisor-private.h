@@ -147,7 +147,9 @@ void vm_supervisor_template_started (VmSupervisor *sup);
 /* The agent is up: the template was good, or one is made. */
 void vm_supervisor_template_up (VmSupervisor *sup);
 
-/* supervisor-meta.c */
+/* supervisor-meta.c. The directory has to be there for those who mount it; its content is the agent's, which
+ * asks for it by its greeting. */
+gboolean vm_supervisor_make_meta (VmSupervisor *sup, GError **error);
 gboolean vm_supervisor_write_meta (VmSupervisor *sup, GError **error);
 
 /* supervisor-net.c */

@@ -371,6 +371,8 @@ spawn_keeper (VmSupervisor *sup, VmLaunch *launch, int go, GError **error)
   if (!start_keeper (sup, launch->argv, &pid, error) ||
       !vm_process_identify (pid, &sup->record->keeper, error))
     return FALSE;
+  if (sup->driver->complete != NULL && !sup->driver->complete (sup->plan, launch, error))
+    return FALSE;
   vm_launch_clear (launch); /* our copies of its descriptors */
   vm_supervisor_step_on_record (sup, "launch");
   if (!watch_keeper (sup, error))
@@ -468,14 +470,15 @@ vm_supervisor_launch (VmSupervisor *sup, GError **error)
                  .console = sup->plan->serial};
 
   if (!vm_make_all (sup->plan, sup->dirs->state, error) ||
-      !vm_absent_make (sup->dirs->state, sup->plan, error) || !vm_supervisor_write_meta (sup, error) ||
+      !vm_absent_make (sup->dirs->state, sup->plan, error) || !vm_supervisor_make_meta (sup, error) ||
       !vm_supervisor_make_door (sup, error) || !vm_supervisor_listen_vnc (sup, error))
     return FALSE;
   vm_record_stamp (sup->record, VM_STAMP_SUPERVISED);
-  vm_supervisor_step (sup, "meta");
   vm_sessions_open_main (sup->sessions, &open, sup->start.detached);
-  if (!vm_supervisor_start_somehow (sup, error))
+  /* The agent is not heard before this returns: its meta dir is written beside its own start. */
+  if (!vm_supervisor_start_somehow (sup, error) || !vm_supervisor_write_meta (sup, error))
     return FALSE;
+  vm_supervisor_step (sup, "meta");
   vm_supervisor_step_on_record (sup, "boot");
   vm_supervisor_await_boot (sup);
   return TRUE;

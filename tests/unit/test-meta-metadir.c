@@ -42,7 +42,7 @@ write_meta (Fixture *f, const MetaDir *meta, GError **error)
 {
   vm_autofd dir_fd = open (f->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-  return meta_dir_write (dir_fd, "meta", meta, NULL, error);
+  return meta_dir_make (dir_fd, "meta", meta, error) && meta_dir_write (dir_fd, "meta", meta, NULL, error);
 }
 
 static void

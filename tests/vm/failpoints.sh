@@ -5,7 +5,7 @@
 # tests/cli/crash-failpoints.sh) all of that; with QEMU what differs by it.
 . "${0%/*}/lib.sh"
 
-all="lock files control meta launch go boot setup up end ended"
+all="lock files control launch go meta boot setup up end ended"
 [ "$VM_DRIVER" = null ] && steps=$all || steps="launch go boot setup end"
 
 echo "not to be touched" >"$P/file"

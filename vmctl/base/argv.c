@@ -147,6 +147,14 @@ vm_argv_bind (VmArgv *argv, const char *name, int take_fd)
   slot->fd = take_fd;
 }
 
+int
+vm_argv_bound (VmArgv *argv, const char *name)
+{
+  int number;
+
+  return find_slot (argv, name, &number)->fd;
+}
+
 void
 vm_argv_bind_bytes (VmArgv *argv, const char *name, GBytes *bytes)
 {

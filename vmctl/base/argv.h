@@ -28,6 +28,8 @@ void vm_argv_add_json (VmArgv *argv, json_object *object);
 int vm_argv_slot (VmArgv *argv, const char *slot);
 /* Binds a slot to a descriptor (owned from now on). Binding twice closes the first. */
 void vm_argv_bind (VmArgv *argv, const char *slot, int take_fd);
+/* What a slot is bound to (borrowed); -1: nothing. */
+int vm_argv_bound (VmArgv *argv, const char *slot);
 /* Binds a slot to bytes: the child finds a sealed memory file. */
 void vm_argv_bind_bytes (VmArgv *argv, const char *slot, GBytes *bytes);
 /* Child's descriptor 0, 1 or 2 (owned from now on). Unbound ones are /dev/null. */

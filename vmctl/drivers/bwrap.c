@@ -145,8 +145,7 @@ static gboolean
 prepare (const VmPlan *plan, VmLaunch *launch, GError **error)
 {
   g_autoptr (GBytes) words = vm_bwrap_bytes (launch->inner), tree = vm_bwrap_bytes (launch->tree);
-  vm_autofd filter =
-      vm_filter_make (plan->userns ? VM_FILTER_INSIDE_USERNS : VM_FILTER_INSIDE, plan->uid, plan->gid, error);
+  vm_autofd filter = vm_filter_new (error);
 
   if (filter < 0)
     return FALSE;
@@ -154,6 +153,14 @@ prepare (const VmPlan *plan, VmLaunch *launch, GError **error)
   vm_argv_bind_bytes (launch->argv, "args", words);
   vm_argv_bind_bytes (launch->argv, "tree", tree);
   return TRUE;
+}
+
+static gboolean
+complete (const VmPlan *plan, VmLaunch *launch, GError **error)
+{
+  return vm_filter_write (vm_argv_bound (launch->argv, "seccomp"),
+                          plan->userns ? VM_FILTER_INSIDE_USERNS : VM_FILTER_INSIDE, plan->uid, plan->gid,
+                          error);
 }
 
 const VmDriver vm_driver_bwrap = {
@@ -165,4 +172,5 @@ const VmDriver vm_driver_bwrap = {
     .fill = fill,
     .render = render,
     .prepare = prepare,
+    .complete = complete,
 };

@@ -112,13 +112,20 @@ static gboolean
 prepare (const VmPlan *plan, VmLaunch *launch, GError **error)
 {
   g_autoptr (GBytes) words = vm_bwrap_bytes (launch->inner);
-  vm_autofd filter = vm_filter_make (VM_FILTER_INSIDE, plan->uid, plan->gid, error);
+  vm_autofd filter = vm_filter_new (error);
 
   if (filter < 0)
     return FALSE;
   vm_argv_bind (launch->argv, "seccomp", vm_fd_steal (&filter));
   vm_argv_bind_bytes (launch->argv, "stage", words);
   return bind_sources (plan, launch->argv, error);
+}
+
+static gboolean
+complete (const VmPlan *plan, VmLaunch *launch, GError **error)
+{
+  return vm_filter_write (vm_argv_bound (launch->argv, "seccomp"), VM_FILTER_INSIDE, plan->uid, plan->gid,
+                          error);
 }
 
 const VmDriver vm_driver_nspawn = {
@@ -131,4 +138,5 @@ const VmDriver vm_driver_nspawn = {
     .fill = fill,
     .render = render,
     .prepare = prepare,
+    .complete = complete,
 };

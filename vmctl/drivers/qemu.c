@@ -161,7 +161,7 @@ static gboolean
 prepare (const VmPlan *plan, VmLaunch *launch, GError **error)
 {
   g_autoptr (GBytes) arguments = vm_bwrap_bytes (launch->inner), tree = vm_bwrap_bytes (launch->tree);
-  vm_autofd filter = vm_filter_make (VM_FILTER_VMM, plan->uid, plan->gid, error);
+  vm_autofd filter = vm_filter_new (error);
 
   if (filter < 0 || !bind_machine (plan, launch->argv, error))
     return FALSE;
@@ -169,6 +169,13 @@ prepare (const VmPlan *plan, VmLaunch *launch, GError **error)
   vm_argv_bind_bytes (launch->argv, "args", arguments);
   vm_argv_bind_bytes (launch->argv, "tree", tree);
   return TRUE;
+}
+
+static gboolean
+complete (const VmPlan *plan, VmLaunch *launch, GError **error)
+{
+  return vm_filter_write (vm_argv_bound (launch->argv, "seccomp"), VM_FILTER_VMM, plan->uid, plan->gid,
+                          error);
 }
 
 const VmDriver vm_driver_qemu = {
@@ -181,4 +188,5 @@ const VmDriver vm_driver_qemu = {
     .fill = fill,
     .render = render,
     .prepare = prepare,
+    .complete = complete,
 };
