@@ -18,6 +18,9 @@
 #include <glib.h>
 #include <json-c/json.h>
 
+#define IMAGE_ID_PREFIX "sha256-"
+enum { IMAGE_ID_DIGITS = 64, IMAGE_ID_SHORT = 12 };
+
 typedef enum {
   IMAGE_INIT_OTHER,   /* `init` is started as it is (OpenRC, sysvinit, busybox, ...) */
   IMAGE_INIT_SYSTEMD, /* `init` is systemd: units in /run/systemd/system reach it */
@@ -33,11 +36,12 @@ typedef struct {
   guint64 bytes;   /* on the disk, all of it */
 
   /* How it came to be. */
-  char *origin;        /* owned; as the user wrote it: a path, "debian:bookworm" */
-  char *format;        /* owned; of that: "qcow2", "raw", "vmdk", "vdi", "tar", "directory" */
-  char *origin_sha256; /* owned; of the file that was imported; NULL: it was a directory */
-  gint64 created;      /* microseconds since the epoch */
-  guint64 size;        /* virtual size of the disk, bytes */
+  char *origin;                 /* owned; as the user wrote it: a path, "debian:bookworm" */
+  char *format;                 /* owned; of that: "qcow2", "raw", "vmdk", "vdi", "tar", "directory" */
+  char *origin_sha256;          /* owned; of a tar or qcow2 that was imported; NULL: not taken */
+  json_object *origin_identity; /* owned; device, inode, size and times of that file; NULL: it was no file */
+  gint64 created;               /* microseconds since the epoch */
+  guint64 size;                 /* virtual size of the disk, bytes */
 
   /* What is in it. */
   int partition;    /* where the root is: 1, 2, ... as in /dev/vdaN; 0: the whole disk is the file system */
@@ -62,6 +66,12 @@ char *image_info_kernel_root (const ImageInfo *info); /* NULL: it has no kernel 
 
 /* The first name, else the short id: for messages. (transfer full) */
 char *image_info_label (const ImageInfo *info);
+
+/* The first digits of the id. (transfer full) */
+char *image_info_short_id (const ImageInfo *info);
+
+/* Not empty, at most 4096 bytes of UTF-8, all printable: may be shown, and be a member of image.json. */
+gboolean image_info_is_text (const char *text);
 
 /* What image.json holds; what is not in it stays out. (transfer full) */
 json_object *image_info_to_json (const ImageInfo *info);

@@ -55,15 +55,21 @@ gboolean image_store_unname (const char *data_dir, const char *name, GError **er
 /* Removes it with all its names. BUSY: a sandbox has it open. UNSUPPORTED: it is the system's. */
 gboolean image_store_remove (const char *data_dir, const ImageInfo *info, GError **error);
 
-/* Reads the disk: its checksum is the id. Then it is good again for image_store_open, whatever its times are
- * (a restored backup). VM_ERROR_INVALID: it is not what it was. */
-gboolean image_store_verify (const ImageInfo *info, ImageProgress progress, gpointer data, GError **error);
+/* Its disk (`disk_fd`, open for reading) was read, and has the checksum `sum`: it is good again for
+ * image_store_open, whatever its times are (a restored backup). VM_ERROR_INVALID: it is not what it was. */
+gboolean image_store_trust (const ImageInfo *info, const char *sum, int disk_fd, GError **error);
+
+/* EXISTS or USAGE if image_store_commit would refuse the name: to be asked before the work. */
+gboolean image_store_check_name (const char *data_dir, const char *name, gboolean force, GError **error);
+
+/* Removes the parts that killed makers left. */
+void image_store_sweep (const char *data_dir);
 
 /* Making one (images/import.c). */
 typedef struct {
-  char *store; /* owned; the store's path */
-  char *path;  /* owned; the directory that is being filled */
-  int dir;     /* owned; that, locked */
+  char *data_dir, *store; /* owned; `store`: its path */
+  char *path;             /* owned; the directory that is being filled */
+  int dir;                /* owned; that, locked */
 } ImageStorePart;
 
 #define IMAGE_STORE_PART_INIT                                                                                \
@@ -81,6 +87,3 @@ image_store_commit (ImageStorePart *part, ImageInfo *info, const char *name, gbo
 /* Without a commit nothing is left. */
 void image_store_part_clear (ImageStorePart *part);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (ImageStorePart, image_store_part_clear)
-
-/* The SHA-256 of a file from its beginning, as hexadecimal digits. (transfer full) NULL and error. */
-char *image_store_sum (int fd, const char *what, ImageProgress progress, gpointer data, GError **error);
