@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -11,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "images/interrupt.h"
 #include "vmctl/base/error.h"
 #include "vmctl/base/escape.h"
 #include "vmctl/base/fd.h"
@@ -67,25 +70,52 @@ image_build_lock (const char *dir, const char *what, ImageProgress progress, gpo
   return vm_fd_steal (&dir_fd);
 }
 
-static void
-report_line (const char *line, ImageProgress progress, gpointer data)
-{
-  char *end;
-  glong percent = strtol (line, &end, 10);
+typedef struct {
+  const char *what; /* NULL: the child says it in each line */
+  ImageProgress progress;
+  gpointer data;
+} Following;
 
-  if (progress != NULL && end != line && *end == ' ')
-    progress (end + 1, (int)CLAMP (percent, -1, 100), data);
+static void
+report_line (const Following *f, const char *line)
+{
+  const char *number = f->what != NULL ? strchr (line, '(') : line;
+  char *end = NULL;
+  gdouble percent;
+
+  if (f->progress == NULL || number == NULL)
+    return;
+  number += f->what != NULL ? 1 : 0;
+  percent = g_ascii_strtod (number, &end);
+  if (end != number && *end == (f->what != NULL ? '/' : ' '))
+    f->progress (f->what != NULL ? f->what : end + 1, percent >= 0 && percent <= 100 ? (int)percent : -1,
+                 f->data);
+}
+
+/* Its end, or that we were interrupted: then the child has to go. */
+static ssize_t
+read_some (int fd, pid_t pid, char *to, gsize room)
+{
+  struct pollfd fds[] = {{.fd = fd, .events = POLLIN}, {.fd = image_interrupt_fd (), .events = POLLIN}};
+
+  if (poll (fds, G_N_ELEMENTS (fds), -1) < 0)
+    return -1;
+  if (fds[1].revents != 0) {
+    (void)kill (pid, SIGKILL);
+    return 0;
+  }
+  return read (fd, to, room);
 }
 
 /* Reads to the end; lines that are too long are cut. */
 static void
-follow (int fd, ImageProgress progress, gpointer data)
+follow (int fd, pid_t pid, const Following *f)
 {
   char buffer[LINE_MAX_BYTES + 1];
   gsize used = 0;
   ssize_t n;
 
-  while ((n = read (fd, buffer + used, LINE_MAX_BYTES - used)) != 0) {
+  while ((n = read_some (fd, pid, buffer + used, LINE_MAX_BYTES - used)) != 0) {
     char *line = buffer, *end;
 
     if (n < 0 && errno == EINTR)
@@ -94,9 +124,9 @@ follow (int fd, ImageProgress progress, gpointer data)
       return;
     used += (gsize)n;
     buffer[used] = '\0';
-    for (; (end = memchr (line, '\n', used - (gsize)(line - buffer))) != NULL; line = end + 1) {
+    for (; (end = strpbrk (line, "\r\n")) != NULL; line = end + 1) {
       *end = '\0';
-      report_line (line, progress, data);
+      report_line (f, line);
     }
     used -= (gsize)(line - buffer);
     memmove (buffer, line, used);
@@ -119,12 +149,16 @@ check_status (int status, int said_fd, const char *program, GError **error)
   (void)lseek (said_fd, 0, SEEK_SET);
   said = vm_fd_read_all (said_fd, STDERR_MAX, &length, NULL);
   shown = vm_escape_terminal (said != NULL ? g_strstrip (said) : "", -1, 2000);
-  return vm_error (error, VM_ERROR_CHILD, "%s", *shown != '\0' ? shown : "the helper program failed");
+  if (*shown == '\0')
+    return vm_error (error, VM_ERROR_CHILD, "the helper program '%s' failed with status %d", program,
+                     WEXITSTATUS (status));
+  return vm_error (error, VM_ERROR_CHILD, "%s", shown);
 }
 
 gboolean
-image_build_run (VmArgv *argv, ImageProgress progress, gpointer data, GError **error)
+image_build_run_as (VmArgv *argv, const char *what, ImageProgress progress, gpointer data, GError **error)
 {
+  Following f = {.what = what, .progress = progress, .data = data};
   g_autofree char *program = g_path_get_basename (vm_argv_words (argv)[0]);
   vm_autofd said_fd = memfd_create ("stderr", MFD_CLOEXEC);
   vm_autofd out_read = -1;
@@ -139,8 +173,14 @@ image_build_run (VmArgv *argv, ImageProgress progress, gpointer data, GError **e
   if (!vm_argv_spawn (argv, VM_SPAWN_DIE_WITH_PARENT, &pid, NULL, error))
     return FALSE;
   vm_argv_bind_stdio (argv, 1, -1); /* our copy of the writing end */
-  follow (out_read, progress, data);
+  follow (out_read, pid, &f);
   while (waitpid (pid, &status, 0) < 0 && errno == EINTR)
     ;
-  return check_status (status, said_fd, program, error);
+  return image_interrupt_check (error) && check_status (status, said_fd, program, error);
+}
+
+gboolean
+image_build_run (VmArgv *argv, ImageProgress progress, gpointer data, GError **error)
+{
+  return image_build_run_as (argv, NULL, progress, data, error);
 }
