@@ -1,0 +1,338 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# image: a small distribution of our own, as every format that can be imported, and what is refused. Nothing is booted.
+. "$(dirname "$0")/lib.sh"
+requires python3
+requires busybox
+requires debugfs
+export PATH="$PATH:/usr/sbin:/sbin"
+requires qemu-img
+requires bwrap
+images=$XDG_DATA_HOME/vmctl/images
+work=$tmp/work
+mkdir "$work"
+
+parts () { find "$images" -maxdepth 1 -name '.part-*' 2> /dev/null | wc -l; }
+# id_of NAME, and WHAT of it
+id_of () { run 0 "$V" image inspect "$1" --json; json "$out" 'j["id"]'; }
+get () { run 0 "$V" image inspect "$1" --json; json "$out" "$2"; }
+# ext4 COMMAND: debugfs on the exported disk of an image
+export_raw () {
+  rm -f "$work/$1.raw"
+  run 0 "$V" image export "$1" "$work/$1.raw" --format raw -q
+}
+
+# An empty store.
+run 0 "$V" image
+has "$out" ORIGIN
+run 0 "$V" image list --json
+is none "$(json "$out" j)" "[]"
+run 0 "$V" image prune
+run 1 "$V" image inspect nothing
+has "$err" "there is no image 'nothing'"
+run 2 "$V" image rm
+run 2 "$V" image inspect
+has "$err" "vmctl image inspect IMAGE"
+run 2 "$V" image forget
+[ ! -e "$images" ] || fail "looking has made the store"
+
+# The root of a small distribution, with what is hard: links, owners, devices, holes, odd names, depth.
+root=$work/root
+mkdir -p "$root"/{bin,etc,sbin,dev,lib/modules/6.1.0-test,boot,usr/lib,srv}
+cp "$(command -v busybox)" "$root/bin/busybox"
+ln -s busybox "$root/bin/sh"
+ln -s /bin/busybox "$root/sbin/init"
+ln "$root/bin/busybox" "$root/bin/ls"
+printf 'ID=tiny\nVERSION_ID="1.2"\nPRETTY_NAME="Tiny \xc3\xa9 1.2"\n' > "$root/usr/lib/os-release"
+ln -s ../usr/lib/os-release "$root/etc/os-release"
+echo tiny > "$root/etc/hostname"
+printf 'root:x:0:0::/root:/bin/sh\nann:x:1000:1000::/home/ann:/bin/sh\n' > "$root/etc/passwd"
+truncate -s 3M "$root/srv/hole"
+printf end >> "$root/srv/hole"
+printf x > "$root/srv/a b \"c\""
+printf x > "$root/srv/$(printf 'new\nline')"
+printf x > "$root/boot/vmlinuz-6.1.0-test"
+deep=$root/srv
+for i in $(seq 40); do deep=$deep/d$i; done
+mkdir -p "$deep"
+chmod 4755 "$root/bin/busybox"
+
+# A directory.
+run 0 "$V" image import "$root" --name dir --size 64M
+is id "$out" "$(id_of dir)"
+is os "$(get dir 'j["os-name"]')" "Tiny é 1.2"
+is init "$(get dir 'j["init-kind"], j["init"]')" "('other', '/sbin/init')"
+is arch "$(get dir 'j["arch"]')" "$(uname -m)"
+is root "$(get dir 'j["partition"], j["filesystem"], j["size"]')" "(0, 'ext4', 67108864)"
+is user "$(get dir '[u["name"] for u in j["inspection"]["users"]]')" "['ann']"
+is kernels "$(get dir 'j["inspection"]["kernels"]')" "['6.1.0-test']"
+has "$(get dir 'j["kernel-problem"]')" "no modules for it"
+[ "$(stat -c %a "$images"/sha256-*/disk.qcow2)" = 400 ] || fail "the disk can be written"
+is parts "$(parts)" 0
+run 0 "$V" image inspect dir
+has "$out" "ann, /home/ann"
+has "$out" "the host's: it"
+
+# What came out of it is what went in: e2fsck is content, and the files are the same, to root's hands.
+export_raw dir
+e2fsck -fn "$work/dir.raw" > "$work/fsck" 2>&1 || fail "e2fsck: $(cat "$work/fsck")"
+debugfs -R 'stat /bin/busybox' "$work/dir.raw" > "$work/stat" 2> /dev/null
+grep -q 'Mode:  04755' "$work/stat" || fail "$(cat "$work/stat")"
+grep -q 'User:     0 ' "$work/stat" || fail "a file is not root's: $(cat "$work/stat")"
+grep -q 'Links: 2' "$work/stat" || fail "a hard link was lost: $(cat "$work/stat")"
+debugfs -R "dump /bin/ls $work/ls" "$work/dir.raw" 2> /dev/null
+cmp "$work/ls" "$root/bin/busybox" || fail "content differs"
+debugfs -R "dump /srv/hole $work/hole" "$work/dir.raw" 2> /dev/null
+cmp "$work/hole" "$root/srv/hole" || fail "a file with a hole differs"
+run 1 "$V" image export dir "$work/dir.raw"
+has "$err" "there already"
+
+# A tar keeps owners, devices and capabilities, whoever imports it; nothing of it is made on the host.
+cat > "$work/tar.py" <<'END'
+import io, os, sys, tarfile
+kind, root, path = sys.argv[1:4]
+def own(t):
+    t.uid, t.gid, t.uname, t.gname = 1234, 70000, '', ''
+    return t
+def more(tar, name, **fields):
+    t = tarfile.TarInfo(name)
+    for key, value in fields.items():
+        setattr(t, key, value)
+    tar.addfile(t, io.BytesIO(b'x' * t.size))
+with tarfile.open(path, 'w' + kind, format=tarfile.PAX_FORMAT) as tar:
+    tar.add(root, '.', filter=own)
+    more(tar, './dev/null', type=tarfile.CHRTYPE, devmajor=1, devminor=3, mode=0o666)
+    more(tar, './dev/vda', type=tarfile.BLKTYPE, devmajor=252, devminor=300, mode=0o660)
+    more(tar, './run/fifo', type=tarfile.FIFOTYPE, mode=0o600)
+    more(tar, 'usr/bin/ping', size=4, mode=0o755,
+         pax_headers={'SCHILY.xattr.security.capability': '\x01\x00\x00\x02\x00\x20\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00'})
+    more(tar, 'etc/twice', size=9000)
+    more(tar, 'etc/twice', size=2)
+    more(tar, 'link', type=tarfile.SYMTYPE, linkname='srv')
+    more(tar, 'link/through', size=1)
+    if len(sys.argv) > 4:
+        more(tar, sys.argv[4], size=1)
+END
+python3 "$work/tar.py" :gz "$root" "$work/t.tar.gz"
+run 0 "$V" image import "$work/t.tar.gz" --size 64M
+is name "$(get t 'j["format"], j["names"]')" "('tar', ['t'])"
+export_raw t
+e2fsck -fn "$work/t.raw" > "$work/fsck" 2>&1 || fail "e2fsck: $(cat "$work/fsck")"
+stat_in () { debugfs -R "stat $1" "$work/t.raw" 2> /dev/null; }
+has "$(stat_in /etc/hostname)" "User:  1234"
+has "$(stat_in /etc/hostname)" "Group: 70000"
+has "$(stat_in /dev/null)" "Device major/minor number: 01:03"
+has "$(stat_in /dev/vda)" "Device major/minor number: 252:300"
+has "$(stat_in /run/fifo)" "Type: FIFO"
+has "$(stat_in /usr/bin/ping)" "security.capability (20)"
+has "$(stat_in /etc/twice)" "Size: 2"
+has "$(stat_in /srv/through)" "Size: 1"
+
+# The same again costs nothing: the same file, and another one with the same content.
+began=$(stat -c %Y.%i "$images"/sha256-*/disk.qcow2 | sort)
+run 0 "$V" image import "$work/t.tar.gz" --name again
+has "$err" "there already"
+cp "$work/t.tar.gz" "$work/copy.tar.gz"
+run 0 "$V" image import "$work/copy.tar.gz"
+has "$err" "there already"
+is same "$(id_of copy)" "$(id_of t)"
+is unchanged "$(stat -c %Y.%i "$images"/sha256-*/disk.qcow2 | sort)" "$began"
+for kind in :xz zst ''; do
+  python3 "$work/tar.py" "$(echo "$kind" | grep : || echo :)" "$root" "$work/k.tar"
+  if [ "$kind" = zst ]; then command -v zstd > /dev/null || continue; zstd -q --rm -f "$work/k.tar" -o "$work/k.zst"; else mv "$work/k.tar" "$work/k.$kind"; fi
+  run 0 "$V" image import "$work/k.$kind" --name kind --size 64M --force
+  is format "$(get kind 'j["format"], j["os-id"]')" "('tar', 'tiny')"
+done
+
+# Names that lead out, and tars that are cut off.
+for name in ../out a/../../out /../out; do
+  python3 "$work/tar.py" : "$root" "$work/bad.tar" "$name"
+  run 1 "$V" image import "$work/bad.tar"
+  has "$err" "leads out"
+done
+head -c 100000 "$work/t.tar.gz" > "$work/cut.tar.gz"
+run 1 "$V" image import "$work/cut.tar.gz"
+has "$err" "cannot import '$work/cut.tar.gz': cannot read the tar"
+run 2 "$V" image import "$work/copy.tar.gz" --name big --size 1M
+has "$err" "--size"
+mkdir "$work/empty"
+run 1 "$V" image import "$work/empty"
+has "$err" "no root file system"
+
+# Disks: the exported one, whole and in a partition, in every format.
+python3 - "$work/dir.raw" "$work/disk.raw" <<'END'
+import struct, sys
+root = open(sys.argv[1], 'rb').read()
+first, total = 2048, 1024 * 1024 * 2 + len(root) + 1024 * 1024
+def entry(n, kind, first, last):
+    return struct.pack('<16s16sQQQ72s', kind, bytes([n]) * 16, first, last, 0, b'')
+with open(sys.argv[2], 'wb') as f:
+    f.truncate(total)
+    f.seek(446); f.write(struct.pack('<B3sB3sII', 0, b'', 0xee, b'', 1, total // 512 - 1))
+    f.seek(510); f.write(b'\x55\xaa')
+    f.seek(512); f.write(struct.pack('<8sIIIIQQQQ16sQIII', b'EFI PART', 0x10000, 92, 0, 0, 1, total // 512 - 1, 34, total // 512 - 34, b'g' * 16, 2, 128, 128, 0))
+    f.seek(1024 + 2 * 128); f.write(entry(3, b'r' * 16, first, first + len(root) // 512 - 1))
+    f.seek(first * 512); f.write(root)
+END
+run 0 "$V" image import "$work/disk.raw"
+is root "$(get disk 'j["partition"], j["format"], j["os-id"]')" "(3, 'raw', 'tiny')"
+for format in qcow2 vmdk vdi; do
+  qemu-img convert -f raw -O $format "$work/disk.raw" "$work/x.$format"
+  run 0 "$V" image import "$work/x.$format" --name "x-$format"
+  is same "$(id_of "x-$format")" "$(id_of disk)" # one disk, however it came
+done
+# A qcow2 is taken as it is, and its id is its checksum.
+is id "$(id_of x-qcow2)" "sha256-$(sha256sum < "$work/x.qcow2" | cut -d' ' -f1)"
+qemu-img convert -c -f raw -O qcow2 "$work/disk.raw" "$work/c.qcow2"
+qemu-img snapshot -c old "$work/c.qcow2"
+run 0 "$V" image import "$work/c.qcow2"
+has "$(qemu-img info --output=json "$(get c 'j["directory"]')/disk.qcow2")" '"format": "qcow2"'
+hasnt "$(qemu-img info "$(get c 'j["directory"]')/disk.qcow2")" Snapshot
+
+# What is refused, and nothing is left of it.
+before=$(ls "$images" "$images/names")
+refuse () { # STATUS WORDS FILE OPTIONS...
+  want=$1 words=$2
+  shift 2
+  run "$want" "$V" image import --name refused "$@"
+  has "$err" "$words"
+}
+echo secret > "$work/secret"
+qemu-img create -q -f qcow2 -b "$work/disk.raw" -F raw "$work/back.qcow2"
+refuse 1 "differs from another file, '$work/disk.raw'" "$work/back.qcow2"
+qemu-img create -q -f qcow2 -u -b 'json:{"driver":"file","filename":"/etc/passwd"}' -F raw "$work/json.qcow2" 1M
+refuse 1 "vmctl opens no file that an image names" "$work/json.qcow2"
+qemu-img create -q -f qcow2 -o "data_file=$work/data.raw" "$work/data.qcow2" 1M
+refuse 1 "its data is in another file" "$work/data.qcow2"
+refuse 1 "begins like a qcow2 disk" "$work/x.qcow2" --format raw
+refuse 1 "begins like a raw disk" "$work/disk.raw" --format qcow2
+refuse 2 "is not one of" "$work/disk.raw" --format qed
+head -c 70000 "$work/x.qcow2" > "$work/cut.qcow2"
+refuse 1 "not sound" "$work/cut.qcow2"
+head -c $(($(stat -c %s "$work/x.qcow2") - 300000)) "$work/x.qcow2" > "$work/cut2.qcow2"
+refuse 1 "its tables are damaged" "$work/cut2.qcow2"
+refuse 1 "no image that is recognised" "$work/secret"
+refuse 1 "has whole sectors of 512" "$work/secret" --format raw
+: > "$work/nothing"
+refuse 1 "it is empty" "$work/nothing"
+mkfifo "$work/fifo"
+refuse 2 "neither a regular file nor a directory" "$work/fifo"
+refuse 1 "cannot open it" "$work/absent"
+qemu-img create -q -f qcow2 "$work/ten.qcow2" 10T
+refuse 1 "no root file system that vmctl can read" "$work/ten.qcow2"
+qemu-img create -q -f qcow2 "$work/twenty.qcow2" 20T
+refuse 1 "larger than 16 TiB" "$work/twenty.qcow2"
+truncate -s 17T "$work/huge.raw" 2> /dev/null && refuse 1 "larger than 16 TiB" "$work/huge.raw" --format raw
+for signature in 'LUKS:0:LUKS\272\276' 'LVM:512:LABELONE' 'btrfs:65600:_BHRfS_M' 'xfs:0:XFSB'; do
+  IFS=: read -r what at bytes <<< "$signature"
+  rm -f "$work/fs.raw"
+  truncate -s 1M "$work/fs.raw"
+  # shellcheck disable=SC2059
+  printf "$bytes" | dd of="$work/fs.raw" bs=1 seek="$at" conv=notrunc status=none
+  refuse 1 "$what" "$work/fs.raw"
+done
+printf '\xb7' | dd of="$root/bin/busybox" bs=1 seek=18 conv=notrunc status=none
+refuse 1 "is for aarch64" "$root" --size 64M
+printf '\x3e' | dd of="$root/bin/busybox" bs=1 seek=18 conv=notrunc status=none
+is before "$(ls "$images" "$images/names")" "$before"
+is parts "$(parts)" 0
+
+# Two roots: it asks which.
+python3 - "$work/dir.raw" "$work/two.raw" <<'END'
+import struct, sys
+root = open(sys.argv[1], 'rb').read()
+n = len(root) // 512
+with open(sys.argv[2], 'wb') as f:
+    f.truncate((2048 + 2 * n) * 512)
+    f.seek(446)
+    for i in range(2):
+        f.write(struct.pack('<B3sB3sII', 0, b'', 0x83, b'', 2048 + i * n, n))
+    f.seek(510); f.write(b'\x55\xaa')
+    for i in range(2):
+        f.seek((2048 + i * n) * 512); f.write(root)
+END
+refuse 1 "write --root 1 or 2" "$work/two.raw"
+refuse 1 "--root 7 is no" "$work/two.raw" --root 7
+run 0 "$V" image import "$work/two.raw" --root 2
+is root "$(get two 'j["partition"]')" 2
+
+# Names.
+run 1 "$V" image import "$work/disk.raw" --name t
+has "$err" "there is an image 't' already"
+run 2 "$V" image import "$work/disk.raw" --name ../x
+run 0 "$V" image name disk other
+is other "$(id_of other)" "$(id_of disk)"
+run 1 "$V" image name dir other
+run 0 "$V" image name dir other --force
+is other "$(id_of other)" "$(id_of dir)"
+run 0 "$V" image unname other
+run 1 "$V" image unname other
+
+# Verifying: one that was changed is found, one that was copied is good again.
+run 0 "$V" image verify dir t
+disk=$(get dir 'j["directory"]')/disk.qcow2
+cp "$disk" "$work/saved"
+chmod 0600 "$disk"
+run 1 "$V" image export dir "$work/out.qcow2"
+has "$err" "vmctl image verify dir"
+run 0 "$V" image verify dir
+run 0 "$V" image export dir "$work/out.qcow2"
+chmod 0600 "$disk"
+printf x | dd of="$disk" bs=1 seek=200000 conv=notrunc status=none
+run 1 "$V" image verify dir
+has "$err" "not what it was"
+run 1 "$V" image export dir "$work/out2.qcow2"
+[ ! -e "$work/out2.qcow2" ] || fail "a spoilt image was exported"
+run 0 "$V" image rm dir
+run 1 "$V" image inspect dir
+
+# One that is in use stays. (flock's descriptor is what a machine's would be.)
+if command -v flock > /dev/null; then
+  id=$(id_of disk)
+  run 1 flock -s "$images/$id/disk.qcow2" "$V" image rm disk
+  has "$err" "in use"
+fi
+
+# No name: prune takes it, and nothing else.
+run 0 "$V" image unname two
+run 0 "$V" image prune -n
+has "$out" sha256-
+run 0 "$V" image prune
+run 0 "$V" image list --json
+is left "$(json "$out" 'sorted(n for i in j for n in i["names"])')" \
+  "['again', 'c', 'copy', 'disk', 'kind', 't', 'x-qcow2', 'x-vdi', 'x-vmdk']"
+run 0 "$V" complete image
+has "$out" "x-vmdk"
+
+# Killed at a step: the next one takes what is left, and does it all. (Each step makes a file, and the import is stopped
+# where that appears.)
+rm -rf "$images"
+kill_at () { # the name of the file whose appearing kills it
+  "$V" image import "$work/t.tar.gz" --size 64M -q > /dev/null 2>&1 &
+  pid=$!
+  python3 - "$images" "$1" "$pid" "$2" <<'END'
+import glob, os, signal, sys, time
+store, name, pid, number = sys.argv[1:]
+end = time.time() + 60
+while not glob.glob(f'{store}/.part-*/{name}'):
+    if time.time() > end or not os.path.exists(f'/proc/{pid}/fd/2'):
+        sys.exit(f'{name} never appeared')
+os.kill(int(pid), int(number))
+END
+  # shellcheck disable=SC2181
+  [ $? -eq 0 ] || fail "$1"
+  wait "$pid"
+}
+for file in disk.raw disk.qcow2 kernel; do
+  kill_at "$file" 9
+  is "after $file" "$(ls -d "$images"/sha256-* 2> /dev/null)" ""
+  is "parts after $file" "$(parts)" 1
+  run 0 "$V" image prune
+  is "parts swept" "$(parts)" 0
+  # A signal that can be answered leaves nothing at all.
+  kill_at "$file" 15
+  is "parts after a signal" "$(parts)" 0
+done
+run 0 "$V" image import "$work/t.tar.gz" --size 64M
+run 0 "$V" image rm --all
+is "the end" "$(ls "$images"/names "$images" | grep -v "^$\|:$\|^names$")" ""
