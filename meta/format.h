@@ -14,8 +14,9 @@
  *                  (the agent adds PWD, and META_BIN_DIR in front of PATH when root is allowed)
  *   network        lines: "mac 52:54:00:12:34:56", "address 10.0.2.15/24",
  *                  "gateway 10.0.2.2"; without an address: loopback only
- *   display        lines: "server PATH" (an X server: Xorg in a VM, else Xvfb), "manager PATH"
- *                  (a window manager; may be missing), "size 1280x800". Empty: there is no screen
+ *   display        lines: "server PATH" (an X server: Xorg in a VM, else Xvfb or Xvnc), "manager PATH"
+ *                  (a window manager; may be missing), "size 1280x800", "vnc 5900" (the server is Xvnc, and
+ *                  lets viewers in at this port of the loopback address). Empty: there is no screen
  *   disk           "blk" (the scratch disk is the upper layer) or "tmpfs SIZE-IN-MIB"
  *   mounts         operations, four NUL-ended words each: OP A B C, done in order (below)
  *   bundle         all of the above once more, in one file for those to whom a file costs: for each its name
@@ -54,6 +55,7 @@
 #define META_PORT_AGENT "vmctl.agent"   /* virtio-serial port name */
 #define META_NET_ADDRESS "10.0.2.15/24" /* of every sandbox that has a network */
 #define META_NET_GATEWAY "10.0.2.2"
+#define META_VNC_PORT 5900                  /* of the loopback address inside, with "vnc" */
 #define META_WORD_TEMPLATE "vmctl-template" /* on the kernel's command line: to be saved */
 #define META_DISK_SERIAL "vmctl-scratch"    /* serial number of the scratch disk */
 #define META_RW_DIR "/run/vmctl/rw" /* 0700 root: hides META_RW_SHARE, whose root has the host's mode */
