@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -11,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "images/interrupt.h"
 #include "vmctl/base/error.h"
 #include "vmctl/base/escape.h"
 #include "vmctl/base/fd.h"
@@ -67,25 +70,65 @@ image_build_lock (const char *dir, const char *what, ImageProgress progress, gpo
   return vm_fd_steal (&dir_fd);
 }
 
-static void
-report_line (const char *line, ImageProgress progress, gpointer data)
-{
-  char *end;
-  glong percent = strtol (line, &end, 10);
+typedef struct {
+  const char *what; /* NULL: the child says it in each line */
+  const char *mark; /* that those lines begin with; NULL: with a percentage */
+  int said_fd;      /* borrowed; where lines without the mark go */
+  ImageProgress progress;
+  gpointer data;
+} Following;
 
-  if (progress != NULL && end != line && *end == ' ')
-    progress (end + 1, (int)CLAMP (percent, -1, 100), data);
+static void
+report_marked (const Following *f, const char *line)
+{
+  if (g_str_has_prefix (line, f->mark)) {
+    f->progress (line + strlen (f->mark), -1, f->data);
+    return;
+  }
+  (void)vm_fd_write_all (f->said_fd, line, strlen (line), NULL);
+  (void)vm_fd_write_all (f->said_fd, "\n", 1, NULL);
+}
+
+static void
+report_line (const Following *f, const char *line)
+{
+  const char *number = f->what != NULL ? strchr (line, '(') : line;
+  char *end = NULL;
+  gdouble percent;
+
+  if (f->progress == NULL || number == NULL)
+    return;
+  number += f->what != NULL ? 1 : 0;
+  percent = g_ascii_strtod (number, &end);
+  if (end != number && *end == (f->what != NULL ? '/' : ' '))
+    f->progress (f->what != NULL ? f->what : end + 1, percent >= 0 && percent <= 100 ? (int)percent : -1,
+                 f->data);
+}
+
+/* Its end, or that we were interrupted: then the child has to go. */
+static ssize_t
+read_some (int fd, pid_t pid, char *to, gsize room)
+{
+  struct pollfd fds[] = {{.fd = fd, .events = POLLIN}, {.fd = image_interrupt_fd (), .events = POLLIN}};
+
+  if (poll (fds, G_N_ELEMENTS (fds), -1) < 0)
+    return -1;
+  if (fds[1].revents != 0) {
+    (void)kill (pid, SIGTERM); /* it may have to clean up as well */
+    return 0;
+  }
+  return read (fd, to, room);
 }
 
 /* Reads to the end; lines that are too long are cut. */
 static void
-follow (int fd, ImageProgress progress, gpointer data)
+follow (int fd, pid_t pid, const Following *f)
 {
   char buffer[LINE_MAX_BYTES + 1];
   gsize used = 0;
   ssize_t n;
 
-  while ((n = read (fd, buffer + used, LINE_MAX_BYTES - used)) != 0) {
+  while ((n = read_some (fd, pid, buffer + used, LINE_MAX_BYTES - used)) != 0) {
     char *line = buffer, *end;
 
     if (n < 0 && errno == EINTR)
@@ -94,9 +137,9 @@ follow (int fd, ImageProgress progress, gpointer data)
       return;
     used += (gsize)n;
     buffer[used] = '\0';
-    for (; (end = memchr (line, '\n', used - (gsize)(line - buffer))) != NULL; line = end + 1) {
+    for (; (end = strpbrk (line, "\r\n")) != NULL; line = end + 1) {
       *end = '\0';
-      report_line (line, progress, data);
+      (f->mark != NULL ? report_marked : report_line) (f, line);
     }
     used -= (gsize)(line - buffer);
     memmove (buffer, line, used);
@@ -119,28 +162,56 @@ check_status (int status, int said_fd, const char *program, GError **error)
   (void)lseek (said_fd, 0, SEEK_SET);
   said = vm_fd_read_all (said_fd, STDERR_MAX, &length, NULL);
   shown = vm_escape_terminal (said != NULL ? g_strstrip (said) : "", -1, 2000);
-  return vm_error (error, VM_ERROR_CHILD, "%s", *shown != '\0' ? shown : "the helper program failed");
+  if (*shown == '\0')
+    return vm_error (error, VM_ERROR_CHILD, "the helper program '%s' failed with status %d", program,
+                     WEXITSTATUS (status));
+  return vm_error (error, VM_ERROR_CHILD, "%s", shown);
 }
 
-gboolean
-image_build_run (VmArgv *argv, ImageProgress progress, gpointer data, GError **error)
+/* What it says on one of its streams becomes progress; the other one is kept, or with a mark, nothing. */
+static gboolean
+run_following (VmArgv *argv, Following *f, GError **error)
 {
   g_autofree char *program = g_path_get_basename (vm_argv_words (argv)[0]);
   vm_autofd said_fd = memfd_create ("stderr", MFD_CLOEXEC);
   vm_autofd out_read = -1;
-  int pipe_fds[2], status;
+  int pipe_fds[2], status, followed = f->mark != NULL ? 2 : 1;
   pid_t pid;
 
   if (said_fd < 0 || pipe2 (pipe_fds, O_CLOEXEC) < 0)
     return vm_error_errno (error, errno, "cannot run '%s'", program);
   out_read = pipe_fds[0];
-  vm_argv_bind_stdio (argv, 1, pipe_fds[1]);
-  vm_argv_bind_stdio (argv, 2, fcntl (said_fd, F_DUPFD_CLOEXEC, 3));
+  f->said_fd = said_fd;
+  vm_argv_bind_stdio (argv, followed, pipe_fds[1]);
+  if (f->mark == NULL)
+    vm_argv_bind_stdio (argv, 2, fcntl (said_fd, F_DUPFD_CLOEXEC, 3));
   if (!vm_argv_spawn (argv, VM_SPAWN_DIE_WITH_PARENT, &pid, NULL, error))
     return FALSE;
-  vm_argv_bind_stdio (argv, 1, -1); /* our copy of the writing end */
-  follow (out_read, progress, data);
+  vm_argv_bind_stdio (argv, followed, -1); /* our copy of the writing end */
+  follow (out_read, pid, f);
   while (waitpid (pid, &status, 0) < 0 && errno == EINTR)
     ;
-  return check_status (status, said_fd, program, error);
+  return image_interrupt_check (error) && check_status (status, said_fd, program, error);
+}
+
+gboolean
+image_build_run_as (VmArgv *argv, const char *what, ImageProgress progress, gpointer data, GError **error)
+{
+  Following f = {.what = what, .progress = progress, .data = data};
+
+  return run_following (argv, &f, error);
+}
+
+gboolean
+image_build_run_marked (VmArgv *argv, const char *mark, ImageProgress progress, gpointer data, GError **error)
+{
+  Following f = {.mark = mark, .progress = progress, .data = data};
+
+  return run_following (argv, &f, error);
+}
+
+gboolean
+image_build_run (VmArgv *argv, ImageProgress progress, gpointer data, GError **error)
+{
+  return image_build_run_as (argv, NULL, progress, data, error);
 }

@@ -16,9 +16,20 @@
 int
 image_build_lock (const char *dir, const char *what, ImageProgress progress, gpointer data, GError **error);
 
-/* Runs a child to its end. Each "PERCENT TEXT" line of its stdout becomes a call of `progress`. A status
- * other than 0 becomes an error with what it wrote to stderr. */
+/* Runs a child to its end, or until we are interrupted (images/interrupt.h). Each "PERCENT TEXT" line of its
+ * stdout becomes a call of `progress`. A status other than 0 becomes an error with what it wrote to stderr.
+ */
 gboolean image_build_run (VmArgv *argv, ImageProgress progress, gpointer data, GError **error);
+
+/* The same for a program that shows its progress as qemu-img -p does: "(12.34/100%)". `what`: what it is
+ * doing. */
+gboolean
+image_build_run_as (VmArgv *argv, const char *what, ImageProgress progress, gpointer data, GError **error);
+
+/* The same for a program that says on stderr what it is doing, in lines that begin with `mark`; the others
+ * become the error. */
+gboolean image_build_run_marked (VmArgv *argv, const char *mark, ImageProgress progress, gpointer data,
+                                 GError **error);
 
 /* TRUE for a regular file that is not empty. */
 gboolean image_build_exists (const char *path);

@@ -9,7 +9,7 @@
  * --root FD --uid N --gid N [PLACES], the same for a user who has used sudo (vmctl/keeper-root.h), with
  * --make-group ID:MEMORY:CPUS:PROCESSES in place of --group (vmctl/keeper-group.h)
  *
- * --cage yes -- COMMAND..., makes the namespaces, and ends COMMAND with whoever started this
+ * --cage yes -- COMMAND..., which ends with whoever started this (in others, --users: vmctl/keeper-ids.h)
  *
  * --stamp FD -- COMMAND..., in the jail: writes the time to FD and becomes COMMAND (vmctl up --trace)
  *
@@ -73,6 +73,7 @@
 #include "vmctl/keeper-enter.h"
 #include "vmctl/keeper-fd.h"
 #include "vmctl/keeper-group.h"
+#include "vmctl/keeper-ids.h"
 #include "vmctl/keeper-net.h"
 #include "vmctl/keeper-nics.h"
 #include "vmctl/container.h"
@@ -551,6 +552,8 @@ main (int argc, char **argv)
   (void)signal (SIGPIPE, SIG_IGN);
   if (argc > 4 && strcmp (argv[1], "--stamp") == 0)
     return keeper_cage_stamp (parse_fd (argv[2]), argv + 4);
+  if (argc > 1 && strcmp (argv[1], "--users") == 0)
+    return keeper_ids_run (argc, argv, parent);
   if (argc > 1 && strcmp (argv[1], "--root") == 0)
     keeper_root_receive (&argc, &argv, &k.group);
   if (parse_arguments (&k, argc, argv) < 0) {

@@ -38,7 +38,7 @@ never 'only vmctl-image links these' '#include <(archive|lzo)' $(sources vmctl q
 never 'only vmctl-net links it' '#include <slirp' $(sources vmctl qmp meta images | grep -v '^vmctl/net/')
 never 'only vmctl/main.c writes errors' '"vmctl: error' $(sources vmctl qmp images meta | grep -v '^vmctl/main\.c$')
 never 'library code does not print' '\b(v?f?printf|fputs|puts|putchar|perror|g_print(err)?|g_warning|g_message) \(' \
-  $(sources vmctl/base vmctl/drivers qmp images meta | grep -Ev '^meta/agent/|vmctl-image\.c$')
+  $(sources vmctl/base vmctl/drivers qmp images meta | grep -Ev '^meta/agent/|vmctl-(image|ext)\.c$')
 never "a shell, or a child that is not VmArgv's" \
   '\b(system|popen|wordexp|g_spawn_[a-z_]+|posix_spawnp?) \(|"/bin/sh", *"-c"' $(sources vmctl qmp images virtfs meta)
 

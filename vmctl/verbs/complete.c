@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "images/import.h"
+#include "images/store.h"
 #include "images/template.h"
 #include "vmctl/base/json.h"
 #include "vmctl/driver.h"
@@ -164,6 +166,37 @@ put_templates (VmContext *context)
 }
 
 static void
+put_images (VmContext *context)
+{
+  g_autoptr (GPtrArray) all = image_store_list (context->dirs.data, NULL, NULL);
+
+  put ("list", "show them");
+  put ("import", "take a file or directory in");
+  put ("build", "make one of Debian's packages");
+  put ("debian:bookworm", "to be built");
+  put ("inspect", "what is in one");
+  put ("name", "another name for one");
+  put ("unname", "take a name away");
+  put ("export", "copy its disk to a file");
+  put ("verify", "compare with its checksum");
+  put ("rm", "remove some");
+  put ("prune", "remove those without a name");
+  for (guint i = 0; all != NULL && i < all->len; i++) {
+    const ImageInfo *info = g_ptr_array_index (all, i);
+
+    for (char **name = info->names; *name != NULL; name++)
+      put (*name, info->os_name != NULL ? info->os_name : info->origin);
+  }
+}
+
+static void
+put_image_formats (void)
+{
+  for (const char *const *format = image_import_formats; *format != NULL; format++)
+    put (*format, "");
+}
+
+static void
 put_shells (void)
 {
   put ("bash", "");
@@ -320,6 +353,10 @@ complete (VmContext *context, gpointer data, char **args, char **command, GError
     put_snapshot_verbs ();
   else if (g_str_equal (kind, "snapshot"))
     put_snapshots (context, args + 1);
+  else if (g_str_equal (kind, "image"))
+    put_images (context);
+  else if (g_str_equal (kind, "image-format"))
+    put_image_formats ();
   else if (g_str_equal (kind, "shell"))
     put_shells ();
   else

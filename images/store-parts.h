@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What store.c and store-make.c share. */
+#pragma once
+
+#include <sys/stat.h>
+
+#include "images/store.h"
+
+#define IMAGE_STORE_PART_PREFIX ".part-"
+#define IMAGE_STORE_NAMES "names"
+#define IMAGE_STORE_DISK "disk.qcow2"
+#define IMAGE_STORE_INFO "image.json"
+#define IMAGE_STORE_IDENTITY "identity"
+
+gboolean image_store_is_id (const char *name);
+
+/* inode, size and times, as they are written to `identity`. (transfer full) */
+json_object *image_store_identity (const struct stat *st);
+gboolean image_store_write_identity (int dir_fd, int disk_fd, GError **error);
+
+/* Makes the store's directories if need be and locks it, for as long as the descriptor is open. Waits: it is
+ * only held for a moment. -1 on error. */
+int image_store_lock (const char *data_dir, GError **error);

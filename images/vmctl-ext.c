@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* vmctl-ext limit MEMORY FILE -- PROGRAM...          a program with limits, for the jail
+ * vmctl-ext sum FD RESULT                            {"sha256": ...} of a file
+ * vmctl-ext copy FROM TO RESULT                      a file as it is (images/ext/pack.h), and the same of it
+ * vmctl-ext pack FROM TO RESULT                      a raw disk to a qcow2, and the same of that
+ * vmctl-ext look NBD RESULT ROOT                     what is on a disk (images/ext/look.h); ROOT -1: find it
+ * vmctl-ext kernel NBD ROOT DIR MODULE...            its kernels into a directory (images/ext/kernel.h)
+ * vmctl-ext count tar|directory PATH RESULT          {"bytes": ..., "entries": ...}
+ * vmctl-ext fill tar|directory PATH DISK BYTES UID GID
+ *
+ * The helper of images/import.c: it links libext2fs, libarchive and libgcrypt, and reads what is hostile.
+ * FD, FROM, TO, RESULT and NBD are descriptors. It says "PERCENT TEXT" lines on stdout and its error on
+ * stderr; status 1: failed. */
+#include <errno.h>
+#include <fcntl.h>
+#include <glib.h>
+#include <locale.h>
+#include <seccomp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "images/ext/fill.h"
+#include "images/ext/kernel.h"
+#include "images/ext/look.h"
+#include "images/ext/pack.h"
+#include "vmctl/base/error.h"
+#include "vmctl/base/fd.h"
+#include "vmctl/base/json.h"
+
+#if defined(__SANITIZE_ADDRESS__)
+#define SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+
+enum { LOOK_SECONDS = 600 };
+
+#ifdef SANITIZED
+/* Leaks are looked for in /proc, which the jail does not have. What the environment says counts more. */
+const char *__asan_default_options (void);
+
+const char *
+__asan_default_options (void)
+{
+  return "detect_leaks=0";
+}
+#endif
+
+static void
+lower_limit (int what, rlim_t value)
+{
+  struct rlimit limit;
+
+  if (getrlimit (what, &limit) < 0)
+    return;
+  limit.rlim_cur = MIN (limit.rlim_cur, value);
+  limit.rlim_max = MIN (limit.rlim_max, value);
+  (void)setrlimit (what, &limit); /* lowering cannot fail */
+}
+
+/* It reads and writes what it was given, and nothing else. The sanitizers need more than that. */
+static gboolean
+restrict_self (GError **error)
+{
+#ifndef SANITIZED
+  static const int denied[] = {SCMP_SYS (socket), SCMP_SYS (socketpair), SCMP_SYS (connect),
+                               SCMP_SYS (execve), SCMP_SYS (execveat),   SCMP_SYS (fork),
+                               SCMP_SYS (vfork),  SCMP_SYS (ptrace),     SCMP_SYS (io_uring_setup),
+                               SCMP_SYS (bpf),    SCMP_SYS (mount),      SCMP_SYS (process_vm_writev)};
+  scmp_filter_ctx filter = seccomp_init (SCMP_ACT_ALLOW);
+  gboolean ok = filter != NULL;
+
+  for (guint i = 0; ok && i < G_N_ELEMENTS (denied); i++)
+    ok = seccomp_rule_add (filter, SCMP_ACT_ERRNO (EPERM), denied[i], 0) == 0;
+  ok = ok && seccomp_load (filter) == 0;
+  if (filter != NULL)
+    seccomp_release (filter);
+  if (!ok)
+    return vm_error (error, VM_ERROR_HOST, "cannot load a system call filter");
+  lower_limit (RLIMIT_AS, (rlim_t)4 << 30);
+#endif
+  lower_limit (RLIMIT_CORE, 0);
+  (void)signal (SIGXFSZ, SIG_IGN); /* so that write() says EFBIG */
+  return TRUE;
+}
+
+static void
+say (const char *what, int percent, gpointer data)
+{
+  (void)printf ("%d %s\n", percent, what);
+  (void)fflush (stdout);
+}
+
+static gboolean
+usage (GError **error)
+{
+  return vm_error (error, VM_ERROR_FAILED, "vmctl-ext: wrong words; it is vmctl's own");
+}
+
+static gboolean
+put_result (const char *fd, json_object *take_object, GError **error)
+{
+  g_autoptr (json_object) object = take_object;
+  g_autofree char *text = vm_json_line (object);
+
+  return vm_fd_write_all (atoi (fd), text, strlen (text), error);
+}
+
+static gboolean
+do_limit (int argc, char **argv, GError **error)
+{
+  if (argc < 4 || strcmp (argv[2], "--") != 0)
+    return usage (error);
+#ifndef SANITIZED
+  lower_limit (RLIMIT_AS, g_ascii_strtoull (argv[0], NULL, 10));
+#endif
+  lower_limit (RLIMIT_FSIZE, g_ascii_strtoull (argv[1], NULL, 10));
+  lower_limit (RLIMIT_CORE, 0);
+  (void)execv (argv[3], argv + 3);
+  return vm_error_errno (error, errno, "cannot run '%s'", argv[3]);
+}
+
+static gboolean
+put_sum (const char *fd, char *take_sum, GError **error)
+{
+  g_autofree char *sum = take_sum;
+  json_object *object;
+
+  if (sum == NULL)
+    return FALSE;
+  object = json_object_new_object ();
+  vm_json_add_str (object, "sha256", sum);
+  return put_result (fd, object, error);
+}
+
+static gboolean
+do_sum (int argc, char **argv, GError **error)
+{
+  if (argc != 2)
+    return usage (error);
+  return put_sum (argv[1], image_pack_sum (atoi (argv[0]), say, NULL, error), error);
+}
+
+static gboolean
+do_copy (int argc, char **argv, GError **error)
+{
+  if (argc != 3)
+    return usage (error);
+  return put_sum (argv[2], image_pack_copy (atoi (argv[0]), atoi (argv[1]), say, NULL, error), error);
+}
+
+static gboolean
+do_pack (int argc, char **argv, GError **error)
+{
+  if (argc != 3)
+    return usage (error);
+  return put_sum (argv[2], image_pack_raw (atoi (argv[0]), atoi (argv[1]), say, NULL, error), error);
+}
+
+static gboolean
+do_look (int argc, char **argv, GError **error)
+{
+  g_autoptr (ImageNbd) nbd = NULL;
+  g_autoptr (GArray) partitions = NULL;
+  ImagePartition root;
+  ext2_filsys fs;
+  gboolean ok;
+
+  if (argc != 3)
+    return usage (error);
+  lower_limit (RLIMIT_CPU, LOOK_SECONDS); /* a file system can be a maze */
+  nbd = image_nbd_new (atoi (argv[0]), error);
+  if (nbd == NULL)
+    return FALSE;
+  partitions = image_layout_read (image_nbd_read, image_nbd_size (nbd), nbd);
+  fs = image_look_root (nbd, partitions, atoi (argv[2]), &root, error);
+  if (fs == NULL)
+    return FALSE;
+  ok = put_result (argv[1], image_look_describe (nbd, partitions, &root, fs), error);
+  ext2fs_free (fs);
+  return ok;
+}
+
+static gboolean
+do_kernel (int argc, char **argv, GError **error)
+{
+  g_autoptr (ImageNbd) nbd = NULL;
+  g_autoptr (GArray) partitions = NULL;
+  vm_autofd dir = -1;
+  ImagePartition root;
+  ext2_filsys fs;
+  gboolean ok;
+
+  if (argc < 3)
+    return usage (error);
+  if ((dir = open (argv[2], O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0)
+    return vm_error_errno (error, errno, "cannot open '%s'", argv[2]);
+  lower_limit (RLIMIT_CPU, LOOK_SECONDS); /* a file system can be a maze */
+  nbd = image_nbd_new (atoi (argv[0]), error);
+  if (nbd == NULL)
+    return FALSE;
+  partitions = image_layout_read (image_nbd_read, image_nbd_size (nbd), nbd);
+  fs = image_look_root (nbd, partitions, atoi (argv[1]), &root, error);
+  ok = fs != NULL &&
+       image_kernel_extract (nbd, partitions, &root, fs, (const char *const *)argv + 3, dir, error);
+  if (fs != NULL)
+    ext2fs_free (fs);
+  return ok;
+}
+
+static gboolean
+parse_source (char **argv, ImageFillSource *ret, GError **error)
+{
+  *ret = (ImageFillSource){.path = argv[1], .is_directory = strcmp (argv[0], "directory") == 0};
+  ret->owner = ret->group = -1;
+  return ret->is_directory || strcmp (argv[0], "tar") == 0 || usage (error);
+}
+
+static gboolean
+do_count (int argc, char **argv, GError **error)
+{
+  guint64 bytes = 0, entries = 0;
+  ImageFillSource source;
+  json_object *object;
+
+  if (argc != 3)
+    return usage (error);
+  if (!parse_source (argv, &source, error) || !image_fill_count (&source, say, NULL, &bytes, &entries, error))
+    return FALSE;
+  object = json_object_new_object ();
+  vm_json_add_int (object, "bytes", (gint64)bytes);
+  vm_json_add_int (object, "entries", (gint64)entries);
+  return put_result (argv[2], object, error);
+}
+
+static gboolean
+do_fill (int argc, char **argv, GError **error)
+{
+  ImageFillSource source;
+
+  if (argc != 6)
+    return usage (error);
+  if (!parse_source (argv, &source, error))
+    return FALSE;
+  source.owner = g_ascii_strtoll (argv[4], NULL, 10);
+  source.group = g_ascii_strtoll (argv[5], NULL, 10);
+  return image_fill (&source, argv[2], g_ascii_strtoull (argv[3], NULL, 10), say, NULL, error);
+}
+
+typedef gboolean (*VerbFunc) (int argc, char **argv, GError **error);
+
+int
+main (int argc, char **argv)
+{
+  static const struct {
+    const char *name;
+    VerbFunc run;
+    gboolean is_free; /* runs something else */
+  } verbs[] = {{"limit", do_limit, TRUE},  {"sum", do_sum, FALSE},   {"copy", do_copy, FALSE},
+               {"pack", do_pack, FALSE},   {"look", do_look, FALSE}, {"kernel", do_kernel, FALSE},
+               {"count", do_count, FALSE}, {"fill", do_fill, FALSE}};
+  const char *verb = argc > 1 ? argv[1] : "";
+  g_autoptr (GError) error = NULL;
+  gboolean ok = FALSE;
+  guint i = 0;
+
+  (void)setlocale (LC_CTYPE, "C.UTF-8"); /* else libarchive has no names but ASCII ones */
+  (void)umask (077);
+  initialize_ext2_error_table ();
+  while (i < G_N_ELEMENTS (verbs) && strcmp (verbs[i].name, verb) != 0)
+    i++;
+  if (i == G_N_ELEMENTS (verbs))
+    usage (&error);
+  else
+    ok = (verbs[i].is_free || restrict_self (&error)) && verbs[i].run (argc - 2, argv + 2, &error);
+  if (ok)
+    return 0;
+  (void)fprintf (stderr, "%s\n", error->message);
+  return 1;
+}

@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Images for people. */
+#pragma once
+
+#include "images/info.h"
+
+/* A table, of ImageInfo. */
+void vm_image_print_list (GPtrArray *all);
+/* All that is known of one, a line each. */
+void vm_image_print (const ImageInfo *info);

@@ -1,0 +1,371 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* vmctl image: the store of guests that are not this host (images/store.h). */
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "images/distribution.h"
+#include "images/import.h"
+#include "images/interrupt.h"
+#include "images/store.h"
+#include "vmctl/base/error.h"
+#include "vmctl/base/file.h"
+#include "vmctl/base/json.h"
+#include "vmctl/image-show.h"
+#include "vmctl/progress.h"
+#include "vmctl/show.h"
+#include "vmctl/verbs.h"
+
+typedef struct {
+  char *format, *mirror, *name, *packages, *root, *size;
+  gboolean all, dry_run, force, json, keep_owner, quiet;
+} ImageOptions;
+
+static const VmOption options[] = {
+    {"all", 'a', VM_OPTION_FLAG, offsetof (ImageOptions, all), NULL, "rm, verify: all of your store", NULL},
+    {"dry-run", 'n', VM_OPTION_FLAG, offsetof (ImageOptions, dry_run), NULL, "prune: only show what would go",
+     NULL},
+    {"force", 'f', VM_OPTION_FLAG, offsetof (ImageOptions, force), NULL,
+     "import, build, name: move a name that another image has", NULL},
+    {"format", 0, VM_OPTION_STRING, offsetof (ImageOptions, format), "FORMAT",
+     "import: what it is (default: what it begins with); export: qcow2 (default) or raw", "image-format"},
+    {"json", 0, VM_OPTION_FLAG, offsetof (ImageOptions, json), NULL, "print it as JSON", NULL},
+    {"keep-owner", 0, VM_OPTION_FLAG, offsetof (ImageOptions, keep_owner), NULL,
+     "import: your files of a directory are yours inside, too, and not root's", NULL},
+    {"mirror", 0, VM_OPTION_STRING, offsetof (ImageOptions, mirror), "URL",
+     "build: where its packages are (default: Debian's own)", NULL},
+    {"name", 0, VM_OPTION_STRING, offsetof (ImageOptions, name), "NAME",
+     "import, build: what to call it (default: after the file, or what it is)", NULL},
+    {"packages", 'p', VM_OPTION_STRING, offsetof (ImageOptions, packages), "A,B", "build: more packages",
+     NULL},
+    {"quiet", 'q', VM_OPTION_FLAG, offsetof (ImageOptions, quiet), NULL, "no progress", NULL},
+    {"root", 0, VM_OPTION_STRING, offsetof (ImageOptions, root), "N",
+     "import: partition N is the root (0: the whole disk)", NULL},
+    {"size", 0, VM_OPTION_STRING, offsetof (ImageOptions, size), "SIZE",
+     "import, build: of the disk that is made of a tar, a directory, or packages (default at least 8G)",
+     NULL},
+    {NULL},
+};
+
+static void
+print_one (const ImageInfo *info, const ImageOptions *o)
+{
+  if (o->json)
+    vm_show_json (image_info_to_shown_json (info));
+  else
+    printf ("%s\n", info->id);
+}
+
+typedef struct {
+  char *ext, *keeper; /* owned */
+} Tools;
+
+static void
+tools_clear (Tools *tools)
+{
+  g_free (tools->ext);
+  g_free (tools->keeper);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Tools, tools_clear)
+
+static gboolean
+find_tools (VmContext *context, Tools *tools, ImageTools *ret, GError **error)
+{
+  tools->ext = vm_dirs_helper (&context->dirs, "vmctl-ext", error);
+  tools->keeper = tools->ext != NULL ? vm_dirs_helper (&context->dirs, "vmctl-keeper", error) : NULL;
+  *ret = (ImageTools){.ext = tools->ext, .keeper = tools->keeper};
+  return tools->keeper != NULL;
+}
+
+/* Each is called with the words after its own name, as many as its row allows. */
+
+static int
+list (VmContext *context, const ImageOptions *o, char **args, GError **error)
+{
+  g_autoptr (GPtrArray) problems = g_ptr_array_new_with_free_func (g_free);
+  g_autoptr (GPtrArray) all = image_store_list (context->dirs.data, problems, error);
+  json_object *array;
+
+  if (all == NULL)
+    return -1;
+  vm_show_problems (problems);
+  if (!o->json) {
+    vm_image_print_list (all);
+    return 0;
+  }
+  array = json_object_new_array ();
+  for (guint i = 0; i < all->len; i++)
+    json_object_array_add (array, image_info_to_shown_json (g_ptr_array_index (all, i)));
+  vm_show_json (array);
+  return 0;
+}
+
+static gboolean
+parse_import (const ImageOptions *o, ImageImport *ret, GError **error)
+{
+  ret->root = -1;
+  if (o->size != NULL && !vm_size_parse (o->size, 1, "--size", &ret->size, error))
+    return FALSE;
+  if (o->root != NULL) {
+    guint64 number;
+
+    if (!g_ascii_string_to_unsigned (o->root, 10, 0, 255, &number, NULL))
+      return vm_error (error, VM_ERROR_USAGE, "--root '%s' is not the number of a partition", o->root);
+    ret->root = (int)number;
+  }
+  return TRUE;
+}
+
+static int
+import (VmContext *context, const ImageOptions *o, char **args, GError **error)
+{
+  g_auto (Tools) tools = {NULL};
+  ImageImport what = {.data_dir = context->dirs.data,
+                      .path = args[0],
+                      .format = o->format,
+                      .name = o->name,
+                      .force = o->force,
+                      .any_owner = o->keep_owner};
+  g_autoptr (ImageInfo) info = NULL;
+  gboolean was_there = FALSE, ok;
+  VmProgress progress;
+
+  if (!find_tools (context, &tools, &what.tools, error) || !parse_import (o, &what, error))
+    return -1;
+  image_interrupt_catch ();
+  vm_progress_begin (&progress, o->quiet);
+  ok = image_import (&what, vm_progress_step, &progress, &info, &was_there, error);
+  vm_progress_end (&progress);
+  if (!ok)
+    return -1;
+  if (was_there && !o->quiet)
+    fprintf (stderr, "vmctl: it was there already\n");
+  print_one (info, o);
+  return 0;
+}
+
+static int
+build (VmContext *context, const ImageOptions *o, char **args, GError **error)
+{
+  g_auto (Tools) tools = {NULL};
+  ImageDistribution what = {.data_dir = context->dirs.data,
+                            .what = args[0],
+                            .packages = o->packages,
+                            .mirror = o->mirror,
+                            .name = o->name,
+                            .force = o->force};
+  g_autoptr (ImageInfo) info = NULL;
+  VmProgress progress;
+  gboolean ok;
+
+  if (!find_tools (context, &tools, &what.tools, error) ||
+      (o->size != NULL && !vm_size_parse (o->size, 1, "--size", &what.size, error)))
+    return -1;
+  image_interrupt_catch ();
+  vm_progress_begin (&progress, o->quiet);
+  ok = image_distribution_build (&what, vm_progress_step, &progress, &info, error);
+  vm_progress_end (&progress);
+  if (ok)
+    print_one (info, o);
+  return ok ? 0 : -1;
+}
+
+static int
+inspect (VmContext *context, const ImageOptions *o, char **args, GError **error)
+{
+  g_autoptr (ImageInfo) info = image_store_find (context->dirs.data, args[0], error);
+
+  if (info == NULL)
+    return -1;
+  if (o->json)
+    vm_show_json (image_info_to_shown_json (info));
+  else
+    vm_image_print (info);
+  return 0;
+}
+
+static int
+name (VmContext *context, const ImageOptions *o, char **args, GError **error)
+{
+  g_autoptr (ImageInfo) info = image_store_find (context->dirs.data, args[0], error);
+
+  if (info == NULL)
+    return -1;
+  if (info->system) {
+    vm_error (error, VM_ERROR_UNSUPPORTED, "the image '%s' is the system's, and keeps its names", args[0]);
+    return -1;
+  }
+  return image_store_name (context->dirs.data, args[1], info->id, o->force, error) ? 0 : -1;
+}
+
+static int
+unname (VmContext *context, const ImageOptions *o, char **args, GError **error)
+{
+  return image_store_unname (context->dirs.data, args[0], error) ? 0 : -1;
+}
+
+static int export(VmContext *context, const ImageOptions *o, char **args, GError **error)
+{
+  g_autoptr (ImageInfo) info = image_store_find (context->dirs.data, args[0], error);
+  g_auto (Tools) tools = {NULL};
+  VmProgress progress;
+  ImageTools paths;
+  gboolean ok;
+
+  if (info == NULL || !find_tools (context, &tools, &paths, error))
+    return -1;
+  image_interrupt_catch ();
+  vm_progress_begin (&progress, o->quiet);
+  ok = image_import_export (&paths, info, o->format != NULL ? o->format : "qcow2", args[1], vm_progress_step,
+                            &progress, error);
+  vm_progress_end (&progress);
+  return ok ? 0 : -1;
+}
+
+/* The images named, or with --all the user's. (transfer full) of ImageInfo; NULL and error. */
+static void
+free_info (gpointer data)
+{
+  image_info_free (data);
+}
+
+static GPtrArray *
+choose (VmContext *context, const ImageOptions *o, const char *what, char **names, GError **error)
+{
+  g_autoptr (GPtrArray) chosen = NULL;
+
+  if (o->all != (*names == NULL)) {
+    vm_error (error, VM_ERROR_USAGE, "image %s: name an image, or write --all", what);
+    return NULL;
+  }
+  if (o->all) {
+    chosen = image_store_list (context->dirs.data, NULL, error);
+    for (guint i = chosen != NULL ? chosen->len : 0; i > 0; i--)
+      if (((ImageInfo *)g_ptr_array_index (chosen, i - 1))->system)
+        g_ptr_array_remove_index (chosen, i - 1);
+    return g_steal_pointer (&chosen);
+  }
+  chosen = g_ptr_array_new_with_free_func (free_info);
+  for (; *names != NULL; names++) {
+    ImageInfo *info = image_store_find (context->dirs.data, *names, error);
+
+    if (info == NULL)
+      return NULL;
+    g_ptr_array_add (chosen, info);
+  }
+  return g_steal_pointer (&chosen);
+}
+
+static int
+rm (VmContext *context, const ImageOptions *o, char **args, GError **error)
+{
+  g_autoptr (GPtrArray) chosen = choose (context, o, "rm", args, error);
+
+  for (guint i = 0; chosen != NULL && i < chosen->len; i++)
+    if (!image_store_remove (context->dirs.data, g_ptr_array_index (chosen, i), error))
+      return -1;
+  return chosen != NULL ? 0 : -1;
+}
+
+static int
+verify (VmContext *context, const ImageOptions *o, char **args, GError **error)
+{
+  g_autoptr (GPtrArray) chosen = choose (context, o, "verify", args, error);
+  g_auto (Tools) tools = {NULL};
+  VmProgress progress;
+  ImageTools paths;
+  gboolean ok = chosen != NULL && find_tools (context, &tools, &paths, error);
+
+  image_interrupt_catch ();
+  vm_progress_begin (&progress, o->quiet);
+  for (guint i = 0; ok && i < chosen->len; i++)
+    ok = image_import_verify (&paths, g_ptr_array_index (chosen, i), vm_progress_step, &progress, error);
+  vm_progress_end (&progress);
+  return ok ? 0 : -1;
+}
+
+/* What nothing names and nothing uses. */
+static int
+prune (VmContext *context, const ImageOptions *o, char **args, GError **error)
+{
+  g_auto (Tools) tools = {NULL};
+  ImageTools paths;
+  g_autoptr (GPtrArray) all =
+      find_tools (context, &tools, &paths, error) ? image_store_list (context->dirs.data, NULL, error) : NULL;
+
+  if (all != NULL && !o->dry_run)
+    image_distribution_sweep (context->dirs.data, &paths);
+  for (guint i = 0; all != NULL && i < all->len; i++) {
+    const ImageInfo *info = g_ptr_array_index (all, i);
+    g_autoptr (GError) problem = NULL;
+
+    if (info->system || info->names[0] != NULL)
+      continue;
+    if (o->dry_run || image_store_remove (context->dirs.data, info, &problem)) {
+      printf ("%s\n", info->id);
+    } else if (!g_error_matches (problem, VM_ERROR, VM_ERROR_BUSY)) {
+      g_propagate_error (error, g_steal_pointer (&problem));
+      return -1;
+    }
+  }
+  return all != NULL ? 0 : -1;
+}
+
+typedef int (*ActFunc) (VmContext *context, const ImageOptions *o, char **args, GError **error);
+
+static const struct {
+  const char *name, *words;
+  guint min, max;
+  ActFunc act;
+} acts[] = {
+    {"list", "", 0, 0, list},
+    {"import", "FILE|DIRECTORY", 1, 1, import},
+    {"build", "debian:SUITE", 1, 1, build},
+    {"inspect", "IMAGE", 1, 1, inspect},
+    {"name", "IMAGE NAME", 2, 2, name},
+    {"unname", "NAME", 1, 1, unname},
+    {"export", "IMAGE FILE", 2, 2, export},
+    {"verify", "IMAGE...", 0, 64, verify},
+    {"rm", "IMAGE...", 0, 64, rm},
+    {"prune", "", 0, 0, prune},
+};
+
+static int
+image (VmContext *context, gpointer data, char **args, char **command, GError **error)
+{
+  const char *what = args[0] != NULL ? args[0] : "list";
+  char **rest = args[0] != NULL ? args + 1 : args;
+  guint n = g_strv_length (rest);
+
+  for (guint i = 0; i < G_N_ELEMENTS (acts); i++) {
+    if (!g_str_equal (acts[i].name, what))
+      continue;
+    if (n >= acts[i].min && n <= acts[i].max)
+      return acts[i].act (context, data, rest, error);
+    vm_error (error, VM_ERROR_USAGE, "image %s: write vmctl image %s %s", what, what, acts[i].words);
+    return -1;
+  }
+  vm_error (error, VM_ERROR_USAGE,
+            "image: '%s' is not what can be done; write list, import, build, inspect, name, unname, export, "
+            "verify, rm or "
+            "prune",
+            what);
+  return -1;
+}
+
+const VmVerb vm_verb_image = {
+    .name = "image",
+    .usage = "[OPTIONS] [ACTION] [WORD...]",
+    .summary = "guests that are not this host",
+    .details =
+        "list; import FILE|DIRECTORY; build debian:SUITE; inspect IMAGE; name IMAGE NAME; unname NAME; "
+        "export "
+        "IMAGE FILE; verify IMAGE...; rm IMAGE...; prune. A whole distribution as the guest: imported from a "
+        "disk image, the tar of a root file system, or a directory, or built of its packages. An image is "
+        "never changed; each machine writes into an overlay of its own.",
+    .options = options,
+    .options_size = sizeof (ImageOptions),
+    .max_args = 66,
+    .complete = "image...",
+    .run = image,
+};
