@@ -17,8 +17,11 @@ typedef struct {
   const char *server, *manager;     /* borrowed; X server and window manager, NULL: none */
   guint width, height;              /* of the screen, with `server` */
   guint64 tmpfs_mib;                /* 0: the scratch disk */
-  const char *const *mounts;        /* borrowed; groups of four words (OP A B C) */
-  GBytes *const *files;             /* borrowed, NULL-terminated or NULL; become files/0, files/1, ... */
+  const char *filesystem,
+      *init; /* borrowed; of an image's root and its systemd (META format, `disk`); NULL */
+  guint partition;
+  const char *const *mounts; /* borrowed; groups of four words (OP A B C) */
+  GBytes *const *files;      /* borrowed, NULL-terminated or NULL; become files/0, files/1, ... */
 } MetaDir;
 
 /* Makes `name` below `dir_fd` (0700) and fills it. It must not exist. On failure nothing is left.

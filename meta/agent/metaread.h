@@ -25,6 +25,9 @@ typedef struct {
   const char *server, *manager;               /* X server and window manager, NULL: none */
   unsigned width, height;                     /* of the screen */
   uint64_t tmpfs_mib;                         /* 0: the scratch disk */
+  const char *filesystem;                     /* of an image's root, NULL: the root is no image's */
+  unsigned partition;                         /* where that is, 0: on the whole disk */
+  const char *init;                           /* systemd's path in it, NULL: the agent is the init */
   char *files[META_FILES];                    /* owned */
 } Meta;
 

@@ -214,10 +214,24 @@ settle_mounts (void)
   free (text);
 }
 
+/* As `systemctl poweroff`, without a program or a bus: see systemd(1), "Signals". */
+static void
+ask_init (const Agent *agent)
+{
+  if (!write_all_of (META_RW_SHARE))
+    sync ();
+  if (!agent->stop.by_init && kill (1, SIGRTMIN + 4) < 0)
+    say ("cannot ask the init to power off: %s", strerror (errno));
+}
+
 void
 stop_power_off (Agent *agent)
 {
   flush_link (agent);
+  if (agent->service) {
+    ask_init (agent);
+    return;
+  }
   settle_mounts ();
   power_off_now ();
   (void)reboot ((int)LINUX_REBOOT_CMD_POWER_OFF);
