@@ -7,10 +7,12 @@
 #include "images/boot.h"
 #include "images/index.h"
 #include "images/scratch.h"
+#include "images/store.h"
 #include "images/template.h"
 #include "vmctl/base/fd.h"
 #include "vmctl/base/file.h"
 #include "vmctl/host.h"
+#include "vmctl/path.h"
 
 enum { CPUINFO_MAX = 8192 }; /* more than the first processor; all of them would take long */
 
@@ -81,6 +83,72 @@ gather_templates (VmHost *host)
   image_index_save (index);
 }
 
+void
+vm_image_clear (VmImage *image)
+{
+  g_free (image->name);
+  g_free (image->dir);
+  g_free (image->filesystem);
+  g_free (image->init);
+  *image = (VmImage){0};
+}
+
+static void
+take_image (VmHost *host, const ImageInfo *info)
+{
+  host->image = (VmImage){.name = image_info_label (info),
+                          .dir = g_strdup (info->dir),
+                          .filesystem = g_strdup (info->filesystem),
+                          .init = info->init_kind == IMAGE_INIT_SYSTEMD ? g_strdup (info->init) : NULL,
+                          .partition = (guint)info->partition,
+                          .size = info->size};
+}
+
+/* This host's kernel for an image: its file system, and what systemd asks for before it can load modules. */
+static gboolean
+find_host_kernel (const VmHost *host, const VmSpec *spec, ImageKernel *ret, GError **error)
+{
+  const char *const more[] = {host->image.filesystem, "autofs4", NULL};
+
+  return image_kernel_find_for ("", spec->kernel,
+                                host->image.name != NULL ? more : vm_host_more_modules (spec), ret, error);
+}
+
+gboolean
+vm_host_find_kernel (const VmHost *host, const VmSpec *spec, ImageKernel *ret, GError **error)
+{
+  g_autofree char *root =
+      host->image.name != NULL ? g_build_filename (host->image.dir, "kernel", NULL) : NULL;
+
+  if (root == NULL || spec->kernel != NULL || !g_file_test (root, G_FILE_TEST_IS_DIR))
+    return find_host_kernel (host, spec, ret, error);
+  return image_kernel_find_for (root, NULL, NULL, ret, error);
+}
+
+static gboolean
+gather_image (VmHost *host, const VmSpec *spec, GError **error)
+{
+  g_autoptr (ImageInfo) info = NULL;
+
+  if (spec->image == NULL)
+    return TRUE;
+  info = image_store_find (host->dirs.data, spec->image, error);
+  if (info == NULL) {
+    g_prefix_error (error, "--image: ");
+    return FALSE;
+  }
+  take_image (host, info);
+  return TRUE;
+}
+
+/* In the image's root it is to be where its own version looks for them. */
+static void
+take_modules (VmHost *host, const ImageKernel *kernel)
+{
+  if (host->image.name != NULL && !vm_path_is_within (kernel->path, host->image.dir))
+    host->modules_dir = g_strdup (kernel->modules_dir);
+}
+
 gboolean
 vm_host_gather_images (VmHost *host, const VmSpec *spec, GError **error)
 {
@@ -90,7 +158,9 @@ vm_host_gather_images (VmHost *host, const VmSpec *spec, GError **error)
   gboolean ok = TRUE;
 
   host->disk_base = image_scratch_base (host->dirs.cache, disk);
-  if (!image_kernel_find_for ("", spec->kernel, vm_host_more_modules (spec), &kernel, &problem)) {
+  if (!gather_image (host, spec, error))
+    return FALSE;
+  if (!vm_host_find_kernel (host, spec, &kernel, &problem)) {
     host->kernel_problem = g_strdup (problem->message);
     return TRUE;
   }
@@ -98,8 +168,9 @@ vm_host_gather_images (VmHost *host, const VmSpec *spec, GError **error)
     ok = image_boot_locate (host->dirs.cache, &kernel, host->agent, &host->vmlinux, &host->initramfs, error);
   host->kernel = g_strdup (kernel.path);
   host->kernel_version = g_strdup (kernel.version);
+  take_modules (host, &kernel);
   image_kernel_clear (&kernel);
-  if (ok && !spec->cold)
+  if (ok && !spec->cold && spec->image == NULL)
     gather_templates (host);
   return ok;
 }

@@ -86,6 +86,9 @@ add_head (GString *out, const VmPlan *plan)
   if (plan->watchdog != 0)
     line (out, "watchdog", "%u s without a sign of life end it", plan->watchdog);
   add_screen (out, plan);
+  if (plan->image.name != NULL)
+    line (out, "image", "%s (%s, %s)", plan->image.name, plan->image.filesystem,
+          plan->image.init != NULL ? "systemd" : "the agent is its init");
   if (plan->kernel_version != NULL)
     line (out, "kernel", "%s", plan->kernel_version);
 }
@@ -139,7 +142,7 @@ add_mounts (GString *out, const VmPlan *plan, VmMountKind kind)
     const VmMount *mount = g_ptr_array_index (plan->mounts, i);
     gboolean same = g_strcmp0 (mount->source, mount->target) == 0;
 
-    if (mount->kind != kind)
+    if (mount->kind != kind || g_str_equal (mount->why, VM_WHY_VMM))
       continue;
     if (!any)
       g_string_append_printf (out, "%s\n", title (kind));

@@ -10,8 +10,8 @@
 
 typedef struct {
   char *accel, *driver, *min_isolation, *profile, *name, *memory, *cpus, *processes, *disk, *net, *kernel,
-      *boot_timeout, *restart, *watchdog, *display, *size, *root_ports; /* owned */
-  char **env, **grants, **no_grants, **sockets, **plugs;                /* owned */
+      *image, *boot_timeout, *restart, *watchdog, *display, *size, *root_ports; /* owned */
+  char **env, **grants, **no_grants, **sockets, **plugs;                        /* owned */
   gboolean cold, no_root, serial, tmux, no_config;
 } VmRunOptions;
 
@@ -64,6 +64,13 @@ typedef struct {
        VM_OPTION_LIST, offsetof (type, run.grants),                                                          \
        "NAME",         "let one more thing of the host in (repeat)",                                         \
        "grant"},                                                                                             \
+      {"image",                                                                                              \
+       0,                                                                                                    \
+       VM_OPTION_STRING,                                                                                     \
+       offsetof (type, run.image),                                                                           \
+       "NAME",                                                                                               \
+       "an image of 'vmctl image' as the guest, instead of this host's own programs",                        \
+       NULL},                                                                                                \
       {"kernel", 0, VM_OPTION_STRING, offsetof (type, run.kernel), "FILE", "boot this kernel of the host",   \
        "file"},                                                                                              \
       {"memory",                                                                                             \

@@ -70,6 +70,7 @@ vm_spec_clear (VmSpec *spec)
   g_free (spec->driver);
   g_free (spec->profile);
   g_free (spec->kernel);
+  g_free (spec->image);
   g_strfreev (spec->env);
   g_strfreev (spec->grants);
   g_strfreev (spec->no_grants);

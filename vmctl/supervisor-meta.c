@@ -89,6 +89,22 @@ add_for_vm (const VmPlan *plan, const VmMount *m, Operations *out)
     add (out, "tmpfs", m->target, mode, "0");
 }
 
+/* The image's tree is not the share's: each thing is shown there, or copied into it. */
+static void
+add_for_image (const VmMount *m, Operations *out)
+{
+  g_autofree char *mode = g_strdup_printf ("%04o", m->mode);
+
+  if (g_str_equal (m->why, VM_WHY_VMM) || g_str_equal (m->why, "meta"))
+    return; /* QEMU's own, and what the agent does by itself */
+  if (m->kind == VM_MOUNT_RO)
+    add (out, "show", m->target, "-", "-");
+  else if (m->kind == VM_MOUNT_FILE)
+    add (out, "take", m->target, mode, "-");
+  else if (m->kind == VM_MOUNT_LINK)
+    add (out, "link", m->source, m->target, "-");
+}
+
 static gboolean
 make_operations (VmSupervisor *sup, Operations *out, GError **error)
 {
@@ -101,6 +117,9 @@ make_operations (VmSupervisor *sup, Operations *out, GError **error)
       add_relay (sup->plan, m, out);
     else if (m->kind == VM_MOUNT_COPY)
       add_copy (sup, m, out);
+    else if (sup->plan->image.name != NULL && m->kind != VM_MOUNT_RW && m->kind != VM_MOUNT_DIR &&
+             m->kind != VM_MOUNT_TMPFS)
+      add_for_image (m, out);
     else if (sup->driver->isolation == VM_ISOLATION_VM)
       add_for_vm (sup->plan, m, out);
   }
@@ -136,6 +155,9 @@ write_dir (VmSupervisor *sup, const Operations *operations, GError **error)
       .manager = plan->screen.manager,
       .width = plan->screen.width,
       .height = plan->screen.height,
+      .filesystem = plan->image.filesystem,
+      .init = plan->image.init,
+      .partition = plan->image.partition,
       .tmpfs_mib = plan->disk != 0 ? 0 : MAX (plan->memory / 2 >> 20, 64),
       .mounts = (const char *const *)operations->words->pdata,
       .files = (GBytes *const *)operations->files->pdata,

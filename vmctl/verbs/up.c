@@ -77,6 +77,7 @@ fixed_option (const VmRunOptions *run, const VmRecord *record)
       {"--cpus", run->cpus != NULL},
       {"--processes", run->processes != NULL},
       {"--disk", run->disk != NULL},
+      {"--image", run->image != NULL},
       {"--kernel", run->kernel != NULL},
       {"--grant", run->grants != NULL},
       {"--no-grant", run->no_grants != NULL},
