@@ -34,8 +34,9 @@
  *   relay index                 target  mode         a UNIX stream socket, the user's: who connects to it
  *                                                    is relayed to the host's socket number `index` (from
  *                                                    0; meta/frame.h, "Relays"); replaces what is there
- *   show  target                -       -            what the read-only share has there, also in an image
- *   take  target                mode    -            a copy of that file, root's; replaces what is there
+ *   show  target                path    -            what the read-only share has there, also in an image;
+ * unless `path` is "-", only if the image has that take  target                mode    -            a copy of
+ * that file, root's; replaces what is there
  *
  * Outside a VM there are only `file` and `relay`, done as the user in the root that is there: everything else
  * has been mounted by whoever started the agent.
@@ -66,6 +67,8 @@
 #define META_RW_SHARE META_RW_DIR "/share" /* where the agent mounts META_TAG_RW */
 #define META_TTY_GID "5"                   /* of the group `tty` inside */
 #define META_BIN_DIR "/run/vmctl/bin"      /* the agent's own programs inside: sudo */
-#define META_AGENT "/run/vmctl/agent"      /* the agent, in containers, namespaces and images with systemd */
+#define META_AGENT "/run/vmctl/agent"      /* the agent, in containers and namespaces; a VM has none there */
+#define META_SERVICE                                                                                         \
+  "/run/vmctl/service" /* but, where an image has systemd, the agent that this starts here */
 #define META_9P_OPTIONS_RO "trans=virtio,version=9p2000.L,msize=65536,cache=loose"
 #define META_9P_OPTIONS_RW "trans=virtio,version=9p2000.L,msize=131072,cache=mmap"

@@ -124,9 +124,11 @@ check (const MetaDir *meta, GError **error)
   if (meta->manager != NULL && (!check_line ("window manager", meta->manager, error) ||
                                 !check_path ("window manager", meta->manager, error)))
     return FALSE;
-  if (meta->filesystem != NULL &&
-      (!check_line ("file system", meta->filesystem, error) || strchr (meta->filesystem, ' ') != NULL))
-    return vm_error (error, VM_ERROR_INVALID, "the image's file system has no name of one word");
+  if (meta->filesystem != NULL && !check_line ("file system", meta->filesystem, error))
+    return FALSE;
+  if (meta->filesystem != NULL && strchr (meta->filesystem, ' ') != NULL)
+    return vm_error (error, VM_ERROR_INVALID, "the sandbox's file system '%s' has a space in it",
+                     meta->filesystem);
   if (meta->init != NULL &&
       (!check_line ("init", meta->init, error) || !check_path ("init", meta->init, error)))
     return FALSE;

@@ -8,12 +8,6 @@
 #include "vmctl/path.h"
 #include "vmctl/plan-parts.h"
 
-static gboolean
-is_one_of (const char *const *paths, const char *path)
-{
-  return g_strv_contains (paths, path);
-}
-
 /* The host's programs, for QEMU. */
 static gboolean
 is_for_vmm (const VmMount *mount)
@@ -41,7 +35,7 @@ is_wanted (const VmMount *mount)
   static const char *const files[] = {"/etc/hostname", "/etc/hosts", "/etc/machine-id", "/etc/resolv.conf",
                                       NULL};
 
-  if (mount->kind == VM_MOUNT_FILE && is_one_of (files, mount->target))
+  if (mount->kind == VM_MOUNT_FILE && g_strv_contains (files, mount->target))
     return TRUE;
   if (g_str_equal (mount->why, "root") || (mount->kind == VM_MOUNT_DIR && mount->owner_root))
     return FALSE; /* the directories above are made where they are missing */
@@ -84,13 +78,31 @@ add_modules (VmPlan *plan, const VmHost *host)
   vm_plan_add_ro (plan, host->modules_dir, target, TRUE, "image");
 }
 
-/* The host's order of directories means nothing there. */
+/* The host's order of directories means nothing there, nor do the places of files that are not let in. */
 static void
-set_path (VmPlan *plan)
+set_environment (VmPlan *plan)
 {
+  static const char *const files[] = {"LOCALE_ARCHIVE", "NIX_SSL_CERT_FILE", "SSL_CERT_FILE", "TZDIR"};
   g_autofree char *path = g_strconcat (plan->home, "/.local/bin:/usr/local/bin:/usr/bin:/bin", NULL);
 
+  for (gsize i = 0; i < G_N_ELEMENTS (files); i++)
+    plan->environment = g_environ_unsetenv (plan->environment, files[i]);
   vm_plan_setenv (plan, "PATH", path);
+}
+
+/* These are the distribution's own, and nothing else was in them. */
+static void
+drop_grants (VmPlan *plan)
+{
+  static const char *const names[] = {"fonts", "tls", NULL};
+  guint n = 0;
+
+  for (guint i = 0; plan->grants[i] != NULL; i++)
+    if (g_strv_contains (names, plan->grants[i]))
+      g_free (plan->grants[i]);
+    else
+      plan->grants[n++] = plan->grants[i];
+  plan->grants[n] = NULL;
 }
 
 gboolean
@@ -117,5 +129,6 @@ vm_plan_fit_image (VmPlan *plan, const VmHost *host)
     return;
   choose_mounts (plan);
   add_modules (plan, host);
-  set_path (plan);
+  set_environment (plan);
+  drop_grants (plan);
 }

@@ -209,8 +209,8 @@ agent_frame (VmLink *link, const FrameHeader *header, const guint8 *payload, gpo
     vm_relays_frame (sup->relays, header, payload);
   else if (vm_forwards_wants (header))
     vm_forwards_frame (sup->forwards, header, payload);
-  else
-    vm_sessions_frame (sup->sessions, header, payload);
+  else if (sup->record->reason != VM_REASON_AGENT_FAILED)
+    vm_sessions_frame (sup->sessions, header, payload); /* else it can only say that it cannot run anything */
 }
 
 static gboolean

@@ -89,7 +89,8 @@ add_for_vm (const VmPlan *plan, const VmMount *m, Operations *out)
     add (out, "tmpfs", m->target, mode, "0");
 }
 
-/* The image's tree is not the share's: each thing is shown there, or copied into it. */
+/* The image's tree is not the share's: each thing is shown there, or copied into it. The kernel's modules are
+ * of use to an image that can load them, and systemd complains of them in another. */
 static void
 add_for_image (const VmMount *m, Operations *out)
 {
@@ -98,7 +99,7 @@ add_for_image (const VmMount *m, Operations *out)
   if (g_str_equal (m->why, VM_WHY_VMM) || g_str_equal (m->why, "meta"))
     return; /* QEMU's own, and what the agent does by itself */
   if (m->kind == VM_MOUNT_RO)
-    add (out, "show", m->target, "-", "-");
+    add (out, "show", m->target, g_str_equal (m->why, "image") ? "/bin/kmod" : "-", "-");
   else if (m->kind == VM_MOUNT_FILE)
     add (out, "take", m->target, mode, "-");
   else if (m->kind == VM_MOUNT_LINK)

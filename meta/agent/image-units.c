@@ -23,7 +23,7 @@
   "Before=shutdown.target\n"                                                                                 \
   "\n"                                                                                                       \
   "[Service]\n"                                                                                              \
-  "ExecStart=" META_AGENT " --service\n"                                                                     \
+  "ExecStart=" META_SERVICE " --service\n"                                                                   \
   "KillMode=mixed\n"                                                                                         \
   "TimeoutStopSec=15\n"                                                                                      \
   "OOMPolicy=continue\n"                                                                                     \

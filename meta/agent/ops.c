@@ -145,12 +145,25 @@ op_file (const Ops *ops, const char *name, const char *target, const char *mode_
   return r;
 }
 
-static int
-op_show (const Ops *ops, const char *target)
+static bool
+has_path (const Tree *tree, const char *path)
 {
-  int source = ops->lower ? tree_open (ops->lower, target, 0) : -EPERM, fd, r;
+  int fd = tree_open (tree, path, 0);
+  bool has = fd >= 0;
+
+  close_fd (&fd);
+  return has;
+}
+
+static int
+op_show (const Ops *ops, const char *target, const char *needed)
+{
+  int source, fd, r;
   struct stat st;
 
+  if (strcmp (needed, "-") != 0 && !has_path (ops->tree, needed))
+    return 0;
+  source = ops->lower ? tree_open (ops->lower, target, 0) : -EPERM;
   if (source < 0)
     return source;
   if (fstat (source, &st) < 0)
@@ -353,7 +366,7 @@ run_one (const Ops *ops, char *const *words, const char **ret_target)
   if (strcmp (op, "own") == 0)
     return op_own (ops, a, b);
   if (strcmp (op, "show") == 0)
-    return op_show (ops, a);
+    return op_show (ops, a, b);
   if (strcmp (op, "take") == 0)
     return op_take (ops, a, b);
   return -ENOSYS;

@@ -72,7 +72,7 @@ install_agent (int run)
   struct stat st;
 
   if (self >= 0)
-    fd = openat (run, META_AGENT + strlen ("/run/"), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0755);
+    fd = openat (run, META_SERVICE + strlen ("/run/"), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0755);
   if (fd < 0 || fstat (self, &st) < 0 || sendfile (fd, self, NULL, (size_t)st.st_size) != st.st_size)
     r = errno != 0 ? -errno : -EIO;
   close_fd (&fd);
