@@ -9,6 +9,7 @@
 #include "images/scratch.h"
 #include "images/store.h"
 #include "images/template.h"
+#include "vmctl/base/error.h"
 #include "vmctl/base/fd.h"
 #include "vmctl/base/file.h"
 #include "vmctl/host.h"
@@ -93,12 +94,19 @@ vm_image_clear (VmImage *image)
   *image = (VmImage){0};
 }
 
+/* One driver mounts all three, and is known by this name whatever else it was built with. */
+static const char *
+mount_type (const char *filesystem)
+{
+  return g_str_equal (filesystem, "ext2") || g_str_equal (filesystem, "ext3") ? "ext4" : filesystem;
+}
+
 static void
 take_image (VmHost *host, const ImageInfo *info)
 {
   host->image = (VmImage){.name = image_info_label (info),
                           .dir = g_strdup (info->dir),
-                          .filesystem = g_strdup (info->filesystem),
+                          .filesystem = g_strdup (mount_type (info->filesystem)),
                           .init = info->init_kind == IMAGE_INIT_SYSTEMD ? g_strdup (info->init) : NULL,
                           .partition = (guint)info->partition,
                           .size = info->size};
@@ -126,6 +134,20 @@ vm_host_find_kernel (const VmHost *host, const VmSpec *spec, ImageKernel *ret, G
 }
 
 static gboolean
+check_arch (const ImageInfo *info, GError **error)
+{
+  g_autofree char *label = image_info_label (info);
+  struct utsname name;
+
+  if (info->arch == NULL || uname (&name) < 0 || g_str_equal (info->arch, name.machine))
+    return TRUE;
+  return vm_error (error, VM_ERROR_USAGE,
+                   "--image: the programs of '%s' are for %s processors, and this host's is %s; take another "
+                   "image",
+                   label, info->arch, name.machine);
+}
+
+static gboolean
 gather_image (VmHost *host, const VmSpec *spec, GError **error)
 {
   g_autoptr (ImageInfo) info = NULL;
@@ -137,6 +159,8 @@ gather_image (VmHost *host, const VmSpec *spec, GError **error)
     g_prefix_error (error, "--image: ");
     return FALSE;
   }
+  if (!check_arch (info, error))
+    return FALSE;
   take_image (host, info);
   return TRUE;
 }

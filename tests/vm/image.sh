@@ -23,6 +23,10 @@ for driver in bwrap nspawn; do
   is "$STATUS" 125 "$driver runs no image"
   like "$ERR" "--driver qemu" "and the error says what does"
 done
+put arm "$images/tiny.qcow2" partition=1 arch=aarch64 >"$T/arm"
+run_up --image arm "$P" -- true
+is "$STATUS" 125 "an image for other processors is refused"
+like "$ERR" "aarch64" "and they are named"
 run_up --image debian --serial "$P" -- true
 like "$ERR" "vmctl console" "--serial is refused: the console is systemd's"
 
@@ -80,6 +84,7 @@ line machine "$(record "$ID" id | python3 -c 'import hashlib, sys; print(hashlib
 line status works "systemctl status"
 line journal "a line for the journal" "the journal has what was said"
 line mount ext4 "the root is the image's file system"
+is "$(find "$XDG_STATE_HOME" -size +4M)" "" "debian: the overlay has no name on the host"
 inside 'exit 42'
 is "$STATUS" 42 "debian: the exit status"
 check "debian: the protected paths are protected" test ! -e "$P/.envrc/x"
