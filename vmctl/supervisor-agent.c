@@ -336,7 +336,7 @@ session_exited (guint32 channel, guint8 kind, guint32 value, json_object *captur
     return;
   /* A command that is quicker than its client: the client is there (its lifeline is), and comes. */
   if (sup->lifeline < 0 || !vm_sessions_main_waits (sup->sessions))
-    vm_supervisor_stop (sup, VM_REASON_EXITED, NULL, VM_STOP_POWERDOWN, VM_STOP_POWERDOWN_MS);
+    vm_supervisor_stop (sup, VM_REASON_EXITED, NULL, VM_STOP_POWERDOWN, sup->powerdown_ms);
 }
 
 static void
@@ -345,7 +345,7 @@ session_client_gone (gpointer data)
   VmSupervisor *sup = data;
 
   if (!sup->record->detached)
-    vm_supervisor_stop (sup, VM_REASON_CLIENT_GONE, NULL, VM_STOP_POWERDOWN, VM_STOP_POWERDOWN_MS);
+    vm_supervisor_stop (sup, VM_REASON_CLIENT_GONE, NULL, VM_STOP_POWERDOWN, sup->powerdown_ms);
 }
 
 static void
