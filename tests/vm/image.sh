@@ -42,6 +42,21 @@ init
 tiny" "tiny: the project, the user, and nothing of the host's programs"
 is "$(stat -c %u "$P/made" 2>/dev/null)" "$(id -u)" "tiny: what is written to the project is the user's"
 
+# With a kernel of its own, which the host's need not be.
+kernel=$(ls /boot/vmlinuz-* 2>/dev/null | sed 's/.*vmlinuz-//' | while read -r v; do [ ! -e "/lib/modules/$v/modules.dep" ] || echo "$v"; done | head -n 1)
+if [ -n "$kernel" ] && [ -r "/boot/vmlinuz-$kernel" ]; then
+  put own "$images/tiny.qcow2" partition=1 kernel="$kernel" >"$T/own"
+  run "$VMCTL" plan --image own "$P"
+  unlike "$OUT" "/lib/modules" "own kernel: the host's modules are not let in"
+  run_up --image own "$P" -- /bin/cat /proc/sys/kernel/osrelease
+  is "$OUT" "$kernel" "own kernel: it is booted"
+  rm "$(cat "$T/own")/kernel/boot/vmlinuz-$kernel"
+  run_up --image own "$P" -- /bin/true
+  is "$STATUS" 125 "own kernel: the host's does not take its place"
+else
+  skip "no kernel in /boot that can be read" "own kernel"
+fi
+
 # With systemd.
 cat >"$P/probe" <<'END'
 #!/bin/sh

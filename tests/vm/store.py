@@ -3,13 +3,35 @@
 
 store.py STORE NAME DISK MEMBER=VALUE...   members of image.json: filesystem, partition, init, init-kind, ...
 
-One disk may be many images here: the id is made of the members, too. Prints the image's directory."""
+With kernel=VERSION it gets this host's kernel of that version as its own. One disk may be many images here: the id is
+made of the members, too. Prints the image's directory."""
 import hashlib
 import json
 import os
 import shutil
 import struct
 import sys
+
+MODULES = {"virtio_pci", "9p", "9pnet_virtio", "overlay", "virtio_console", "virtio_blk", "crc32c_generic", "ext4",
+           "virtio_net", "virtio_balloon"}
+
+
+def copy_kernel(place, version):
+    """The kernel, and of its modules those that vmctl loads, with what they need."""
+    source, target = "/lib/modules/" + version, os.path.join(place, "kernel/lib/modules", version)
+    os.makedirs(target)
+    os.mkdir(os.path.join(place, "kernel/boot"))
+    shutil.copy("/boot/vmlinuz-" + version, os.path.join(place, "kernel/boot"))
+    for list_name in "modules.dep", "modules.builtin":
+        shutil.copy(os.path.join(source, list_name), target)
+    with open(os.path.join(source, "modules.dep")) as file:
+        for line in file:
+            path, needs = line.rstrip("\n").split(":")
+            if os.path.basename(path).split(".ko")[0].replace("-", "_") in MODULES:
+                for module in [path] + needs.split():
+                    os.makedirs(os.path.dirname(os.path.join(target, module)), exist_ok=True)
+                    shutil.copy(os.path.join(source, module), os.path.join(target, module))
+
 
 store, name, disk = sys.argv[1:4]
 with open(disk, "rb") as file:
@@ -26,6 +48,8 @@ os.makedirs(os.path.join(store, "names"), mode=0o700, exist_ok=True)
 os.mkdir(place, mode=0o700)
 shutil.copyfile(disk, path)
 os.chmod(path, 0o400)
+if "kernel" in members:
+    copy_kernel(place, members["kernel"])
 st = os.stat(path)
 identity = {"device": st.st_dev, "inode": st.st_ino, "size": st.st_size, "mtime": st.st_mtime_ns, "ctime": st.st_ctime_ns}
 for file_name, value in ("image.json", members), ("identity", identity):
