@@ -75,9 +75,24 @@ systemd-cat -t probe echo "a line for the journal"
 sudo journalctl --sync
 echo "journal $(sudo journalctl -b -t probe -o cat)"
 echo "mount $(findmnt -no FSTYPE /)"
+echo "address $(ip -4 -o addr show scope global | sed 's/.*inet \([^ ]*\) .*/\1/')"
+echo "dns $(sed -n 's/^nameserver //p' /etc/resolv.conf)"
+echo "socket $(perl -MSocket -e 'socket (S, AF_UNIX, SOCK_STREAM, 0); connect (S, sockaddr_un ($ARGV[0])) or die; print <S>' /run/served)"
 END
 chmod +x "$P/probe"
-start image --image debian --memory 1G "$P" -- sleep infinity
+python3 -c '
+import socket, sys
+server = socket.socket(socket.AF_UNIX)
+server.bind(sys.argv[1])
+server.listen()
+while True:
+    client, _ = server.accept()
+    client.sendall(b"of the host")
+    client.close()' "$T/served" &
+server=$!
+vm_more_tidy () { kill $server 2>/dev/null; }
+until_true 10 test -S "$T/served"
+start image --image debian --memory 1G --socket "$T/served:/run/served" "$P" -- sleep infinity
 inside () {
   run "$VMCTL" exec image -- sh -c "$1"
 }
@@ -99,6 +114,25 @@ line machine "$(record "$ID" id | python3 -c 'import hashlib, sys; print(hashlib
 line status works "systemctl status"
 line journal "a line for the journal" "the journal has what was said"
 line mount ext4 "the root is the image's file system"
+line address 10.0.2.15/24 "the network"
+line dns 10.0.2.3 "the name server"
+line socket "of the host" "a socket that was let in"
+check "debian: a terminal" drive 24x80 "$VMCTL" exec image -- sh -c 'tty; stty size; read x' <<'EOS'
+expect ^/dev/pts/[0-9]+.*\n24 80
+send \r
+status 0
+EOS
+run "$VMCTL" logs --console image
+like "$OUT" "$ME (automatic login)" "debian: the user is logged in on the console"
+mkdir "$T/more"
+echo plugged >"$T/more/file"
+run "$VMCTL" plug image dir "$T/more:/mnt/plugged"
+is "$STATUS" 0 "debian: a directory is plugged"
+inside 'cat /mnt/plugged/file'
+is "$OUT" plugged "debian: and is there"
+kill -KILL "$(pid_of "$ID" supervisor)"
+inside 'echo still $(cat /proc/1/comm)'
+is "$OUT" "still systemd" "debian: another supervisor takes over"
 is "$(find "$XDG_STATE_HOME" -size +4M)" "" "debian: the overlay has no name on the host"
 inside 'exit 42'
 is "$STATUS" 42 "debian: the exit status"
@@ -144,6 +178,7 @@ run_up --image noinit "$P" -- true
 is "$STATUS" 125 "an init that is not there: refused"
 like "$ERR" "/nosuch/init" "and named"
 
+kill $server
 is "$(sha256sum "$debian" "$tiny")" "$before" "the images are what they were"
 check "and can be removed: nobody has them open" flock -n -x "$debian" true
 finish
