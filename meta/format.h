@@ -14,14 +14,16 @@
  *                  (the agent adds PWD, and META_BIN_DIR in front of PATH when root is allowed)
  *   network        lines: "mac 52:54:00:12:34:56", "address 10.0.2.15/24",
  *                  "gateway 10.0.2.2"; without an address: loopback only
- *   display        lines: "server PATH" (an X server: Xorg in a VM, else Xvfb), "manager PATH"
- *                  (a window manager; may be missing), "size 1280x800". Empty: there is no screen
- *   disk           "blk" (the scratch disk is the upper layer), "tmpfs SIZE-IN-MIB", or, where the root is an
- *                  image's: "image PARTITION FILE-SYSTEM" (partition 0: the whole disk; the agent is its
- * init) and perhaps " INIT" (systemd's path in it: that is, and the agent is a service of it) mounts
- * operations, four NUL-ended words each: OP A B C, done in order (below) bundle         all of the above once
- * more, in one file for those to whom a file costs: for each its name and its size in decimal, both
- * NUL-ended, then its bytes. Optional files/N        contents for the `file` operation, 0600
+ *   display        lines: "server PATH" (an X server: Xorg in a VM, else Xvfb or Xvnc), "manager PATH"
+ *                  (a window manager; may be missing), "size 1280x800", "vnc 5900" (the server is Xvnc, and
+ *                  lets viewers in at this port of the loopback address). Empty: there is no screen
+ *   disk           "blk" (the scratch disk is the upper layer), "tmpfs SIZE-IN-MIB", or, where the root is
+ *                  an image's, "image PARTITION FILE-SYSTEM" (partition 0: the whole disk; the agent is its
+ *                  init), perhaps with " INIT" (the path of its systemd: the agent becomes a service of it)
+ *   mounts         operations, four NUL-ended words each: OP A B C, done in order (below)
+ *   bundle         all of the above once more, in one file for those to whom a file costs: for each its name
+ *                  and its size in decimal, both NUL-ended, then its bytes. Optional
+ *   files/N        contents for the `file` operation, 0600
  *
  *   OP    A                     B       C
  *   dir   target                mode    user|root    mkdir -p; the last one gets mode (octal), owner
@@ -35,8 +37,8 @@
  *                                                    is relayed to the host's socket number `index` (from
  *                                                    0; meta/frame.h, "Relays"); replaces what is there
  *   show  target                path    -            what the read-only share has there, also in an image;
- * unless `path` is "-", only if the image has that take  target                mode    -            a copy of
- * that file, root's; replaces what is there
+ *                                                    unless `path` is "-", only where the image has that
+ *   take  target                mode    -            a copy of that file, root's; replaces what is there
  *
  * Outside a VM there are only `file` and `relay`, done as the user in the root that is there: everything else
  * has been mounted by whoever started the agent.
@@ -59,6 +61,7 @@
 #define META_PORT_AGENT "vmctl.agent"   /* virtio-serial port name */
 #define META_NET_ADDRESS "10.0.2.15/24" /* of every sandbox that has a network */
 #define META_NET_GATEWAY "10.0.2.2"
+#define META_VNC_PORT 5900                  /* of the loopback address inside, with "vnc" */
 #define META_WORD_TEMPLATE "vmctl-template" /* on the kernel's command line: to be saved */
 #define META_WORD_IMAGE "vmctl-image"       /* likewise: to go on as a service of the image's systemd */
 #define META_DISK_SERIAL "vmctl-scratch"    /* serial number of the scratch disk */
@@ -68,7 +71,6 @@
 #define META_TTY_GID "5"                   /* of the group `tty` inside */
 #define META_BIN_DIR "/run/vmctl/bin"      /* the agent's own programs inside: sudo */
 #define META_AGENT "/run/vmctl/agent"      /* the agent, in containers and namespaces; a VM has none there */
-#define META_SERVICE                                                                                         \
-  "/run/vmctl/service" /* but, where an image has systemd, the agent that this starts here */
+#define META_SERVICE "/run/vmctl/service"  /* but this, where an image's systemd starts it */
 #define META_9P_OPTIONS_RO "trans=virtio,version=9p2000.L,msize=65536,cache=loose"
 #define META_9P_OPTIONS_RW "trans=virtio,version=9p2000.L,msize=131072,cache=mmap"

@@ -181,6 +181,8 @@ put_display (Writer *w, const MetaDir *m, GError **error)
     g_string_append_printf (text, "server %s\nsize %ux%u\n", m->server, m->width, m->height);
   if (m->server != NULL && m->manager != NULL)
     g_string_append_printf (text, "manager %s\n", m->manager);
+  if (m->server != NULL && m->vnc != 0)
+    g_string_append_printf (text, "vnc %u\n", m->vnc);
   return put_text (w, "display", text->str, error);
 }
 

@@ -16,6 +16,7 @@ typedef struct {
   const char *mac;                  /* borrowed; NULL: no machine of its own */
   const char *server, *manager;     /* borrowed; X server and window manager, NULL: none */
   guint width, height;              /* of the screen, with `server` */
+  guint16 vnc;                      /* port inside for viewers: the server is Xvnc; 0: it is not */
   guint64 tmpfs_mib;                /* 0: the scratch disk */
   const char *filesystem,
       *init; /* borrowed; of an image's root and its systemd (META format, `disk`); NULL */

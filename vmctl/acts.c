@@ -97,8 +97,7 @@ finish (VmActs *acts, GError *error, const char *result)
   g_clear_error (&error);
 }
 
-static void
-fail (VmActs *acts, VmErrorCode code, const char *format, ...)
+static void G_GNUC_PRINTF (3, 4) fail (VmActs *acts, VmErrorCode code, const char *format, ...)
 {
   GError *error = NULL;
   va_list ap;

@@ -12,6 +12,7 @@
 #include "vmctl/base/json.h"
 #include "vmctl/base/tty.h"
 #include "vmctl/config.h"
+#include "vmctl/refusals.h"
 #include "vmctl/show.h"
 #include "vmctl/store.h"
 
@@ -74,21 +75,83 @@ say_paused (const VmRecord *record)
            name, record->id);
 }
 
+/* What is told while a session runs. */
+typedef struct {
+  VmClient *client;     /* borrowed; NULL: it has not begun */
+  VmRefusals *refusals; /* owned; NULL: they are not told */
+  VmFullScreen screen;
+} Telling;
+
+/* The terminal may be raw, and the cursor anywhere in its line. */
+static void
+show_refusals (Telling *telling)
+{
+  char *line;
+
+  while (telling->refusals != NULL && (line = vm_refusals_next (telling->refusals)) != NULL) {
+    fprintf (stderr, "\r\033[K%s\r\n", line);
+    g_free (line);
+  }
+}
+
+/* Those that a program with the whole screen was not to be disturbed by. */
+static void
+end_telling (Telling *telling)
+{
+  show_refusals (telling);
+  g_clear_pointer (&telling->refusals, vm_refusals_free);
+  if (telling->client != NULL)
+    telling->client->event = NULL;
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Telling, end_telling)
+
+static void
+follow_screen (const guint8 *bytes, gsize length, gpointer data)
+{
+  Telling *telling = data;
+
+  vm_full_screen_feed (&telling->screen, bytes, length);
+  if (!telling->screen.full)
+    show_refusals (telling);
+}
+
 /* Something that the user should know while it runs. The terminal may be raw. */
 static void
-show_warning (const char *name, json_object *event_data, json_object *message, gpointer data)
+show_warning (VmClient *client, json_object *event_data)
 {
-  VmClient *client = data;
   const char *text = vm_json_str (event_data, "text", "");
   const char *cr = isatty (STDERR_FILENO) ? "\r" : "";
   g_autofree char *shown = vm_show_safe (text, -1);
 
-  if (!g_str_equal (name, "SANDBOX_WARNING"))
-    return;
   if (client->told == NULL)
     client->told = g_ptr_array_new_with_free_func (g_free);
   g_ptr_array_add (client->told, g_strdup (text));
   fprintf (stderr, "%svmctl: warning: %s%s\n", cr, shown, cr);
+}
+
+static void
+got_event (const char *name, json_object *event_data, json_object *message, gpointer data)
+{
+  Telling *telling = data;
+
+  if (g_str_equal (name, "SANDBOX_WARNING"))
+    show_warning (telling->client, event_data);
+  if (!g_str_equal (name, "SANDBOX_NET_REFUSED") || telling->refusals == NULL)
+    return;
+  vm_refusals_add (telling->refusals, event_data);
+  if (!telling->screen.full)
+    show_refusals (telling);
+}
+
+/* Beginning with this; until the telling ends. */
+static void
+begin_telling (Telling *telling, VmClient *client, const VmRecord *record, gboolean quiet)
+{
+  telling->client = client;
+  if (!quiet && isatty (STDERR_FILENO))
+    telling->refusals = vm_refusals_new (record->id);
+  client->event = got_event;
+  client->data = telling;
 }
 
 /* The stream ended without a status: the sandbox did, or only its supervisor. */
@@ -226,7 +289,8 @@ vm_attached_exec (VmContext *context, const VmRecord *record, const VmAttachedCo
   g_autofree char *cwd = NULL;
   g_autoptr (json_object) arguments = NULL;
   g_autoptr (VmClient) client = NULL;
-  VmTerminalOptions options = {.tty = command->tty};
+  g_auto (Telling) telling = {0};
+  VmTerminalOptions options = {.tty = command->tty, .wrote = follow_screen, .data = &telling};
   VmTerminalResult result;
   int stream;
 
@@ -239,8 +303,7 @@ vm_attached_exec (VmContext *context, const VmRecord *record, const VmAttachedCo
     (void)came_too_late (context, record, error);
     return -1;
   }
-  client->event = show_warning;
-  client->data = client;
+  begin_telling (&telling, client, record, command->quiet);
   if (record->state == VM_STATE_PAUSED)
     say_paused (record);
   stream = vm_client_call_stream (client, "exec", json_object_get (arguments), NULL, error);
@@ -336,25 +399,25 @@ starting_line (const VmRecord *record)
 }
 
 int
-vm_attached_main (VmContext *context, const VmRecord *record, gboolean tty, gboolean steal, gboolean starting,
-                  GError **error)
+vm_attached_main (VmContext *context, const VmRecord *record, const VmAttachedHow *how, GError **error)
 {
   g_autoptr (VmClient) client = vm_client_connect (&context->dirs, record->id, error);
-  g_autofree char *status = starting ? starting_line (record) : NULL;
-  VmTerminalOptions options = {.may_detach = TRUE, .status = status};
+  g_autofree char *status = how->starting ? starting_line (record) : NULL;
+  g_auto (Telling) telling = {0};
+  VmTerminalOptions options = {
+      .may_detach = TRUE, .status = status, .wrote = follow_screen, .data = &telling};
   VmTerminalResult result;
   json_object *arguments, *reply = NULL;
   int stream;
 
   if (client == NULL || !vm_config_detach_key (&context->dirs, &options.detach_key, error))
     return -1;
-  client->event = show_warning;
-  client->data = client;
+  begin_telling (&telling, client, record, how->quiet);
   if (record->serial)
-    return hold_console (context, client, record, options.detach_key, starting, error);
+    return hold_console (context, client, record, options.detach_key, how->starting, error);
   arguments = json_object_new_object ();
-  vm_json_add_bool (arguments, "steal", steal);
-  if (tty)
+  vm_json_add_bool (arguments, "steal", how->steal);
+  if (how->tty)
     add_size (arguments);
   stream = vm_client_call_stream (client, "attach", arguments, &reply, error);
   if (stream < 0)
@@ -363,5 +426,6 @@ vm_attached_main (VmContext *context, const VmRecord *record, gboolean tty, gboo
   json_object_put (reply);
   if (!vm_terminal_run (stream, &options, &result, error))
     return -1;
+  show_refusals (&telling);
   return end_of_main (context, client, record, &result, error);
 }

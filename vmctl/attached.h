@@ -19,6 +19,7 @@ typedef struct {
   char **env;      /* words of --env; NULL: none */
   const char *cwd; /* inside; a relative one begins at the project; NULL: where the main command started */
   gboolean root, tty;
+  gboolean quiet;    /* what the network refuses is not told */
 } VmAttachedCommand; /* all borrowed */
 
 /* Runs a command in a running sandbox with our streams, to its end. The exit status, or -1 and error: USAGE
@@ -27,10 +28,14 @@ typedef struct {
 int vm_attached_exec (VmContext *context, const VmRecord *record, const VmAttachedCommand *command,
                       GError **error);
 
-/* Holds the main command (or the serial console) of a sandbox to its end, or until detached. `starting`: it
- * is ours, being started: its end is waited for, and its warnings are shown. */
-int vm_attached_main (VmContext *context, const VmRecord *record, gboolean tty, gboolean steal,
-                      gboolean starting, GError **error);
+typedef struct {
+  gboolean tty, steal;
+  gboolean starting; /* it is ours, being started: its end is waited for, and its warnings are shown */
+  gboolean quiet;    /* what the network refuses is not told */
+} VmAttachedHow;
+
+/* Holds the main command (or the serial console) of a sandbox to its end, or until detached. */
+int vm_attached_main (VmContext *context, const VmRecord *record, const VmAttachedHow *how, GError **error);
 
 /* TRUE if the main command runs and no client holds it. */
 gboolean vm_attached_main_is_free (VmContext *context, const VmRecord *record);

@@ -196,6 +196,10 @@ vm_check_display (const VmHost *host)
     g_ptr_array_add (lack, (gpointer) "openbox");
   if (host->xvfb == NULL)
     g_ptr_array_add (lack, (gpointer) "xvfb");
+  if (host->xvnc == NULL)
+    g_ptr_array_add (lack, (gpointer) "tigervnc-standalone-server");
+  if (host->viewer == NULL)
+    g_ptr_array_add (lack, (gpointer) "tigervnc-viewer");
   if (host->gtk_problem != NULL)
     g_ptr_array_add (lack, (gpointer) "qemu-system-gui");
   if (lack->len == 0)

@@ -1,21 +1,26 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Three functions with the facts, one case for each verb, and one that completes. bash splits words at '=',
- * so "--driver=nu" arrives as three words. */
+ * so "--driver=nu" arrives as three words, and "--plug=dir=/srv" as five. */
 #include "vmctl/completion.h"
 
 static const char body[] =
-    "_vmctl_complete () {\n"
+    "_vmctl_complete () { # KIND PROGRAM WORD ARGUMENTS...\n"
     "  case $1 in\n"
-    "    dir) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -d -- \"$3\") ;;\n"
-    "    file) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- \"$3\") ;;\n"
+    "    dir | plug-dir) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -d -- \"$3\") ;;\n"
+    "    file | plug-disk) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- \"$3\") ;;\n"
     "    none | '') ;;\n"
-    "    *) mapfile -t COMPREPLY < <(compgen -W \"$(\"$2\" complete \"$1\" 2>/dev/null | cut -f1)\" -- "
-    "\"$3\") ;;\n"
+    "    *)\n"
+    "      mapfile -t COMPREPLY < <(compgen -W \"$(\"$2\" complete \"$1\" \"${@:4}\" 2>/dev/null | cut "
+    "-f1)\" "
+    "-- \"$3\")\n"
+    "      if [[ $1 == *= ]]; then compopt -o nospace; fi\n"
+    "      ;;\n"
     "  esac\n"
     "}\n\n"
     "_vmctl () {\n"
-    "  local program=${COMP_WORDS[0]} cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}\n"
-    "  local verb=${COMP_WORDS[1]} word kind index=0 i\n"
+    "  local program=${COMP_WORDS[0]} cur=${COMP_WORDS[COMP_CWORD]} verb=${COMP_WORDS[1]}\n"
+    "  local word kind joined='' i at=$(( COMP_CWORD - 1 ))\n"
+    "  local -a args=()\n"
     "  COMPREPLY=()\n"
     "  if (( COMP_CWORD == 1 )); then\n"
     "    mapfile -t COMPREPLY < <(compgen -W \"$(_vmctl_verbs)\" -- \"$cur\")\n"
@@ -34,19 +39,28 @@ static const char body[] =
     "      if [[ -n $(_vmctl_value \"$verb\" \"$word\") ]]; then\n"
     "        (( i++ ))\n"
     "        if [[ ${COMP_WORDS[i]} == = ]]; then (( i++ )); fi\n"
+    "        while [[ ${COMP_WORDS[i + 1]} == = ]]; do (( i += 2 )); done\n"
     "      fi\n"
     "    else\n"
-    "      (( index++ ))\n"
+    "      args+=(\"$word\")\n"
     "    fi\n"
     "  done\n"
-    "  if [[ $cur == = ]]; then cur=\n"
-    "  elif [[ $prev == = ]]; then prev=${COMP_WORDS[COMP_CWORD - 2]}; fi\n"
-    "  kind=$(_vmctl_value \"$verb\" \"$prev\")\n"
+    "  if [[ $cur == = ]]; then cur='' joined=yes\n"
+    "  elif [[ ${COMP_WORDS[at]} == = ]]; then (( at-- )); joined=yes; fi\n"
+    "  word=${COMP_WORDS[at]}\n"
+    "  kind=$(_vmctl_value \"$verb\" \"$word\")\n"
+    "  if [[ -z $kind && -n $joined ]]; then\n"
+    "    if [[ ${COMP_WORDS[--at]} == = ]]; then (( at-- )); fi\n"
+    "    kind=$(_vmctl_value \"$verb\" \"${COMP_WORDS[at]}\")\n"
+    "    if [[ $kind == *= ]]; then kind=${kind%=}-$word; else kind=none; fi\n"
+    "  fi\n"
     "  if [[ -z $kind && $cur == -* ]]; then\n"
     "    mapfile -t COMPREPLY < <(compgen -W \"$(_vmctl_options \"$verb\")\" -- \"$cur\")\n"
     "    return\n"
     "  fi\n"
-    "  _vmctl_complete \"${kind:-$(_vmctl_argument \"$verb\" $index)}\" \"$program\" \"$cur\"\n"
+    "  : \"${kind:=$(_vmctl_argument \"$verb\" ${#args[@]})}\"\n"
+    "  if [[ $kind == *- ]]; then kind+=${args[-1]}; fi\n"
+    "  _vmctl_complete \"$kind\" \"$program\" \"$cur\" \"${args[@]}\"\n"
     "}\n\n"
     "complete -F _vmctl vmctl\n";
 
@@ -105,10 +119,13 @@ add_arguments (GString *out)
   g_string_append (out, "_vmctl_argument () {\n  case $1:$2 in\n");
   for (const VmVerb *const *v = vm_verbs; *v != NULL; v++) {
     gboolean repeats;
-    g_autofree char *kind = vm_completion_kind (*v, &repeats);
+    g_auto (GStrv) kinds = vm_completion_kinds (*v, &repeats);
 
-    if (is_shown (*v) && kind != NULL)
-      g_string_append_printf (out, "    %s:%s) echo %s ;;\n", (*v)->name, repeats ? "*" : "0", kind);
+    for (guint i = 0; is_shown (*v) && kinds[i] != NULL; i++) {
+      g_autofree char *at = repeats && kinds[i + 1] == NULL ? g_strdup ("*") : g_strdup_printf ("%u", i);
+
+      g_string_append_printf (out, "    %s:%s) echo %s ;;\n", (*v)->name, at, kinds[i]);
+    }
   }
   g_string_append (out, "  esac\n}\n\n");
 }

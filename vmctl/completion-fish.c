@@ -2,11 +2,52 @@
 /* One `complete` line for each verb and option. fish takes "word TAB description" as it comes. */
 #include "vmctl/completion.h"
 
+#include <string.h>
+
+enum { ARGUMENTS_MAX = 9999 };
+
 static const char head[] =
     "# fish completion for vmctl. Made by: vmctl completion fish\n\n"
-    "function __vmctl_kind\n"
+    "function __vmctl_arguments\n"
     "    set -l words (commandline -opc)\n"
-    "    $words[1] complete $argv 2>/dev/null\n"
+    "    set -l verb $words[2]\n"
+    "    set -l skip no\n"
+    "    set -e words[1..2]\n"
+    "    for word in $words\n"
+    "        if test $skip = yes\n"
+    "            set skip no\n"
+    "        else if string match -q -- '-*' $word\n"
+    "            contains -- $verb:$word $__vmctl_valued; and set skip yes\n"
+    "        else\n"
+    "            echo $word\n"
+    "        end\n"
+    "    end\n"
+    "end\n\n"
+    "function __vmctl_kind # KIND TEXT\n"
+    "    set -l words (commandline -opc)\n"
+    "    switch $argv[1]\n"
+    "        case plug-dir\n"
+    "            __fish_complete_directories $argv[2]\n"
+    "        case plug-disk\n"
+    "            __fish_complete_path $argv[2]\n"
+    "        case '*'\n"
+    "            $words[1] complete $argv[1] (__vmctl_arguments) 2>/dev/null\n"
+    "    end\n"
+    "end\n\n"
+    "function __vmctl_after # KIND-\n"
+    "    set -l arguments (__vmctl_arguments)\n"
+    "    __vmctl_kind $argv[1]$arguments[-1] (commandline -ct)\n"
+    "end\n\n"
+    "function __vmctl_pair # KIND\n"
+    "    set -l word (string replace -r -- '^--[a-z-]+=' '' (commandline -ct))\n"
+    "    set -l pair (string split -m 1 -- = $word)\n"
+    "    if test (count $pair) -lt 2\n"
+    "        __vmctl_kind $argv[1]=\n"
+    "    else\n"
+    "        for found in (__vmctl_kind $argv[1]-$pair[1] $pair[2])\n"
+    "            echo $pair[1]=$found\n"
+    "        end\n"
+    "    end\n"
     "end\n\n"
     "function __vmctl_needs_verb\n"
     "    test (count (commandline -opc)) -eq 1\n"
@@ -17,6 +58,11 @@ static const char head[] =
     "function __vmctl_verb\n"
     "    set -l words (commandline -opc)\n"
     "    test (count $words) -ge 2; and test $words[2] = $argv[1]; and not __vmctl_in_command\n"
+    "end\n\n"
+    "function __vmctl_at # VERB FIRST LAST: of the arguments\n"
+    "    __vmctl_verb $argv[1]; or return\n"
+    "    set -l at (count (__vmctl_arguments))\n"
+    "    test $at -ge $argv[2]; and test $at -le $argv[3]\n"
     "end\n\n"
     "function __vmctl_command\n"
     "    set -l words (commandline -opc)\n"
@@ -50,6 +96,10 @@ candidates (const char *kind)
     return g_strdup ("-a '(__fish_complete_directories)'");
   if (g_str_equal (kind, "file"))
     return g_strdup ("-r -F");
+  if (g_str_has_suffix (kind, "="))
+    return g_strdup_printf ("-a '(__vmctl_pair %.*s)'", (int)strlen (kind) - 1, kind);
+  if (g_str_has_suffix (kind, "-"))
+    return g_strdup_printf ("-a '(__vmctl_after %s)'", kind);
   return g_strdup_printf ("-a '(__vmctl_kind %s)'", kind);
 }
 
@@ -76,7 +126,7 @@ add_verb (GString *out, const VmVerb *verb)
 {
   g_autofree char *summary = quote (verb->summary);
   gboolean repeats;
-  g_autofree char *kind = vm_completion_kind (verb, &repeats);
+  g_auto (GStrv) kinds = vm_completion_kinds (verb, &repeats);
 
   g_string_append_printf (out, "\ncomplete -c vmctl -n __vmctl_needs_verb -a %s -d '%s'\n", verb->name,
                           summary);
@@ -84,11 +134,29 @@ add_verb (GString *out, const VmVerb *verb)
     add_option (out, verb, o);
   g_string_append_printf (
       out, "complete -c vmctl -n '__vmctl_verb %s' -l help -s h -d 'show this and exit'\n", verb->name);
-  if (kind != NULL) {
-    g_autofree char *from = candidates (kind);
+  for (guint i = 0; kinds[i] != NULL; i++) {
+    g_autofree char *from = candidates (kinds[i]);
+    guint last = repeats && kinds[i + 1] == NULL ? ARGUMENTS_MAX : i;
 
-    g_string_append_printf (out, "complete -c vmctl -n '__vmctl_verb %s' %s\n", verb->name, from);
+    g_string_append_printf (out, "complete -c vmctl -n '__vmctl_at %s %u %u' %s\n", verb->name, i, last,
+                            from);
   }
+}
+
+/* Options that take a word, as VERB:OPTION. */
+static void
+add_valued (GString *out)
+{
+  g_string_append (out, "set -g __vmctl_valued");
+  for (const VmVerb *const *v = vm_verbs; *v != NULL; v++)
+    for (const VmOption *o = (*v)->options; o != NULL && o->name != NULL; o++) {
+      if (((*v)->flags & VM_VERB_HIDDEN) != 0 || o->kind == VM_OPTION_FLAG)
+        continue;
+      g_string_append_printf (out, " %s:--%s", (*v)->name, o->name);
+      if (o->letter != 0)
+        g_string_append_printf (out, " %s:-%c", (*v)->name, o->letter);
+    }
+  g_string_append (out, "\n");
 }
 
 char *
@@ -96,6 +164,7 @@ vm_completion_fish (void)
 {
   GString *out = g_string_new (head);
 
+  add_valued (out);
   for (const VmVerb *const *v = vm_verbs; *v != NULL; v++)
     if (((*v)->flags & VM_VERB_HIDDEN) == 0)
       add_verb (out, *v);

@@ -4,31 +4,42 @@
 
 #include <string.h>
 
-static const char head[] = "#compdef vmctl\n"
-                           "# zsh completion for vmctl. Made by: vmctl completion zsh\n\n"
-                           "_vmctl_kind () {\n"
-                           "  local kind=${@[-1]} line tab=$'\\t'\n"
-                           "  local -a items\n"
-                           "  for line in ${(f)\"$(_call_program vmctl-$kind ${(q)_vmctl_program} complete "
-                           "$kind 2>/dev/null)\"}; do\n"
-                           "    items+=(\"${${line%%$tab*}//:/\\\\:}:${line#*$tab}\")\n"
-                           "  done\n"
-                           "  _describe -t vmctl-$kind $kind items\n"
-                           "}\n\n"
-                           "_vmctl () {\n"
-                           "  local curcontext=$curcontext state _vmctl_program=$words[1]\n"
-                           "  local -a verbs line\n"
-                           "  integer dashes=${words[(i)--]}\n"
-                           "  if (( CURRENT > dashes )); then\n"
-                           "    words=(\"${(@)words[dashes + 1, -1]}\")\n"
-                           "    (( CURRENT -= dashes ))\n"
-                           "    _normal\n"
-                           "    return\n"
-                           "  fi\n"
-                           "  _arguments -C '1: :->verb' '*:: :->rest' && return\n"
-                           "  case $state in\n"
-                           "    verb)\n"
-                           "      verbs=(\n";
+static const char head[] =
+    "#compdef vmctl\n"
+    "# zsh completion for vmctl. Made by: vmctl completion zsh\n\n"
+    /* $line: the arguments, as _arguments has them */
+    "_vmctl_kind () {\n"
+    "  local kind=${@[-1]} item tab=$'\\t'\n"
+    "  local -a items after\n"
+    "  case $kind in\n"
+    "    plug-dir) _files -/; return ;;\n"
+    "    plug-disk) _files; return ;;\n"
+    "    *=) after=(-S '') ;;\n"
+    "  esac\n"
+    "  for item in ${(f)\"$(_call_program vmctl-${kind%=} ${(q)_vmctl_program} complete "
+    "${(q)kind} ${(q)line} 2>/dev/null)\"}; do\n"
+    "    items+=(\"${${item%%$tab*}//:/\\\\:}:${item#*$tab}\")\n"
+    "  done\n"
+    "  _describe -t vmctl-${kind%=} ${kind%=} items \"${after[@]}\"\n"
+    "}\n\n"
+    "_vmctl_pair () {\n"
+    "  local kind=${@[-1]} key=${PREFIX%%=*}\n"
+    "  if compset -P 1 '*='; then _vmctl_kind $kind-$key; else _vmctl_kind $kind=; fi\n"
+    "}\n\n"
+    "_vmctl () {\n"
+    "  local curcontext=$curcontext state _vmctl_program=$words[1]\n"
+    "  local -a verbs line\n"
+    "  integer dashes=${words[(i)--]}\n"
+    "  if (( CURRENT > dashes )); then\n"
+    "    words=(\"${(@)words[dashes + 1, -1]}\")\n"
+    "    (( CURRENT -= dashes ))\n"
+    "    _normal\n"
+    "    return\n"
+    "  fi\n"
+    "  _arguments -C '1: :->verb' '*:: :->rest' && return\n"
+    "  case $state in\n"
+    "    verb)\n"
+    "      verbs=(\n";
 
 /* Inside [..] and :..: of an _arguments specification these have a meaning. (transfer full) */
 static char *
@@ -45,9 +56,9 @@ escape (const char *text)
   return g_string_free (out, FALSE);
 }
 
-/* (transfer full) */
+/* `at`: which of the arguments it is, from 1. (transfer full) */
 static char *
-action (const char *kind)
+action (const char *kind, guint at)
 {
   if (kind == NULL)
     return g_strdup ("");
@@ -55,6 +66,10 @@ action (const char *kind)
     return g_strdup ("_files -/");
   if (g_str_equal (kind, "file"))
     return g_strdup ("_files");
+  if (g_str_has_suffix (kind, "="))
+    return g_strdup_printf ("_vmctl_pair %.*s", (int)strlen (kind) - 1, kind);
+  if (g_str_has_suffix (kind, "-"))
+    return g_strdup_printf ("_vmctl_kind %s$line[%u]", kind, at - 1);
   return g_strdup_printf ("_vmctl_kind %s", kind);
 }
 
@@ -62,7 +77,7 @@ action (const char *kind)
 static void
 add_option (GString *out, const VmOption *o)
 {
-  g_autofree char *help = escape (o->help), *act = action (o->complete);
+  g_autofree char *help = escape (o->help), *act = action (o->complete, 0);
   g_autofree char *arg = escape (o->arg != NULL ? o->arg : "");
   const char *star = o->kind == VM_OPTION_LIST ? "*" : "";
   const char *equals = o->kind == VM_OPTION_FLAG ? "" : "=";
@@ -84,14 +99,18 @@ static void
 add_verb (GString *out, const VmVerb *verb)
 {
   gboolean repeats;
-  g_autofree char *kind = vm_completion_kind (verb, &repeats), *act = action (kind);
+  g_auto (GStrv) kinds = vm_completion_kinds (verb, &repeats);
 
   g_string_append_printf (
       out, "        %s)\n          _arguments -s -S '(- *)'{-h,--help}'[show this and exit]'", verb->name);
   for (const VmOption *o = verb->options; o != NULL && o->name != NULL; o++)
     add_option (out, o);
-  if (kind != NULL)
-    g_string_append_printf (out, " \\\n          '%s:%s:%s'", repeats ? "*" : "1", kind, act);
+  for (guint i = 0; kinds[i] != NULL; i++) {
+    g_autofree char *act = action (kinds[i], i + 1);
+    g_autofree char *at = repeats && kinds[i + 1] == NULL ? g_strdup ("*") : g_strdup_printf ("%u", i + 1);
+
+    g_string_append_printf (out, " \\\n          '%s:%s:%s'", at, kinds[i], act);
+  }
   g_string_append (out, "\n          ;;\n");
 }
 

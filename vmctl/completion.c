@@ -5,19 +5,15 @@
 
 #define REPEATS "..."
 
-char *
-vm_completion_kind (const VmVerb *verb, gboolean *repeats)
+char **
+vm_completion_kinds (const VmVerb *verb, gboolean *repeats)
 {
-  *repeats = verb->complete != NULL && g_str_has_suffix (verb->complete, REPEATS);
-  if (verb->complete == NULL)
-    return NULL;
-  return g_strndup (verb->complete, strlen (verb->complete) - (*repeats ? strlen (REPEATS) : 0));
-}
+  gsize n = verb->complete != NULL ? strlen (verb->complete) : 0;
+  g_autofree char *kinds = NULL;
 
-gboolean
-vm_completion_is_path (const char *kind)
-{
-  return g_strcmp0 (kind, "dir") == 0 || g_strcmp0 (kind, "file") == 0;
+  *repeats = n > 0 && g_str_has_suffix (verb->complete, REPEATS);
+  kinds = g_strndup (verb->complete, n - (*repeats ? strlen (REPEATS) : 0));
+  return n > 0 ? g_strsplit (kinds, " ", -1) : g_new0 (char *, 1);
 }
 
 char *

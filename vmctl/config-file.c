@@ -10,6 +10,8 @@
 #include "vmctl/base/fd.h"
 #include "vmctl/config-parts.h"
 #include "vmctl/grant.h"
+#include "vmctl/net-groups.h"
+#include "vmctl/net-words.h"
 
 enum { CONFIG_MAX = 65536 };
 
@@ -144,6 +146,50 @@ read_no_grants (VmLayer *layer, GKeyFile *file, const char *group, const char *k
                 GError **error)
 {
   return read_grant_list (file, group, key, what, &layer->spec.no_grants, error);
+}
+
+static gboolean
+read_host_ports (VmLayer *layer, GKeyFile *file, const char *group, const char *key, const char *what,
+                 GError **error)
+{
+  g_auto (GStrv) ports = NULL;
+
+  if (!read_list (file, group, key, what, &ports, error))
+    return FALSE;
+  for (char **port = ports; *port != NULL; port++)
+    if (!vm_spec_add_host_port (&layer->spec, *port, what, error))
+      return FALSE;
+  return TRUE;
+}
+
+/* Its items are checked here, where there is a line to name. */
+static gboolean
+read_net_group (VmLayer *layer, GKeyFile *file, const char *group, const char *key, const char *what,
+                GError **error)
+{
+  g_auto (VmNetSaid) said = {0};
+  g_auto (GStrv) items = NULL;
+  g_autofree char *joined = NULL;
+  guint n = layer->spec.net_groups != NULL ? g_strv_length (layer->spec.net_groups) : 0;
+
+  if (!vm_net_group_is_name (key))
+    return vm_error (error, VM_ERROR_USAGE,
+                     "%s: not the name of a group; write up to 32 lower-case letters, digits and '-'", what);
+  if (!read_list (file, group, key, what, &items, error))
+    return FALSE;
+  for (char **item = items; *item != NULL; item++)
+    if (**item == '@' || strchr (*item, ',') != NULL || !vm_net_said_add_item (&said, FALSE, *item, error)) {
+      if (*error == NULL)
+        vm_error (error, VM_ERROR_USAGE, "'%s' is no item; write names and addresses with ';' between them",
+                  *item);
+      g_prefix_error (error, "%s: ", what);
+      return FALSE;
+    }
+  joined = g_strjoinv (",", items);
+  layer->spec.net_groups = g_renew (char *, layer->spec.net_groups, n + 2);
+  layer->spec.net_groups[n] = g_strconcat (key, "=", joined, NULL);
+  layer->spec.net_groups[n + 1] = NULL;
+  return TRUE;
 }
 
 /* ctrl-LETTER, ctrl-], ctrl-\, ctrl-^, ctrl-_: a control byte that is no part of ordinary input. */
@@ -299,6 +345,7 @@ static const Key keys[] = {
     {"defaults", "processes", read_processes},
     {"defaults", "disk", read_disk},
     {"defaults", "net", read_net},
+    {"defaults", "net-host-ports", read_host_ports},
     {"defaults", "size", read_size},
     {"defaults", "env", read_env},
     {"defaults", "grants", read_grants},
@@ -308,6 +355,7 @@ static const Key keys[] = {
     {"defaults", "boot-timeout", read_timeout},
     {"defaults", "restart", read_restart},
     {"defaults", "watchdog", read_watchdog},
+    {"net-groups", NULL, read_net_group}, /* whatever the key is */
     {"templates", "make", read_make},
     {"templates", "max-size", read_templates_max},
     {"terminal", "detach-key", read_detach_key},
@@ -327,14 +375,14 @@ is_allowed (const Key *key, gboolean is_profile)
     return is_profile;
   if (g_str_equal (key->group, "terminal"))
     return !is_profile;
-  return !is_profile || !g_str_equal (key->key, "profile");
+  return !is_profile || g_strcmp0 (key->key, "profile") != 0;
 }
 
 static const Key *
 find_key (const char *group, const char *name, gboolean is_profile)
 {
   for (gsize i = 0; i < G_N_ELEMENTS (keys); i++)
-    if (g_str_equal (keys[i].group, group) && g_str_equal (keys[i].key, name) &&
+    if (g_str_equal (keys[i].group, group) && (keys[i].key == NULL || g_str_equal (keys[i].key, name)) &&
         is_allowed (&keys[i], is_profile))
       return &keys[i];
   return NULL;

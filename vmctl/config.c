@@ -12,6 +12,7 @@
 
 #include "vmctl/base/error.h"
 #include "vmctl/config-parts.h"
+#include "vmctl/net-tighten.h"
 
 void
 vm_profile_clear (VmProfile *profile)
@@ -77,6 +78,22 @@ fill_grants (VmSpec *spec, const VmSpec *layer)
       append (&spec->no_grants, *one);
 }
 
+/* What is allowed and denied belongs together: all of it comes from one layer. Groups may come from any. */
+static void
+fill_net (VmSpec *spec, const VmSpec *layer)
+{
+  if (spec->net == VM_NET_DEFAULT) {
+    spec->net = layer->net;
+    spec->net_says_public = layer->net_says_public;
+    spec->net_items = g_strdupv (layer->net_items);
+  }
+  for (char **one = layer->net_groups; one != NULL && *one != NULL; one++)
+    append (&spec->net_groups, *one); /* the first one of a name counts */
+  for (char **one = layer->net_host_ports; one != NULL && *one != NULL; one++)
+    if (!holds (spec->net_host_ports, *one))
+      append (&spec->net_host_ports, *one);
+}
+
 /* `by` names the layer where a person looks for what asks for an isolation. */
 static void
 fill (VmSpec *spec, const VmLayer *layer, const char *by, gboolean *no_root_is_set)
@@ -96,8 +113,7 @@ fill (VmSpec *spec, const VmLayer *layer, const char *by, gboolean *no_root_is_s
     spec->disk = layer->spec.disk;
     spec->disk_none = layer->spec.disk_none;
   }
-  if (spec->net == VM_NET_DEFAULT)
-    spec->net = layer->spec.net;
+  fill_net (spec, &layer->spec);
   if (spec->display == VM_DISPLAY_UNSET)
     spec->display = layer->spec.display;
   if (spec->width == 0) {
@@ -255,20 +271,40 @@ tighten_processes (const VmSpec *own, const VmSpec *asked, VmSpec *set)
 }
 
 static const char *
-tighten_switches (const char *key, const VmSpec *own, const VmLayer *asked, VmSpec *set)
+tighten_root (const VmLayer *asked, VmSpec *set)
 {
-  if (g_str_equal (key, "net")) {
-    if (asked->spec.net != VM_NET_NONE)
-      return set->net == VM_NET_NONE ? "there is no network" : NULL;
-    if (own->net == VM_NET_PUBLIC)
-      return "the command line says otherwise";
-    set->net = VM_NET_NONE;
-    return NULL;
-  }
   if (!asked->spec.no_root)
     return set->no_root ? "nobody becomes root inside" : NULL;
   set->no_root = TRUE;
   return NULL;
+}
+
+/* Its groups are not asked for: they are the user's. */
+static gboolean
+tighten_net (const char *origin, const VmSpec *own, const VmSpec *asked, VmSpec *set, GError **error)
+{
+  const VmNetSaid wanted = {asked->net, asked->net_says_public, asked->net_items};
+  VmNetSaid said = {set->net, set->net_says_public, set->net_items};
+  g_auto (GStrv) dropped = NULL;
+  gboolean ok;
+
+  if (own->net != VM_NET_DEFAULT && own->net != VM_NET_NONE) {
+    ignore (set, origin, "net", "the command line says otherwise");
+    return TRUE;
+  }
+  ok = vm_net_tighten (&said, &wanted, set->net_groups, &dropped, error);
+  set->net = said.mode;
+  set->net_says_public = said.says_public;
+  set->net_items = said.items;
+  for (char **one = dropped; ok && *one != NULL; one++) {
+    g_autofree char *text = g_strconcat ("net=", *one, NULL);
+
+    ignore (set, origin, text,
+            set->net == VM_NET_NONE ? "there is no network" : "it is more than without it");
+  }
+  if (!ok)
+    g_prefix_error (error, "'%s': net: ", origin);
+  return ok;
 }
 
 static const char *
@@ -293,8 +329,8 @@ tighten_grants (const char *origin, const VmSpec *own, const VmSpec *asked, VmSp
   }
 }
 
-static void
-tighten (const char *origin, const VmSpec *own, const VmLayer *asked, VmSpec *set)
+static gboolean
+tighten (const char *origin, const VmSpec *own, const VmLayer *asked, VmSpec *set, GError **error)
 {
   for (char **one = asked->asked; *one != NULL; one++) {
     g_autofree char *key = g_strndup (*one, strcspn (*one, "="));
@@ -302,9 +338,13 @@ tighten (const char *origin, const VmSpec *own, const VmLayer *asked, VmSpec *se
 
     if (g_str_equal (key, "memory") || g_str_equal (key, "cpus") || g_str_equal (key, "disk"))
       reason = tighten_sizes (key, own, &asked->spec, set);
-    else if (g_str_equal (key, "net") || g_str_equal (key, "no-root"))
-      reason = tighten_switches (key, own, asked, set);
-    else if (g_str_equal (key, "processes"))
+    else if (g_str_equal (key, "no-root"))
+      reason = tighten_root (asked, set);
+    else if (g_str_equal (key, "net")) {
+      if (!tighten_net (origin, own, &asked->spec, set, error))
+        return FALSE;
+      reason = NULL;
+    } else if (g_str_equal (key, "processes"))
       reason = tighten_processes (own, &asked->spec, set);
     else if (g_str_equal (key, "min-isolation"))
       reason = tighten_isolation (&asked->spec, set);
@@ -315,6 +355,7 @@ tighten (const char *origin, const VmSpec *own, const VmLayer *asked, VmSpec *se
     if (reason != NULL)
       ignore (set, origin, *one, reason);
   }
+  return TRUE;
 }
 
 /* The command line's part of the spec, before anything was filled in; only what `tighten` asks for. */
@@ -339,9 +380,7 @@ apply_project (const char *project_dir, const VmSpec *own, VmSpec *spec, GError 
 
   if (!vm_layer_load (path, FALSE, O_NOFOLLOW, &layer, &found, error))
     return FALSE;
-  if (found)
-    tighten (path, own, &layer, spec);
-  return TRUE;
+  return !found || tighten (path, own, &layer, spec, error);
 }
 
 static const char by_policy[] = "min-isolation in the system's configuration (" VM_CONFIG_POLICY ")";
@@ -361,6 +400,23 @@ vm_config_apply_policy (const char *system_config, VmSpec *spec, GError **error)
 }
 
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (VmSpec, vm_spec_clear)
+
+gboolean
+vm_config_net_groups (const VmDirs *dirs, const char *system_config, char ***ret, GError **error)
+{
+  g_autofree char *user_config = g_build_filename (dirs->config, "config", NULL);
+  g_auto (VmLayer) user = {0}, system = {0};
+  g_auto (VmSpec) spec = {0};
+  gboolean found;
+
+  if (!vm_layer_load (user_config, FALSE, 0, &user, &found, error) ||
+      !vm_layer_load (system_config, FALSE, 0, &system, &found, error))
+    return FALSE;
+  fill_net (&spec, &user.spec);
+  fill_net (&spec, &system.spec);
+  *ret = g_steal_pointer (&spec.net_groups);
+  return TRUE;
+}
 
 gboolean
 vm_config_apply (const VmDirs *dirs, const char *system_config, const char *project_dir, VmSpec *spec,

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Configuration files (GKeyFile). Group [defaults]: accel, cold, driver, min-isolation, profile, memory,
- * cpus, processes, disk, net, display, size, env (;-list), grants, no-grants, no-root, kernel, boot-timeout,
- * restart, watchdog. Group [templates]: make, max-size. Group [terminal]: detach-key ("ctrl-]" by default). A
- * profile file has [profile]: summary, entrypoint (a ;-list), grants, env, and may set the [defaults] keys.
- * Unknown groups and keys are errors that name the file and the line's key: a typing mistake must not weaken
- * anything. */
+ * cpus, processes, disk, net, net-host-ports (;-list), display, size, env (;-list), grants, no-grants,
+ * no-root, kernel, boot-timeout, restart, watchdog. Group [net-groups]: NAME=ITEM;ITEM (vmctl/net-rule.h).
+ * Group [templates]: make, max-size. Group [terminal]: detach-key ("ctrl-]" by default). A profile file has
+ * [profile]: summary, entrypoint (a ;-list), grants, env, and may set the [defaults] keys. Unknown groups and
+ * keys are errors that name the file and the line's key: a typing mistake must not weaken anything. */
 #pragma once
 
 #include <glib.h>
@@ -32,7 +32,7 @@ gboolean vm_profile_builtin (const char *name, VmProfile *ret);
 
 /* Fills what `spec` leaves open: project's .vmctl.conf (at `project_dir`; NULL: not read), profile, user
  * config, system config, in that order of strength, and returns the profile. An unreadable or broken file is
- * an error, never skipped; an absent one is fine. The project file may only tighten: net=none, no-root=true,
+ * an error, never skipped; an absent one is fine. The project file may only tighten: net, no-root=true,
  * smaller memory, cpus, processes, disk, no-grants; the rest is listed in spec->ignored and has no effect.
  *
  * min-isolation is no default but a policy: of all files and the command line the strongest counts. */
@@ -47,6 +47,9 @@ gboolean vm_config_apply_policy (const char *system_config, VmSpec *spec, GError
 
 /* The key that detaches: a control character, 0x1d (Ctrl-]) by default. */
 gboolean vm_config_detach_key (const VmDirs *dirs, char *ret_key, GError **error);
+
+/* The groups of [net-groups], of the user's and the system's files: "NAME=ITEM,ITEM". (transfer full) */
+gboolean vm_config_net_groups (const VmDirs *dirs, const char *system_config, char ***ret, GError **error);
 
 /* Parses one file's bytes (the fuzz target). `origin` names it in errors. TRUE: well-formed for `is_profile`.
  */

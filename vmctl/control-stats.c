@@ -3,6 +3,7 @@
 #include "vmctl/control-life.h"
 
 #include "vmctl/base/json.h"
+#include "vmctl/supervisor-net.h"
 #include "vmctl/usage.h"
 
 enum { ASK_MS = 5000 };
@@ -115,7 +116,7 @@ net_of (const VmUsage *usage)
 static json_object *
 stats_of (VmSupervisor *sup)
 {
-  gboolean counts = sup->driver->net == VM_KEEPER_NET_NAMESPACE && sup->plan->net != VM_NET_NONE;
+  gboolean counts = sup->driver->net == VM_KEEPER_NET_NAMESPACE && vm_plan_has_card (sup->plan);
   const VmRecord *record = sup->record;
   json_object *object = json_object_new_object ();
   VmUsage usage = {0};
@@ -138,6 +139,30 @@ stats_of (VmSupervisor *sup)
   return object;
 }
 
+/* Payload is what a virtual machine's are: nobody else counts those. */
+static void
+got_net (json_object *counted, gpointer data)
+{
+  static const struct {
+    const char *key, *word;
+    gboolean always;
+  } table[] = {{"flows", "flows", TRUE},        {"half-open", "half_open", TRUE}, {"udp-flows", "udp", TRUE},
+               {"allowed", "allowed", TRUE},    {"refused", "refused", TRUE},     {"questions", "dns", TRUE},
+               {"received", "bytes_in", FALSE}, {"sent", "bytes_out", FALSE}};
+  Stats *stats = data;
+  json_object *net = vm_json_object (stats->object, "net");
+
+  if (counted != NULL && net == NULL) {
+    net = json_object_new_object ();
+    vm_json_add (stats->object, "net", net);
+  }
+  for (gsize i = 0; counted != NULL && i < G_N_ELEMENTS (table); i++)
+    if (json_object_object_get_ex (counted, table[i].word, NULL) &&
+        (table[i].always || !json_object_object_get_ex (net, table[i].key, NULL)))
+      vm_json_add_int (net, table[i].key, vm_json_int (counted, table[i].word, 0));
+  finish (stats);
+}
+
 void
 vm_control_stats (VmSupervisor *sup, json_object *arguments, QmpRequest *take_request)
 {
@@ -145,7 +170,8 @@ vm_control_stats (VmSupervisor *sup, json_object *arguments, QmpRequest *take_re
 
   stats->request = take_request;
   stats->object = stats_of (sup);
-  stats->pending = 1;
+  stats->pending = 2;
+  vm_supervisor_ask_net_stats (sup, got_net, stats);
   if (sup->qmp != NULL && qmp_client_is_ready (sup->qmp) && !qmp_client_is_closed (sup->qmp))
     ask_qemu (sup, stats);
   finish (stats);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "vmctl/driver.h"
 
+#include "vmctl/base/error.h"
 #include "vmctl/base/json.h"
 #include "vmctl/checks.h"
 
@@ -43,7 +44,11 @@ vm_driver_needs_root_keeper (const VmDriver *driver, guint uid)
 gboolean
 vm_driver_check_net (const VmDriver *driver, VmNet net, const VmHost *host, GError **error)
 {
-  return driver->net != VM_KEEPER_NET_NAMESPACE || net == VM_NET_NONE ||
+  if (net == VM_NET_HOST && driver->net == VM_KEEPER_NET_FRAMES)
+    return vm_error (error, VM_ERROR_USAGE,
+                     "a virtual machine cannot share this host's network (--net host); use --driver bwrap or "
+                     "nspawn, or reach a service of this host with --net-host-port PORT");
+  return driver->net != VM_KEEPER_NET_NAMESPACE || net == VM_NET_NONE || net == VM_NET_HOST ||
          vm_check_require (vm_check_tun (host), error);
 }
 
@@ -70,7 +75,7 @@ vm_launch_to_json (VmLaunch *launch)
 gboolean
 vm_driver_has_helper (const VmPlan *plan, VmKeeperNet net)
 {
-  return plan->net != VM_NET_NONE && net != VM_KEEPER_NET_HOST;
+  return vm_plan_has_card (plan) && net != VM_KEEPER_NET_HOST;
 }
 
 static void
@@ -88,7 +93,7 @@ vm_driver_add_net (const VmPlan *plan, VmArgv *argv, VmKeeperNet net)
   g_autofree char *dir = g_path_get_dirname (plan->keeper);
   gboolean helper = vm_driver_has_helper (plan, net);
 
-  if (net == VM_KEEPER_NET_NAMESPACE)
+  if (net == VM_KEEPER_NET_NAMESPACE && plan->net != VM_NET_HOST)
     vm_argv_add_many (argv, "--netns", helper ? "tap" : "lo", NULL);
   if (!helper)
     return;
@@ -96,7 +101,8 @@ vm_driver_add_net (const VmPlan *plan, VmArgv *argv, VmKeeperNet net)
     add_slot (argv, "--packet", "packet");
   vm_argv_add (argv, "--net");
   vm_argv_addf (argv, "%s/vmctl-net", dir);
-  add_slot (argv, "--policy", "policy");
+  add_slot (argv, "--control", "net-control");
+  add_slot (argv, "--control-peer", "net-control-peer");
   add_slot (argv, "--net-log", "net-log");
   vm_argv_add (argv, "--net-user");
   vm_argv_addf (argv, "%u:%u", plan->uid == 0 ? NOBODY : plan->uid, plan->gid == 0 ? NOBODY : plan->gid);

@@ -70,7 +70,8 @@ gboolean vm_driver_check_net (const VmDriver *driver, VmNet net, const VmHost *h
 json_object *vm_launch_to_json (VmLaunch *launch);
 
 /* The words that start the keeper in the plan's control group, up to and without "--"; used by the drivers.
- * With a network it has the slots "policy", "net-log" and (FRAMES) "packet", which the supervisor binds. */
+ * With a network it has the slots "net-control", "net-control-peer", "net-log" and (FRAMES) "packet", which
+ * the supervisor binds. */
 void vm_driver_add_keeper (const VmPlan *plan, VmArgv *argv, gboolean namespaces, gboolean console,
                            VmKeeperNet net);
 /* Is there to be a vmctl-net for it? */

@@ -2,6 +2,7 @@
 #include "vmctl/event-text.h"
 
 #include "vmctl/base/json.h"
+#include "vmctl/net-log.h"
 #include "vmctl/show.h"
 
 enum { SUMMARY_MAX = 400 };
@@ -60,6 +61,21 @@ say_warning (json_object *data)
   return g_strdup (vm_json_str (data, "text", ""));
 }
 
+static char *
+say_net (json_object *data)
+{
+  return g_strdup (vm_json_str (data, "words", ""));
+}
+
+static char *
+say_refused (json_object *data)
+{
+  g_autofree char *target = vm_net_target (data);
+
+  return g_strdup_printf ("%s %s: %s", vm_json_str (data, "protocol", ""), target,
+                          vm_json_str (data, "rule", ""));
+}
+
 char *
 vm_event_summary (const char *name, json_object *event_data)
 {
@@ -67,8 +83,10 @@ vm_event_summary (const char *name, json_object *event_data)
     const char *name;
     char *(*say) (json_object *data);
   } known[] = {
-      {"SANDBOX_STATE", say_state},     {"SANDBOX_STOPPING", say_stopping}, {"SANDBOX_RESTART", say_restart},
-      {"SANDBOX_WARNING", say_warning}, {"SANDBOX_ENDED", say_ended},       {"SESSION_EXIT", say_exit},
+      {"SANDBOX_STATE", say_state},     {"SANDBOX_STOPPING", say_stopping},
+      {"SANDBOX_RESTART", say_restart}, {"SANDBOX_WARNING", say_warning},
+      {"SANDBOX_ENDED", say_ended},     {"SESSION_EXIT", say_exit},
+      {"SANDBOX_NET", say_net},         {"SANDBOX_NET_REFUSED", say_refused},
   };
   g_autofree char *text = NULL;
 

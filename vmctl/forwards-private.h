@@ -5,8 +5,8 @@
 #include <netinet/in.h>
 
 #include "meta/dgram.h"
-#include "meta/relay.h"
 #include "vmctl/forwards.h"
+#include "vmctl/watched-relay.h"
 
 typedef struct {
   VmForwards *owner; /* borrowed */
@@ -18,14 +18,12 @@ typedef struct {
 } Listener;
 
 typedef struct {
-  Relay relay;
+  VmWatchedRelay watched;
   VmForwards *owner;  /* borrowed */
   Listener *listener; /* borrowed; where it came in; NULL: that has gone */
   gboolean used, is_udp;
-  guint source; /* watches the socket; 0: nobody does */
-  int events;   /* for what */
 
-  /* In place of `relay` and what follows it, of UDP: */
+  /* In place of `watched`, of UDP: */
   Dgram dgram;
   struct sockaddr_in peer;
   gint64 last; /* monotonic; when the last datagram passed */
@@ -46,8 +44,8 @@ Connection *vm_forwards_unused (VmForwards *forwards); /* NULL: all are taken */
 /* A frame to the agent; `data` is the Connection. */
 void vm_forwards_send (void *data, FrameType type, uint32_t channel, uint8_t stream, const void *payload,
                        size_t n);
-/* Tells the agent of a new connection. */
-void vm_forwards_open (Connection *c, guint32 channel);
+/* Tells the agent of a new connection to `port`. */
+void vm_forwards_open (Connection *c, guint32 channel, guint16 port);
 /* Its number is free. */
 void vm_forwards_forget (Connection *c);
 

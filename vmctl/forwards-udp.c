@@ -59,7 +59,7 @@ new_flow (Listener *l, const struct sockaddr_in *peer)
   channel = FRAME_CHANNEL_FORWARD + (guint32)(c - forwards->connections);
   *c = (Connection){.owner = forwards, .listener = l, .used = TRUE, .is_udp = TRUE, .peer = *peer};
   dgram_init (&c->dgram, channel, RELAY_HOST, vm_forwards_send, c);
-  vm_forwards_open (c, channel);
+  vm_forwards_open (c, channel, c->listener->port);
   if (forwards->idle_timer == 0)
     forwards->idle_timer = g_timeout_add (LOOK_MS, end_idle, forwards);
   return c;

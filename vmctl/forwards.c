@@ -4,7 +4,6 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <glib-unix.h>
-#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -72,19 +71,10 @@ watch_listeners (VmForwards *forwards)
 /* Connections */
 
 static void
-stop_watching (Connection *c)
-{
-  if (c->source != 0)
-    g_source_remove (c->source);
-  c->source = 0;
-}
-
-static void
 forget (Connection *c)
 {
-  stop_watching (c);
   if (c->used && !c->is_udp)
-    relay_clear (&c->relay);
+    vm_watched_relay_clear (&c->watched);
   c->used = FALSE;
 }
 
@@ -114,34 +104,10 @@ vm_forwards_forget (Connection *c)
   watch_listeners (c->owner);
 }
 
-static gboolean ready (int fd, GIOCondition condition, gpointer data);
-
-/* After anything that may have changed what to wait for. */
 static void
-update (Connection *c)
+over (gpointer data)
 {
-  int events = relay_events (&c->relay, TRUE);
-
-  if (relay_is_over (&c->relay)) {
-    vm_forwards_forget (c);
-    return;
-  }
-  if (c->source != 0 && events == c->events)
-    return;
-  stop_watching (c);
-  c->events = events;
-  if (events >= 0)
-    c->source = g_unix_fd_add (c->relay.fd, (GIOCondition)events | G_IO_HUP | G_IO_ERR, ready, c);
-}
-
-static gboolean
-ready (int fd, GIOCondition condition, gpointer data)
-{
-  Connection *c = data;
-
-  relay_ready (&c->relay, (short)condition, TRUE);
-  update (c);
-  return G_SOURCE_CONTINUE; /* or it was removed meanwhile */
+  vm_forwards_forget (data);
 }
 
 void
@@ -153,13 +119,27 @@ vm_forwards_send (void *data, FrameType type, uint32_t channel, uint8_t stream, 
 }
 
 void
-vm_forwards_open (Connection *c, guint32 channel)
+vm_forwards_open (Connection *c, guint32 channel, guint16 port)
 {
   guint8 payload[4];
 
-  frame_put_u16 (payload, c->listener->port);
+  frame_put_u16 (payload, port);
   frame_put_u16 (payload + 2, c->is_udp ? FRAME_FORWARD_UDP : 0);
   vm_link_send (c->owner->agent, FRAME_FORWARD_OPEN, channel, FRAME_STDIN, payload, sizeof payload);
+}
+
+static void
+begin (Connection *c, VmForwards *forwards, Listener *listener, int take_fd, guint16 port)
+{
+  guint32 channel = FRAME_CHANNEL_FORWARD + (guint32)(c - forwards->connections);
+
+  *c = (Connection){
+      .owner = forwards, .listener = listener, .used = TRUE, .watched = {.over = over, .data = c}};
+  vm_forwards_open (c, channel, port);
+  relay_init (&c->watched.relay, channel, RELAY_HOST, vm_forwards_send, c);
+  relay_set_socket (&c->watched.relay, take_fd);
+  vm_watched_relay_update (&c->watched);
+  watch_listeners (forwards);
 }
 
 static gboolean
@@ -168,7 +148,6 @@ came (int fd, GIOCondition condition, gpointer data)
   Listener *l = data;
   VmForwards *forwards = l->owner;
   Connection *c = vm_forwards_unused (forwards);
-  guint32 channel;
   int socket;
 
   if (l->is_udp) {
@@ -180,16 +159,21 @@ came (int fd, GIOCondition condition, gpointer data)
     return G_SOURCE_CONTINUE;
   }
   socket = accept4 (l->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-  if (socket < 0)
-    return G_SOURCE_CONTINUE;
-  channel = FRAME_CHANNEL_FORWARD + (guint32)(c - forwards->connections);
-  *c = (Connection){.owner = forwards, .listener = l, .used = TRUE};
-  vm_forwards_open (c, channel);
-  relay_init (&c->relay, channel, RELAY_HOST, vm_forwards_send, c);
-  relay_set_socket (&c->relay, socket);
-  update (c);
-  watch_listeners (forwards);
+  if (socket >= 0)
+    begin (c, forwards, l, socket, l->port);
   return G_SOURCE_CONTINUE; /* or it was removed just now */
+}
+
+gboolean
+vm_forwards_adopt (VmForwards *forwards, int take_fd, guint16 inside)
+{
+  Connection *c = vm_forwards_unused (forwards);
+  vm_autofd fd = take_fd;
+
+  if (c == NULL || forwards->agent == NULL || forwards->is_broken || !vm_fd_set_nonblocking (fd, TRUE, NULL))
+    return FALSE;
+  begin (c, forwards, NULL, vm_fd_steal (&fd), inside);
+  return TRUE;
 }
 
 /* Listening */
@@ -263,8 +247,8 @@ vm_forwards_remove (VmForwards *forwards, const char *id)
         dgram_shut (&c->dgram);
         continue;
       }
-      relay_shut (&c->relay);
-      update (c);
+      relay_shut (&c->watched.relay);
+      vm_watched_relay_update (&c->watched);
     }
     g_ptr_array_remove_index (forwards->listeners, i);
     return;
@@ -298,8 +282,9 @@ vm_forwards_frame (VmForwards *forwards, const FrameHeader *header, const guint8
     return;
   if (forwards->agent != NULL && c->used && c->is_udp && vm_forwards_udp_frame (c, header, payload) == 0)
     return;
-  if (forwards->agent != NULL && c->used && !c->is_udp && relay_frame (&c->relay, header, payload) == 0) {
-    update (c);
+  if (forwards->agent != NULL && c->used && !c->is_udp &&
+      relay_frame (&c->watched.relay, header, payload) == 0) {
+    vm_watched_relay_update (&c->watched);
     return;
   }
   forwards->is_broken = TRUE;

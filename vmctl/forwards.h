@@ -24,6 +24,10 @@ gboolean vm_forwards_add (VmForwards *forwards, json_object *what, GError **erro
 /* No longer, and cuts the connections. Absent is fine. */
 void vm_forwards_remove (VmForwards *forwards, const char *id);
 
+/* A connection that came elsewhere (owned from now on) leads to the port `inside`. FALSE: there is no agent,
+ * or no room, and it is closed. */
+gboolean vm_forwards_adopt (VmForwards *forwards, int take_fd, guint16 inside);
+
 /* The agent's connection (borrowed), once it is up; NULL when it is lost: then all connections end. */
 void vm_forwards_set_agent (VmForwards *forwards, VmLink *agent);
 

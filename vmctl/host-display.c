@@ -45,6 +45,15 @@ find_gtk_problem (void)
   return g_strdup ("QEMU's window is missing; install it (Debian: apt install qemu-system-gui)");
 }
 
+/* Debian has several behind the usual names. */
+static char *
+find_tiger (const char *own, const char *usual, const char *const *more)
+{
+  char *path = vm_host_find_program (own, more);
+
+  return path != NULL ? path : vm_host_find_program (usual, more);
+}
+
 void
 vm_host_gather_display (VmHost *host)
 {
@@ -53,6 +62,8 @@ vm_host_gather_display (VmHost *host)
   host->xorg = find_xorg ();
   host->xorg_problem = find_xorg_problem (host->xorg);
   host->xvfb = vm_host_find_program ("Xvfb", more);
+  host->xvnc = find_tiger ("Xtigervnc", "Xvnc", more);
+  host->viewer = find_tiger ("xtigervncviewer", "vncviewer", more);
   host->window_manager = vm_host_find_program ("openbox", more);
   host->gtk_problem = find_gtk_problem ();
 }

@@ -29,6 +29,8 @@ static const Field fields[] = {
     FIELD ("xorg", xorg),
     FIELD ("xorg-problem", xorg_problem),
     FIELD ("xvfb", xvfb),
+    FIELD ("xvnc", xvnc),
+    FIELD ("vnc-viewer", viewer),
     FIELD ("window-manager", window_manager),
     FIELD ("gtk-problem", gtk_problem),
     FIELD ("qemu", qemu),

@@ -185,8 +185,13 @@ vm_host_gather_dotfiles (VmHost *host)
 void
 vm_host_gather_extra (VmHost *host)
 {
-  static const char *const places[] = {"/dev/dri",        VM_HOST_FONT_CACHE,      "/run/opengl-driver",
-                                       "/nix/var/nix/db", "/nix/var/nix/profiles", NULL};
+  static const char *const places[] = {"/dev/dri",
+                                       VM_HOST_FONT_CACHE,
+                                       VM_HOST_RESOLV_CONF,
+                                       "/run/opengl-driver",
+                                       "/nix/var/nix/db",
+                                       "/nix/var/nix/profiles",
+                                       NULL};
   g_autofree char *usual = g_build_filename (host->home, ".Xauthority", NULL);
   const char *named = g_environ_getenv (host->environment, "XAUTHORITY");
   const char *file = named != NULL && *named != '\0' ? named : usual;

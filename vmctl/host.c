@@ -291,7 +291,7 @@ vm_host_clear (VmHost *host)
                      host->xauthority,   host->nspawn,         host->nspawn_version,
                      host->root_problem, host->xorg,           host->xvfb,
                      host->xorg_problem, host->window_manager, host->gtk_problem,
-                     host->modules_dir};
+                     host->modules_dir,  host->xvnc,           host->viewer};
 
   for (gsize i = 0; i < G_N_ELEMENTS (strings); i++)
     g_free (strings[i]);

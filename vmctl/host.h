@@ -14,6 +14,7 @@
 
 /* What fontconfig knows of the system's fonts. */
 #define VM_HOST_FONT_CACHE "/var/cache/fontconfig"
+#define VM_HOST_RESOLV_CONF "/etc/resolv.conf"
 
 typedef struct {
   char *path; /* owned; absolute */
@@ -84,6 +85,7 @@ typedef struct {
       *extra; /* owned; what grants ask for elsewhere and exists (/dev/dri, ...); ends with path NULL */
   VmHostSocket *sockets;  /* owned; those that are named or there; ends with name NULL */
   char *xorg, *xvfb;      /* owned; X servers; NULL: not found */
+  char *xvnc, *viewer;    /* owned; TigerVNC's X server and viewer; NULL: not found */
   char *xorg_problem;     /* owned; why Xorg would not work in a machine; NULL */
   char *window_manager;   /* owned; openbox; NULL: not found */
   char *gtk_problem;      /* owned; why QEMU has no window; NULL: nothing is known against it */

@@ -48,8 +48,8 @@ add_machine (VmBwrap *b)
   vm_bwrap_add (b, "--setenv", "LD_PRELOAD", VM_QEMU_PRELOAD, NULL);
 }
 
-/* For QEMU's window: the socket of the user's display, its cookies, fonts. They are QEMU's own; nothing of it
- * lies in what is exported to the guest. */
+/* For a window: the socket of the user's display, its cookies, fonts. With QEMU they are its own; nothing of
+ * it lies in what is exported to the guest. */
 static void
 add_window (VmBwrap *b)
 {
@@ -68,9 +68,9 @@ add_window (VmBwrap *b)
                   NULL);
 }
 
-/* What the QEMU process needs of the host, at the host's own paths. */
+/* What a program of the host's needs of it, at the host's own paths. */
 static void
-own_root (VmBwrap *b)
+host_root (VmBwrap *b)
 {
   const VmPlan *plan = b->plan;
 
@@ -89,7 +89,13 @@ own_root (VmBwrap *b)
   vm_bwrap_bind (b, VM_BWRAP_TRY, "/etc/alternatives", g_strdup ("/etc/alternatives"));
   vm_bwrap_add_proc (b);
   vm_bwrap_add (b, "--dev", "/dev", "--tmpfs", "/tmp", NULL);
-  if (g_strcmp0 (plan->accel, "kvm") == 0)
+}
+
+static void
+own_root (VmBwrap *b)
+{
+  host_root (b);
+  if (g_strcmp0 (b->plan->accel, "kvm") == 0)
     vm_bwrap_add (b, "--dev-bind", "/dev/kvm", "/dev/kvm", NULL);
   add_machine (b);
 }
@@ -223,5 +229,20 @@ vm_jail_arguments (const VmPlan *plan, VmArgv *argv, GPtrArray **ret_tree)
   vm_bwrap_add (&b, "--remount-ro", "/", NULL);
   seccomp (&b);
   *ret_tree = b.tree;
+  return b.out;
+}
+
+GPtrArray *
+vm_jail_viewer_arguments (const VmPlan *plan, VmArgv *argv)
+{
+  VmBwrap b = {.plan = plan, .argv = argv, .out = g_ptr_array_new_null_terminated (64, g_free, TRUE)};
+
+  isolate (&b);
+  host_root (&b);
+  add_window (&b);
+  vm_bwrap_add (&b, "--ro-bind", NULL);
+  vm_bwrap_addf (&b, "%s/vnc.sock", plan->runtime_dir);
+  vm_bwrap_add (&b, VM_JAIL_VNC, NULL);
+  seccomp (&b);
   return b.out;
 }

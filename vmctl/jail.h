@@ -12,6 +12,7 @@
 #define VM_JAIL_VMLINUX "/img/vmlinux"
 #define VM_JAIL_STAMP "/img/stamp" /* vmctl-keeper, with --trace */
 #define VM_JAIL_INITRAMFS "/img/initramfs"
+#define VM_JAIL_VNC "/tmp/vnc.sock" /* of a viewer */
 
 /* bwrap's arguments, one word each, in order (they travel by --args FD and are never in a process's argv).
  * Contents of files become slots of `argv`, bound to their bytes. *ret_tree: the tree that the keeper is to
@@ -21,3 +22,7 @@ GPtrArray *vm_jail_arguments (const VmPlan *plan, VmArgv *argv, GPtrArray **ret_
 /* The same for a machine that is nobody's: its shares are empty, and bwrap needs no tree. `ram`: a file of
  * the host that is its memory, for a template; NULL: none. */
 GPtrArray *vm_jail_empty_arguments (const VmPlan *plan, const char *ram, VmArgv *argv);
+
+/* The same for the viewer that is the window of a sandbox without a machine: it has the socket of the user's
+ * display, that of the sandbox's screen, and nothing else. */
+GPtrArray *vm_jail_viewer_arguments (const VmPlan *plan, VmArgv *argv);

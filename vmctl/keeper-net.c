@@ -54,8 +54,10 @@ keeper_net_option (KeeperNet *net, const char *name, const char *value)
   }
   if (strcmp (name, "--packet") == 0)
     return take_fd (value, &net->packet);
-  if (strcmp (name, "--policy") == 0)
-    return take_fd (value, &net->policy);
+  if (strcmp (name, "--control") == 0)
+    return take_fd (value, &net->control);
+  if (strcmp (name, "--control-peer") == 0)
+    return take_fd (value, &net->control_peer);
   if (strcmp (name, "--net-log") == 0)
     return take_fd (value, &net->log);
   if (strcmp (name, "--net") == 0)
@@ -207,9 +209,9 @@ now_ms (void)
 static void
 run (const KeeperNet *net, pid_t parent)
 {
-  char packet[12], policy[12], log[12];
-  const char *argv[] = {net->program, "--packet", packet,   "--policy", policy,
-                        "--log",      log,        "--user", net->user,  NULL};
+  char packet[12], control[12], log[12];
+  const char *argv[] = {net->program, "--packet", packet,   "--control", control,
+                        "--log",      log,        "--user", net->user,   NULL};
   char *const environment[] = {NULL};
   sigset_t none;
 
@@ -221,9 +223,9 @@ run (const KeeperNet *net, pid_t parent)
   sigemptyset (&none);
   (void)sigprocmask (SIG_SETMASK, &none, NULL);
   (void)snprintf (packet, sizeof packet, "%d", net->packet);
-  (void)snprintf (policy, sizeof policy, "%d", net->policy);
+  (void)snprintf (control, sizeof control, "%d", net->control);
   (void)snprintf (log, sizeof log, "%d", net->log);
-  if (fcntl (net->packet, F_SETFD, 0) == 0 && fcntl (net->policy, F_SETFD, 0) == 0 &&
+  if (fcntl (net->packet, F_SETFD, 0) == 0 && fcntl (net->control, F_SETFD, 0) == 0 &&
       fcntl (net->log, F_SETFD, 0) == 0)
     (void)execve (net->program, (char **)(size_t)argv, environment);
   fprintf (stderr, "vmctl-keeper: cannot run '%s': %s\n", net->program, strerror (errno));

@@ -5,7 +5,8 @@
  *                      10.0.2.15/24 and a default route. COMMAND's programs must not make another.
  *   --packet FD        instead of a tap: our end of a datagram socket pair whose other end COMMAND has
  *   --net PROGRAM      vmctl-net, which serves the tap or --packet in the keeper's own network namespace
- *   --policy FD, --net-log FD   what it gets beside it
+ *   --control FD, --net-log FD   what it gets beside it: vmctl/net/control.h
+ *   --control-peer FD  the supervisor's end of --control, kept for one that comes later
  *   --net-user UID:GID whom it runs as if the keeper is real root
  *
  * It lives as long as the sandbox, whatever happens to the supervisor. If it dies before, the sandbox has no
@@ -17,16 +18,16 @@
 typedef struct {
   const char *program, *user;
   int own_namespace, tap;
-  int packet, policy, log; /* -1: none */
-  int pair[2];             /* from the child with the tap to the keeper */
-  pid_t pid;               /* 0: does not run */
+  int packet, control, control_peer, log; /* -1: none */
+  int pair[2];                            /* from the child with the tap to the keeper */
+  pid_t pid;                              /* 0: does not run */
   unsigned starts;
   long long started_ms;
 } KeeperNet;
 
 #define KEEPER_NET_INIT                                                                                      \
   {                                                                                                          \
-    .packet = -1, .policy = -1, .log = -1, .pair = { -1, -1 }                                                \
+    .packet = -1, .control = -1, .control_peer = -1, .log = -1, .pair = { -1, -1 }                           \
   }
 
 /* 1: it was one of the above; 0: it is another's; -1: its value is wrong. */

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,8 +39,14 @@ typedef struct {
   char self[PATH_MAX];
 } Request;
 
+static int asker = -1; /* who waits for an answer */
+
 static void __attribute__ ((noreturn)) refuse (const char *what, const char *word)
 {
+  static const char no[] = "refused";
+
+  if (asker >= 0)
+    (void)send (asker, no, sizeof no - 1, MSG_NOSIGNAL);
   fprintf (stderr, "vmctl-keeper: refused: %s%s%s\n", what, word != NULL ? ": " : "",
            word != NULL ? word : "");
   _exit (1);
@@ -107,7 +114,7 @@ take_messages (Request *r, int socket)
     if (n < 0 && errno == EINTR)
       continue;
     if (n != 1 || (message.msg_flags & MSG_CTRUNC) != 0)
-      _exit (0); /* another driver was chosen, or vmctl gave up */
+      _exit (0); /* another driver was chosen, vmctl gave up, or the sandbox has ended */
     take_fds (r, &message);
     if (kind == 'r')
       return;
@@ -196,8 +203,9 @@ is_group_word (const char *option, const char *value)
 static int
 check_keeper (const Request *r, unsigned *ret_shift)
 {
-  static const char *const descriptors[] = {"--go",    "--listen",   "--dir",    "--stage",
-                                            "--group", "--activate", "--policy", "--net-log"};
+  static const char *const descriptors[] = {"--go",      "--listen",       "--dir",
+                                            "--stage",   "--group",        "--activate",
+                                            "--control", "--control-peer", "--net-log"};
   unsigned uid = UINT_MAX, gid = UINT_MAX, value;
   int i = 1;
 
@@ -372,14 +380,62 @@ check (Request *r)
 }
 
 static void
-answer (int socket)
+answer (void)
 {
   char text[32];
 
   (void)snprintf (text, sizeof text, "pid %d", (int)getpid ());
-  if (send (socket, text, strlen (text), MSG_NOSIGNAL) < 0)
+  if (send (asker, text, strlen (text), MSG_NOSIGNAL) < 0)
     _exit (1);
-  (void)close (socket);
+  (void)close (asker);
+  asker = -1;
+}
+
+static void
+forget (Request *r)
+{
+  if (r->words >= 0)
+    (void)close (r->words);
+  for (int i = 0; i < r->n; i++)
+    (void)close (r->fds[i]);
+  r->words = -1;
+  r->n = 0;
+}
+
+/* The client's streams, for whose end somebody may wait. */
+static void
+leave_client (void)
+{
+  int nothing = open ("/dev/null", O_RDWR | O_CLOEXEC);
+
+  for (int i = 0; i < STDIO; i++)
+    if (nothing < 0 || dup2 (nothing, i) < 0)
+      _exit (1);
+  if (nothing >= STDIO)
+    (void)close (nothing);
+}
+
+/* Each keeper is a process of its own, so that there can be another when the sandbox starts again. Returns in
+ * that process. */
+static void
+take_requests (Request *r, int socket)
+{
+  (void)signal (SIGCHLD, SIG_IGN); /* nobody waits for them */
+  for (;;) {
+    pid_t pid;
+
+    take_messages (r, socket);
+    pid = fork ();
+    if (pid == 0)
+      break;
+    if (pid < 0)
+      _exit (1);
+    forget (r);
+    leave_client ();
+  }
+  (void)signal (SIGCHLD, SIG_DFL);
+  (void)setsid ();
+  asker = socket;
 }
 
 void
@@ -400,10 +456,10 @@ keeper_root_receive (int *argc, char ***argv, KeeperGroup *group)
   find_self (r);
   r->words = -1;
   allow_descriptors ();
-  take_messages (r, (int)socket);
+  take_requests (r, (int)socket);
   read_words (r);
   check (r);
-  answer ((int)socket);
+  answer ();
   place_fds (r);
   /* As the same process, now in the scope: it comes back as a keeper that was told all by its words. */
   if (r->argv != r->words_of) {

@@ -30,6 +30,7 @@
  * 4. It serves one-line requests on the listening SOCK_SEQPACKET socket (words separated by NUL):
  *      console               "ok" and the outer end of QEMU's stdio; a new supervisor takes over the serial
  * console with it bind SOURCE NAME MODE  mount SOURCE (absolute) at door/NAME, MODE rw or ro unbind NAME
+ *      net                   "ok" and the supervisor's end of vmctl-net's control socket
  *      enter SOURCE NAME TARGET MODE   mount SOURCE at TARGET inside (vmctl/keeper-enter.h)   leave NAME
  *      limit BYTES CPUS      of the control group that it made itself
  *      status                "running PID"
@@ -200,9 +201,9 @@ run_child (void *data)
 static void
 close_all_but (const Keeper *k, int signal_fd)
 {
-  int keep[] = {k->listener,      k->dir,           k->console,       signal_fd,       k->lifeline,
-                k->net.packet,    k->net.policy,    k->net.log,       k->net.pair[0],  k->net.pair[1],
-                k->group.dirs[0], k->group.dirs[1], k->group.dirs[2], k->group.dirs[3]};
+  int keep[] = {k->listener,      k->dir,           k->console,       signal_fd,        k->lifeline,
+                k->net.packet,    k->net.control,   k->net.log,       k->net.pair[0],   k->net.pair[1],
+                k->group.dirs[0], k->group.dirs[1], k->group.dirs[2], k->group.dirs[3], k->net.control_peer};
   int nothing = open ("/dev/null", O_RDWR | O_CLOEXEC);
   unsigned from = 3;
 
@@ -307,6 +308,8 @@ serve_request (Keeper *k, int fd, char *request, size_t n)
   }
   if (strcmp (words[0], "console") == 0)
     reply (fd, k->console >= 0 ? "ok" : "error no console", k->console);
+  else if (strcmp (words[0], "net") == 0)
+    reply (fd, k->net.control_peer >= 0 ? "ok" : "error no network", k->net.control_peer);
   else if (strcmp (words[0], "bind") == 0)
     serve_door (fd, keeper_door_bind (k->door, words[1], words[2], strcmp (words[3], "rw") != 0),
                 "cannot mount");

@@ -37,7 +37,7 @@ static const struct {
 } passed[] = {
     {"--grant", "NAME", "let one more thing of the host in (see: vmctl grants)"},
     {"--no-grant", "NAME", "leave one out"},
-    {"--net", "MODE", "the network: public or none"},
+    {"--net", "MODE", "the network: public, none, or allow:LIST (see: man vmctl-net)"},
 };
 
 static gsize

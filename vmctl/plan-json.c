@@ -55,6 +55,8 @@ static const Field fields[] = {
     FIELD ("x-socket", screen.socket, FALSE),
     FIELD ("x-number", screen.number, FALSE),
     FIELD ("x-cookies", screen.cookies, FALSE),
+    FIELD ("x-viewer", screen.viewer, FALSE),
+    FIELD ("x-viewer-jail", screen.jail, FALSE),
     FIELD ("runtime-dir", runtime_dir, TRUE),
     FIELD ("state-dir", state_dir, TRUE),
 };
@@ -62,7 +64,7 @@ static const Field fields[] = {
 static const char *const kinds[] = {"ro",   "rw",   "pin",   "protect", "absent", "dir",
                                     "link", "file", "tmpfs", "copy",    "relay",  "dev"};
 static const char *const make_kinds[] = {"dir", "file", "mark", "xauth"};
-static const char *const nets[] = {"default", "none", "public"};
+static const char *const nets[] = {"default", "none", "public", "list", "host"};
 
 static char **
 field_of (const VmPlan *plan, const Field *field)
@@ -167,6 +169,8 @@ to_json (const VmPlan *plan)
   if (*plan->passed_over != NULL)
     vm_json_add_strv (object, "passed-over", (const char *const *)plan->passed_over);
   vm_json_add_str (object, "net", nets[plan->net]);
+  if (*plan->net_rules != NULL)
+    vm_json_add_strv (object, "net-rules", (const char *const *)plan->net_rules);
   add_screen (object, &plan->screen);
   vm_json_add_int (object, "uid", plan->uid);
   vm_json_add_int (object, "gid", plan->gid);
@@ -457,6 +461,7 @@ vm_plan_from_json (json_object *object, GError **error)
   plan->grants = vm_json_dup_strv (vm_json_array (object, "grants"));
   plan->environment = vm_json_dup_strv (vm_json_array (object, "environment"));
   plan->secrets = vm_json_dup_strv (vm_json_array (object, "secrets"));
+  plan->net_rules = vm_json_dup_strv (vm_json_array (object, "net-rules"));
   plan->linked = vm_json_dup_strv (vm_json_array (object, "linked"));
   plan->watched = vm_json_dup_strv (vm_json_array (object, "watched"));
   plan->notes = vm_json_dup_strv (vm_json_array (object, "notes"));

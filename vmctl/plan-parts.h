@@ -68,6 +68,7 @@ gboolean vm_plan_check_project (const VmHost *host, GError **error);
 /* TRUE if nobody may have `path` read-write: a part of the system, of vmctl's own, or of the user's secrets.
  * *ret_why says which ("is your home directory"), borrowed. */
 gboolean vm_plan_is_forbidden (const VmHost *host, const char *path, const char **ret_why);
+gboolean vm_plan_set_net (VmPlan *plan, const VmSpec *spec, GError **error);
 gboolean vm_plan_add_root (VmPlan *plan, const VmHost *host, GError **error);
 /* The driver is known; memory and cpus are set. */
 void vm_plan_set_limits (VmPlan *plan, const VmSpec *spec, const VmHost *host);

@@ -4,6 +4,8 @@
 
 #include "vmctl/plan-parts.h"
 
+#include "vmctl/net-words.h"
+
 static const char *
 kind_of (const VmPlan *plan)
 {
@@ -53,8 +55,24 @@ add_protected (GString *out, const VmPlan *plan)
 }
 
 static char *
+describe_net (const VmPlan *plan)
+{
+  g_autofree char *words = vm_net_to_words (plan->net, plan->net_rules);
+
+  if (plan->net == VM_NET_NONE)
+    return g_strdup ("none");
+  if (plan->net == VM_NET_HOST)
+    return g_strdup ("the user's own");
+  if (plan->net == VM_NET_PUBLIC && *plan->net_rules == NULL)
+    return g_strdup ("the public internet only; not this host, not private addresses");
+  return g_strdup_printf (
+      "limited by a list of the user's (%.400s); what it does not have is refused at once", words);
+}
+
+static char *
 make_text (const VmPlan *plan)
 {
+  g_autofree char *net = describe_net (plan);
   GString *out = g_string_new (NULL);
   g_autofree char *grants = g_strjoinv (", ", plan->grants);
 
@@ -82,9 +100,7 @@ make_text (const VmPlan *plan)
   g_string_append (out,
                    ". All else, also in the home, in /tmp and what is installed into the system, is gone at "
                    "the end.\n");
-  g_string_append_printf (
-      out, "Network: %s. ",
-      plan->net == VM_NET_NONE ? "none" : "the public internet only; not this host, not private addresses");
+  g_string_append_printf (out, "Network: %s. ", net);
   g_string_append (out, plan->root_allowed && plan->isolation == VM_ISOLATION_VM
                             ? "sudo works, and makes you root in the sandbox only.\n"
                             : "sudo does not work here.\n");

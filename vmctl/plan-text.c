@@ -5,6 +5,7 @@
 #include "vmctl/base/file.h"
 #include "vmctl/base/json.h"
 #include "vmctl/grant.h"
+#include "vmctl/net-words.h"
 #include "vmctl/path.h"
 #include "vmctl/plan-parts.h"
 #include "vmctl/plug.h"
@@ -53,7 +54,8 @@ add_screen (GString *out, const VmPlan *plan)
   if (size != NULL)
     line (out, "screen", "%s, %s, by %s", size, shown[plan->screen.kind], plan->screen.server);
   if (plan->screen.socket != NULL)
-    line (out, "", "QEMU, and not what runs inside, is a client of your display :%s", plan->screen.number);
+    line (out, "", "%s, and not what runs inside, is a client of your display :%s",
+          plan->screen.viewer != NULL ? "a viewer" : "QEMU", plan->screen.number);
 }
 
 static void
@@ -62,6 +64,7 @@ add_head (GString *out, const VmPlan *plan)
   g_autofree char *memory = vm_size_format (plan->memory), *disk = vm_size_format (plan->disk);
   g_autofree char *processes =
       plan->processes != 0 ? g_strdup_printf ("%u processes, ", plan->processes) : g_strdup ("");
+  g_autofree char *network = vm_net_to_words (plan->net, plan->net_rules);
   g_autofree char *command = plan->command != NULL ? join_shell (plan->command) : g_strdup (plan->shell);
 
   line (out, "sandbox", "%s (%s)", plan->name, plan->id);
@@ -79,7 +82,7 @@ add_head (GString *out, const VmPlan *plan)
         processes, plan->disk != 0 ? disk : "in memory");
   for (char **one = plan->unkept; *one != NULL; one++)
     line (out, "", "%s", *one);
-  line (out, "network", "%s", plan->net == VM_NET_NONE ? "none" : "public");
+  line (out, "network", "%s", network);
   if (plan->restart_max != 0)
     line (out, "restart", "after a failure, at most %u time%s", plan->restart_max,
           plan->restart_max == 1 ? "" : "s");

@@ -77,7 +77,9 @@ vm_plan_free (VmPlan *plan)
                      plan->screen.manager,
                      plan->screen.socket,
                      plan->screen.number,
-                     plan->screen.cookies};
+                     plan->screen.cookies,
+                     plan->screen.viewer,
+                     plan->screen.jail};
 
   for (gsize i = 0; i < G_N_ELEMENTS (strings); i++)
     g_free (strings[i]);
@@ -96,6 +98,7 @@ vm_plan_free (VmPlan *plan)
   vm_image_clear (&plan->image);
   g_strfreev (plan->template_inputs);
   g_strfreev (plan->plugs);
+  g_strfreev (plan->net_rules);
   g_free (plan);
 }
 
@@ -215,7 +218,6 @@ set_session (VmPlan *plan, const VmSpec *spec, const VmProfile *profile, const V
                      "the path of the current directory is not UTF-8; start from another");
   plan->command = g_steal_pointer (&command);
   plan->cwd = g_strdup (is_inside ? host->cwd : plan->project);
-  plan->net = spec->net == VM_NET_DEFAULT ? VM_NET_PUBLIC : spec->net;
   set_screen (plan, spec);
   plan->serial = spec->serial;
   plan->trace = spec->trace;
@@ -227,7 +229,7 @@ set_session (VmPlan *plan, const VmSpec *spec, const VmProfile *profile, const V
   plan->restart_max = spec->restart_max;
   plan->watchdog = spec->watchdog;
   plan->profile = g_strdup (profile->name);
-  return TRUE;
+  return vm_plan_set_net (plan, spec, error);
 }
 
 /* The project's share is "0" wherever its mount stands in the order. */
@@ -318,6 +320,7 @@ vm_plan_new (void)
   plan->watched = g_new0 (char *, 1);
   plan->environment = g_new0 (char *, 1);
   plan->secrets = g_new0 (char *, 1);
+  plan->net_rules = g_new0 (char *, 1);
   return plan;
 }
 

@@ -60,14 +60,16 @@ typedef struct {
   char *content; /* owned; FILE, MARK, XAUTH */
 } VmMake;
 
-/* A screen inside: an X server that the agent starts, with a window manager. */
+/* A screen inside: an X server that the agent starts, with a window manager. With GTK a window of the user's
+ * own display shows it: QEMU's, or without a machine a viewer's, in a jail. */
 typedef struct {
-  VmDisplay kind;        /* UNSET: none; all else here is then 0 or NULL */
-  guint width, height;   /* pixels */
-  char *server;          /* owned; the X server's program, inside: Xorg in a virtual machine, else Xvfb */
-  char *manager;         /* owned; the window manager's, NULL: none */
-  char *socket, *number; /* owned; GTK: the socket and number of the user's own display, for QEMU's window */
+  VmDisplay kind;      /* UNSET: none; all else here is then 0 or NULL */
+  guint width, height; /* pixels */
+  char *server;  /* owned; the X server's program, inside: Xorg in a virtual machine, else Xvfb, or Xvnc */
+  char *manager; /* owned; the window manager's, NULL: none */
+  char *socket, *number; /* owned; GTK: the socket and number of the user's own display, for the window */
   char *cookies;         /* owned; GTK: the file with that display's cookies; NULL: it has none */
+  char *viewer, *jail;   /* owned; GTK without a machine: a VNC viewer, and bubblewrap for it */
 } VmScreen;
 
 /* "1280x800"; NULL: there is no screen. (transfer full) */
@@ -104,12 +106,13 @@ typedef struct {
 
   guint64 memory, disk; /* bytes; disk 0: tmpfs, though there may be a disk_base, which a template wants */
   guint cpus;
-  guint processes; /* 0: no limit (a virtual machine) */
-  VmGroups groups; /* owned; the control group that keeps the limits and can be frozen */
-  char **unkept;   /* owned, never NULL; a sentence about limits that nobody keeps */
-  VmNet net;       /* never DEFAULT */
-  VmScreen screen; /* owned */
-  gboolean trace;  /* the moment at which QEMU is executed is noted (vmctl/trace.h) */
+  guint processes;  /* 0: no limit (a virtual machine) */
+  VmGroups groups;  /* owned; the control group that keeps the limits and can be frozen */
+  char **unkept;    /* owned, never NULL; a sentence about limits that nobody keeps */
+  VmNet net;        /* never DEFAULT */
+  char **net_rules; /* owned, never NULL; lines of vmctl/net/policy.h: hostport, allow, deny */
+  VmScreen screen;  /* owned */
+  gboolean trace;   /* the moment at which QEMU is executed is noted (vmctl/trace.h) */
   gboolean serial;
   guint root_ports;   /* of a virtual machine: places for what is plugged later */
   guint cpus_max;     /* likewise processors; never less than `cpus` */
@@ -146,6 +149,9 @@ void vm_make_free (VmMake *make);
 VmPlan *vm_plan_make (const VmSpec *spec, const VmProfile *profile, const VmHost *host, const char *id,
                       const char *name, GError **error);
 
+/* Has it a network of its own, with a vmctl-net? */
+gboolean vm_plan_has_card (const VmPlan *plan);
+
 /* For drivers whose made-up directories are read-only: is this one to be a tmpfs of its own? */
 gboolean vm_mount_is_writable_dir (const VmMount *mount);
 /* In the tmpfs of one of the first `before` mounts a plain directory will do. */
@@ -153,6 +159,9 @@ gboolean vm_plan_lies_in_writable (const VmPlan *plan, guint before, const char 
 
 /* Environment and secrets together, as the inside gets them. (transfer full) */
 char **vm_plan_full_environment (const VmPlan *plan);
+
+/* Is its X server Xvnc, to which viewers come by way of the supervisor? */
+gboolean vm_plan_has_xvnc (const VmPlan *plan);
 
 /* What the control group is given. Pure. */
 void vm_plan_group_limits (const VmPlan *plan, VmGroupLimits *ret);

@@ -59,6 +59,7 @@ vm_record_new (void)
   record->passed_over = g_new0 (char *, 1);
   record->groups = g_new0 (char *, 1);
   record->unkept = g_new0 (char *, 1);
+  record->net_rules = g_new0 (char *, 1);
   record->devices = json_object_new_array ();
   return record;
 }
@@ -85,6 +86,7 @@ vm_record_free (VmRecord *record)
   g_free (record->restart_why);
   g_free (record->paused_why);
   g_free (record->net);
+  g_strfreev (record->net_rules);
   g_free (record->display);
   g_free (record->size);
   json_object_put (record->devices);
@@ -155,6 +157,8 @@ vm_record_to_json (const VmRecord *record)
   vm_json_add_strv (object, "unkept", (const char *const *)record->unkept);
   vm_json_add_int (object, "disk", (gint64)record->disk);
   vm_json_add_str (object, "net", record->net);
+  if (*record->net_rules != NULL)
+    vm_json_add_strv (object, "net-rules", (const char *const *)record->net_rules);
   vm_json_add_str (object, "display", record->display);
   vm_json_add_str (object, "size", record->size);
   if (json_object_array_length (record->devices) > 0)
@@ -250,6 +254,8 @@ vm_record_from_json (json_object *object, GError **error)
   record->unkept = vm_json_dup_strv (vm_json_array (object, "unkept"));
   record->disk = (guint64)vm_json_int (object, "disk", 0);
   record->net = g_strdup (vm_json_str (object, "net", NULL));
+  g_strfreev (record->net_rules);
+  record->net_rules = vm_json_dup_strv (vm_json_array (object, "net-rules"));
   record->display = g_strdup (vm_json_str (object, "display", NULL));
   record->size = g_strdup (vm_json_str (object, "size", NULL));
   if (vm_json_array (object, "devices") != NULL) {

@@ -72,7 +72,8 @@ typedef struct {
   guint processes;      /* 0: no limit */
   char **groups;        /* owned, never NULL; directories of the control group, to be removed at the end */
   char **unkept;        /* owned, never NULL; limits that nobody keeps, a sentence */
-  char *net;            /* owned; "none", "public" */
+  char *net;            /* owned; as it is now: "none", "public", "list", "host" */
+  char **net_rules;     /* owned, never NULL; of it, as in a plan */
   char *display;        /* owned; "none", "gtk", "vnc"; NULL: there is no screen */
   char *size;           /* owned; of the screen, "1280x800"; NULL: none */
   VmStamps stamps;      /* when what happened */

@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "vmctl/relays.h"
 
-#include <glib-unix.h>
-#include <poll.h>
-
-#include "meta/relay.h"
 #include "vmctl/hostsocket.h"
+#include "vmctl/watched-relay.h"
 
 enum {
   RETRY_MS = 50,        /* between two tries to connect to a socket whose queue is full */
@@ -13,12 +10,10 @@ enum {
 };
 
 typedef struct {
-  Relay relay;
+  VmWatchedRelay watched;
   VmRelays *owner; /* borrowed */
   guint index;
   gboolean used;
-  guint source; /* watches the socket; 0: nobody does */
-  int events;   /* for what */
   guint retry;
   gint64 retry_until;
 } Connection;
@@ -59,22 +54,15 @@ vm_relays_new (const VmPlan *plan, VmLog *log, VmRelaysBroken broken, gpointer d
 }
 
 static void
-stop_watching (Connection *c)
+forget (gpointer data)
 {
-  if (c->source != 0)
-    g_source_remove (c->source);
-  c->source = 0;
-}
+  Connection *c = data;
 
-static void
-forget (Connection *c)
-{
-  stop_watching (c);
   if (c->retry != 0)
     g_source_remove (c->retry);
   c->retry = 0;
   if (c->used)
-    relay_clear (&c->relay);
+    vm_watched_relay_clear (&c->watched);
   c->used = FALSE;
 }
 
@@ -122,36 +110,6 @@ break_off (VmRelays *relays, const char *why)
 
 /* The host's socket */
 
-static gboolean ready (int fd, GIOCondition condition, gpointer data);
-
-/* After anything that may have changed what to wait for. */
-static void
-update (Connection *c)
-{
-  int events = relay_events (&c->relay, TRUE);
-
-  if (relay_is_over (&c->relay)) {
-    forget (c);
-    return;
-  }
-  if (c->source != 0 && events == c->events)
-    return;
-  stop_watching (c);
-  c->events = events;
-  if (events >= 0)
-    c->source = g_unix_fd_add (c->relay.fd, (GIOCondition)events | G_IO_HUP | G_IO_ERR, ready, c);
-}
-
-static gboolean
-ready (int fd, GIOCondition condition, gpointer data)
-{
-  Connection *c = data;
-
-  relay_ready (&c->relay, (short)condition, TRUE);
-  update (c);
-  return G_SOURCE_CONTINUE; /* or it was removed meanwhile */
-}
-
 static void
 send_frame (void *data, FrameType type, uint32_t channel, uint8_t stream, const void *payload, size_t n)
 {
@@ -185,14 +143,14 @@ try_connect (Connection *c)
 
   if (fd >= 0) {
     relays->complained[c->index] = FALSE;
-    relay_set_socket (&c->relay, fd);
+    relay_set_socket (&c->watched.relay, fd);
   } else if (busy && g_get_monotonic_time () < c->retry_until) {
     c->retry = g_timeout_add (RETRY_MS, try_again, c);
   } else {
     complain (c, error);
-    relay_shut (&c->relay);
+    relay_shut (&c->watched.relay);
   }
-  update (c);
+  vm_watched_relay_update (&c->watched);
 }
 
 static gboolean
@@ -201,7 +159,7 @@ try_again (gpointer data)
   Connection *c = data;
 
   c->retry = 0;
-  if (!c->relay.closed)
+  if (!c->watched.relay.closed)
     try_connect (c);
   return G_SOURCE_REMOVE;
 }
@@ -221,7 +179,8 @@ open_relay (VmRelays *relays, Connection *c, const FrameHeader *header, const gu
   c->owner = relays;
   c->index = index;
   c->retry_until = g_get_monotonic_time () + RETRY_FOR_MS * 1000;
-  relay_init (&c->relay, header->channel, RELAY_HOST, send_frame, c);
+  c->watched = (VmWatchedRelay){.over = forget, .data = c};
+  relay_init (&c->watched.relay, header->channel, RELAY_HOST, send_frame, c);
   try_connect (c);
 }
 
@@ -240,8 +199,8 @@ vm_relays_frame (VmRelays *relays, const FrameHeader *header, const guint8 *payl
   c = &relays->connections[number];
   if (header->type == FRAME_RELAY_OPEN)
     open_relay (relays, c, header, payload);
-  else if (!c->used || relay_frame (&c->relay, header, payload) < 0)
+  else if (!c->used || relay_frame (&c->watched.relay, header, payload) < 0)
     break_off (relays, "a frame that makes no sense for a relay");
   else
-    update (c);
+    vm_watched_relay_update (&c->watched);
 }

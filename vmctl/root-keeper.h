@@ -18,5 +18,6 @@ void vm_root_keeper_start (int *ret_fd, char **ret_why, VmGroups *ret_groups);
  * above. */
 gboolean vm_root_keeper_is_safe (const char *path);
 
-/* Has the waiting keeper become the keeper of `argv`, instead of starting one. All slots must be bound. */
+/* Has the waiting keeper start the keeper of `argv`, as root. All slots must be bound. It can be asked again
+ * as long as `fd` is open. */
 gboolean vm_root_keeper_run (int fd, VmArgv *argv, pid_t *ret_pid, GError **error);

@@ -10,9 +10,33 @@
 #include "vmctl/base/escape.h"
 #include "vmctl/checks.h"
 #include "vmctl/choice.h"
+#include "vmctl/net-words.h"
 #include "vmctl/progress.h"
 #include "vmctl/qemu-version.h"
 #include "vmctl/show.h"
+
+static gboolean
+each (char **values, VmSpec *spec, gboolean (*take) (VmSpec *, const char *, const char *, GError **),
+      const char *what, GError **error)
+{
+  for (; values != NULL && *values != NULL; values++)
+    if (!take (spec, *values, what, error))
+      return FALSE;
+  return TRUE;
+}
+
+static gboolean
+take_net (const VmRunOptions *o, VmSpec *spec, GError **error)
+{
+  if (!each (o->nets, spec, vm_spec_set_net, "--net", error) ||
+      !each (o->host_ports, spec, vm_spec_add_host_port, "--net-host-port", error) ||
+      !each (o->publish, spec, vm_spec_add_publish, "--publish", error))
+    return FALSE;
+  return o->host_ports == NULL || (spec->net != VM_NET_NONE && spec->net != VM_NET_HOST) ||
+         vm_error (error, VM_ERROR_USAGE,
+                   "--net-host-port: with --net %s there is nothing that could let a port in; leave one out",
+                   vm_net_name (spec->net));
+}
 
 static gboolean
 take_options (const VmRunOptions *o, VmSpec *spec, GError **error)
@@ -23,12 +47,9 @@ take_options (const VmRunOptions *o, VmSpec *spec, GError **error)
   spec->env = g_strdupv (o->env);
   spec->grants = g_strdupv (o->grants);
   spec->no_grants = g_strdupv (o->no_grants);
-  for (char **socket = o->sockets; socket != NULL && *socket != NULL; socket++)
-    if (!vm_spec_add_socket (spec, *socket, "--socket", error))
-      return FALSE;
-  for (char **plug = o->plugs; plug != NULL && *plug != NULL; plug++)
-    if (!vm_spec_add_plug (spec, *plug, "--plug", error))
-      return FALSE;
+  if (!each (o->sockets, spec, vm_spec_add_socket, "--socket", error) ||
+      !each (o->plugs, spec, vm_spec_add_plug, "--plug", error) || !take_net (o, spec, error))
+    return FALSE;
   spec->cold = o->cold;
   spec->no_root = o->no_root;
   spec->serial = o->serial;
@@ -45,7 +66,6 @@ take_options (const VmRunOptions *o, VmSpec *spec, GError **error)
          (o->disk == NULL || vm_spec_set_disk (spec, o->disk, "--disk", error)) &&
          (o->display == NULL || vm_spec_set_display (spec, o->display, "--display", error)) &&
          (o->size == NULL || vm_spec_set_size (spec, o->size, "--size", error)) &&
-         (o->net == NULL || vm_spec_set_net (spec, o->net, "--net", error)) &&
          (o->boot_timeout == NULL || vm_spec_set_timeout (spec, o->boot_timeout, "--boot-timeout", error)) &&
          (o->restart == NULL || vm_spec_set_restart (spec, o->restart, "--restart", error)) &&
          (o->watchdog == NULL || vm_spec_set_watchdog (spec, o->watchdog, "--watchdog", error));

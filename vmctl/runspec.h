@@ -9,9 +9,9 @@
 #include "vmctl/verb.h"
 
 typedef struct {
-  char *accel, *driver, *min_isolation, *profile, *name, *memory, *cpus, *processes, *disk, *net, *kernel,
-      *image, *boot_timeout, *restart, *watchdog, *display, *size, *root_ports; /* owned */
-  char **env, **grants, **no_grants, **sockets, **plugs;                        /* owned */
+  char *accel, *driver, *min_isolation, *profile, *name, *memory, *cpus, *processes, *disk, *kernel, *image,
+      *boot_timeout, *restart, *watchdog, *display, *size, *root_ports;                   /* owned */
+  char **env, **grants, **no_grants, **sockets, **plugs, **nets, **host_ports, **publish; /* owned */
   gboolean cold, no_root, serial, tmux, no_config;
 } VmRunOptions;
 
@@ -91,8 +91,17 @@ typedef struct {
        "NAME",                                                                                               \
        "name of the sandbox (default: the project's)",                                                       \
        NULL},                                                                                                \
-      {"net", 0, VM_OPTION_STRING, offsetof (type, run.net), "POLICY", "none or public (default public)",    \
+      {"net",          0,                                                                                    \
+       VM_OPTION_LIST, offsetof (type, run.nets),                                                            \
+       "POLICY",       "none, public, host, allow:LIST or deny:LIST (repeat; default public)",               \
        "net"},                                                                                               \
+      {"net-host-port",                                                                                      \
+       0,                                                                                                    \
+       VM_OPTION_LIST,                                                                                       \
+       offsetof (type, run.host_ports),                                                                      \
+       "PORT",                                                                                               \
+       "let it reach this host's own PORT, as host.vmctl.internal (repeat)",                                 \
+       NULL},                                                                                                \
       {"no-config", 0, VM_OPTION_FLAG, offsetof (type, run.no_config), NULL, "read no configuration files",  \
        NULL},                                                                                                \
       {"no-grant",     0,                                                                                    \
@@ -106,13 +115,10 @@ typedef struct {
        NULL,                                                                                                 \
        "nobody becomes root inside (no sudo)",                                                               \
        NULL},                                                                                                \
-      {"plug",                                                                                               \
-       0,                                                                                                    \
-       VM_OPTION_LIST,                                                                                       \
-       offsetof (type, run.plugs),                                                                           \
-       "KIND=ARGS",                                                                                          \
-       "plug this before the command starts, as vmctl plug does (repeat)",                                   \
-       NULL},                                                                                                \
+      {"plug",         0,                                                                                    \
+       VM_OPTION_LIST, offsetof (type, run.plugs),                                                           \
+       "KIND=ARGS",    "plug this before the command starts, as vmctl plug does (repeat)",                   \
+       "plug="},                                                                                             \
       {"processes",                                                                                          \
        0,                                                                                                    \
        VM_OPTION_STRING,                                                                                     \
@@ -124,6 +130,13 @@ typedef struct {
        VM_OPTION_STRING, offsetof (type, run.profile),                                                       \
        "NAME",           "shell, claude, claude-shell or one of your own (default shell)",                   \
        "profile"},                                                                                           \
+      {"publish",                                                                                            \
+       0,                                                                                                    \
+       VM_OPTION_LIST,                                                                                       \
+       offsetof (type, run.publish),                                                                         \
+       "[ADDRESS:]PORT[:INSIDE][/udp]",                                                                      \
+       "pass a port of this host on to one inside (repeat; ADDRESS is 127.0.0.1)",                           \
+       NULL},                                                                                                \
       {"restart",        0,                                                                                  \
        VM_OPTION_STRING, offsetof (type, run.restart),                                                       \
        "POLICY",         "never, or on-failure[:N]: start again, at most N times (default never)",           \

@@ -7,6 +7,7 @@
 #include "vmctl/base/file.h"
 #include "vmctl/base/json.h"
 #include "vmctl/driver.h"
+#include "vmctl/net-words.h"
 #include "vmctl/plug.h"
 
 enum {
@@ -76,6 +77,9 @@ vm_spec_clear (VmSpec *spec)
   g_strfreev (spec->no_grants);
   g_strfreev (spec->sockets);
   g_strfreev (spec->plugs);
+  g_strfreev (spec->net_items);
+  g_strfreev (spec->net_groups);
+  g_strfreev (spec->net_host_ports);
   g_strfreev (spec->ignored);
   *spec = (VmSpec){0};
 }
@@ -163,13 +167,31 @@ vm_spec_set_disk (VmSpec *spec, const char *text, const char *what, GError **err
 gboolean
 vm_spec_set_net (VmSpec *spec, const char *text, const char *what, GError **error)
 {
-  if (g_str_equal (text, "none"))
-    spec->net = VM_NET_NONE;
-  else if (g_str_equal (text, "public"))
-    spec->net = VM_NET_PUBLIC;
-  else
-    return vm_error (error, VM_ERROR_USAGE, "%s: '%s' is not a network; write 'none' or 'public'", what,
-                     text);
+  VmNetSaid said = {spec->net, spec->net_says_public, spec->net_items};
+  gboolean ok = vm_net_said_add (&said, text, what, error);
+
+  spec->net = said.mode;
+  spec->net_says_public = said.says_public;
+  spec->net_items = said.items;
+  return ok;
+}
+
+gboolean
+vm_spec_add_host_port (VmSpec *spec, const char *text, const char *what, GError **error)
+{
+  guint n = spec->net_host_ports != NULL ? g_strv_length (spec->net_host_ports) : 0;
+  char *rule = vm_net_host_port (text, what, error);
+
+  if (rule == NULL)
+    return FALSE;
+  if (n == VM_NET_HOST_PORTS_MAX) {
+    g_free (rule);
+    return vm_error (error, VM_ERROR_USAGE, "%s: more than %d ports of this host", what,
+                     VM_NET_HOST_PORTS_MAX);
+  }
+  spec->net_host_ports = g_renew (char *, spec->net_host_ports, n + 2);
+  spec->net_host_ports[n] = rule;
+  spec->net_host_ports[n + 1] = NULL;
   return TRUE;
 }
 
@@ -328,6 +350,29 @@ vm_spec_add_plug (VmSpec *spec, const char *text, const char *what, GError **err
   spec->plugs[n] = vm_json_line (object);
   spec->plugs[n + 1] = NULL;
   return TRUE;
+}
+
+gboolean
+vm_spec_add_publish (VmSpec *spec, const char *text, const char *what, GError **error)
+{
+  const char *slash = strrchr (text, '/'), *protocol = slash != NULL ? slash : "";
+  g_autofree char *ports = g_strndup (text, (gsize)(slash != NULL ? slash - text : (gssize)strlen (text)));
+  g_auto (GStrv) parts = g_strsplit (ports, ":", -1);
+  guint n = g_strv_length (parts);
+  gboolean one = n == 1 || (n == 2 && strchr (parts[0], '.') != NULL); /* the same number inside */
+  g_autofree char *word =
+      g_strconcat ("port=", ports, one ? ":" : "", one ? parts[n - 1] : "", protocol, NULL);
+  GError *problem = NULL;
+
+  if (n > 0 && n <= 3 &&
+      (*protocol == '\0' || g_str_equal (protocol, "/udp") || g_str_equal (protocol, "/tcp")) &&
+      vm_spec_add_plug (spec, word, what, &problem))
+    return TRUE;
+  g_clear_error (&problem);
+  return vm_error (error, VM_ERROR_USAGE,
+                   "%s: '%s' is no port; write [ADDRESS:]PORT[:INSIDE][/udp], such as 8080, 8080:80 or "
+                   "0.0.0.0:8080:80; an address is IPv4",
+                   what, text);
 }
 
 gboolean

@@ -28,7 +28,7 @@ const char *vm_isolation_name (VmIsolation isolation); /* "none", "namespace", "
 /* FALSE: no such word. */
 gboolean vm_isolation_parse (const char *name, VmIsolation *ret);
 
-typedef enum { VM_NET_DEFAULT, VM_NET_NONE, VM_NET_PUBLIC } VmNet;
+typedef enum { VM_NET_DEFAULT, VM_NET_NONE, VM_NET_PUBLIC, VM_NET_LIST, VM_NET_HOST } VmNet;
 /* A screen for the inside. NONE is one that nobody sees but `screenshot`. */
 typedef enum { VM_DISPLAY_UNSET, VM_DISPLAY_NONE, VM_DISPLAY_GTK, VM_DISPLAY_VNC } VmDisplay;
 const char *vm_display_name (VmDisplay display);              /* "none", "gtk", "vnc"; NULL: UNSET */
@@ -60,11 +60,15 @@ typedef struct {
   guint64 disk;          /* bytes, virtual; 0: 16 GiB */
   gboolean disk_none;    /* --disk none: a tmpfs instead */
   VmNet net;             /* DEFAULT: public */
-  VmDisplay display;     /* UNSET: no screen */
-  guint width, height;   /* of the screen, pixels; 0: 1280x800 */
-  char **env;            /* owned; "NAME=value", or "NAME" to pass the host's on; NULL: none */
-  char **grants;         /* owned; named on the command line or in the config; NULL: none */
-  char **no_grants;      /* owned; taken away; NULL: none */
+  gboolean net_says_public; /* and what is allowed adds to it: vmctl/net-words.h, as the next two */
+  char **net_items;         /* owned; NULL: none */
+  char **net_groups;        /* owned; of the configuration: "NAME=ITEM,ITEM"; NULL: none */
+  char **net_host_ports;    /* owned; rules, "hostport 5432"; NULL: none */
+  VmDisplay display;        /* UNSET: no screen */
+  guint width, height;      /* of the screen, pixels; 0: 1280x800 */
+  char **env;               /* owned; "NAME=value", or "NAME" to pass the host's on; NULL: none */
+  char **grants;            /* owned; named on the command line or in the config; NULL: none */
+  char **no_grants;         /* owned; taken away; NULL: none */
   char **sockets;   /* owned; of the host's, to let in: pairs of the path and where it is inside, absolute,
                        plain; NULL: none */
   gboolean no_root; /* nobody becomes root inside */
@@ -96,10 +100,13 @@ gboolean
 vm_spec_set_root_ports (VmSpec *spec, const char *text, const char *what, GError **error); /* 1..12 */
 /* "KIND=ARGS", as vmctl plug takes them; a relative path counts from the current directory. */
 gboolean vm_spec_add_plug (VmSpec *spec, const char *text, const char *what, GError **error);
+/* "[ADDRESS:]PORT[:INSIDE][/udp]": a plug of a port. */
+gboolean vm_spec_add_publish (VmSpec *spec, const char *text, const char *what, GError **error);
 gboolean vm_spec_set_disk (VmSpec *spec, const char *text, const char *what,
                            GError **error); /* SIZE (plain: bytes; 64M..16T) or "none" */
-gboolean
-vm_spec_set_net (VmSpec *spec, const char *text, const char *what, GError **error); /* none | public */
+/* Adds to what is there: vmctl/net-words.h. */
+gboolean vm_spec_set_net (VmSpec *spec, const char *text, const char *what, GError **error);
+gboolean vm_spec_add_host_port (VmSpec *spec, const char *text, const char *what, GError **error);
 gboolean vm_spec_set_driver (VmSpec *spec, const char *text, const char *what,
                              GError **error); /* auto, or a driver's name */
 gboolean

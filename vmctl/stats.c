@@ -6,9 +6,9 @@
 #include "vmctl/show.h"
 #include "vmctl/table.h"
 
-static const char *const headers[] = {"NAME",     "STATE",   "CPU",       "TIME",    "MEMORY",
-                                      "LIMIT",    "BALLOON", "READ",      "WRITTEN", "DISK",
-                                      "RECEIVED", "SENT",    "PROCESSES", "UPTIME",  NULL};
+static const char *const headers[] = {"NAME",    "STATE",   "CPU",       "TIME",   "MEMORY",   "LIMIT",
+                                      "BALLOON", "READ",    "WRITTEN",   "DISK",   "RECEIVED", "SENT",
+                                      "FLOWS",   "REFUSED", "PROCESSES", "UPTIME", NULL};
 
 double
 vm_stats_percent (json_object *before, json_object *now)
@@ -26,6 +26,14 @@ size_of (json_object *object, const char *key)
   gint64 bytes = vm_json_int (object, key, -1);
 
   return bytes >= 0 ? vm_size_format ((guint64)bytes) : g_strdup ("-");
+}
+
+static char *
+count_of (json_object *object, const char *key)
+{
+  gint64 count = vm_json_int (object, key, -1);
+
+  return count >= 0 ? g_strdup_printf ("%" G_GINT64_FORMAT, count) : g_strdup ("-");
 }
 
 static char *
@@ -49,6 +57,7 @@ add_row (VmTable *table, json_object *answer)
   g_autofree char *bytes_read = size_of (disk, "read"), *written = size_of (disk, "written");
   g_autofree char *allocated = size_of (disk, "allocated"), *received = size_of (net, "received");
   g_autofree char *sent = size_of (net, "sent");
+  g_autofree char *flows = count_of (net, "flows"), *refused = count_of (net, "refused");
   g_autofree char *time =
       g_strdup_printf ("%.1fs", (double)vm_json_int (answer, "cpu-us", 0) / G_USEC_PER_SEC);
   g_autofree char *processes = g_strdup_printf ("%d", (int)vm_json_int (answer, "processes", 0));
@@ -57,7 +66,7 @@ add_row (VmTable *table, json_object *answer)
   vm_table_add (table,
                 (const char *const[]){vm_json_str (answer, "name", "?"), vm_json_str (answer, "state", "?"),
                                       cpu, time, used, limit, balloon, bytes_read, written, allocated,
-                                      received, sent, processes, uptime, NULL});
+                                      received, sent, flows, refused, processes, uptime, NULL});
 }
 
 char *

@@ -324,6 +324,19 @@ has_id (GPtrArray *records, const char *id)
   return FALSE;
 }
 
+static VmRecord *
+read_one (const char *parent, const char *id, GError **error)
+{
+  vm_autofd dir_fd = open_below (parent, id, NULL);
+  g_autoptr (VmRecord) record = dir_fd >= 0 ? vm_record_read (dir_fd, error) : NULL;
+
+  if (record != NULL && !g_str_equal (record->id, id)) {
+    vm_error (error, VM_ERROR_INVALID, "its record is that of '%s'", record->id);
+    return NULL;
+  }
+  return g_steal_pointer (&record);
+}
+
 /* One that is just ending has a record in both places: the first one that was read counts. */
 static void
 read_all (const char *parent, GPtrArray *out, GPtrArray *problems)
@@ -334,13 +347,8 @@ read_all (const char *parent, GPtrArray *out, GPtrArray *problems)
   for (guint i = 0; i < names->len; i++) {
     const char *name = g_ptr_array_index (names, i);
     GError *error = NULL;
-    vm_autofd dir_fd = open_below (parent, name, NULL);
-    VmRecord *record = dir_fd >= 0 ? vm_record_read (dir_fd, &error) : NULL;
+    VmRecord *record = read_one (parent, name, &error);
 
-    if (record != NULL && !g_str_equal (record->id, name)) {
-      vm_error (&error, VM_ERROR_INVALID, "its record is that of '%s'", record->id);
-      g_clear_pointer (&record, vm_record_free);
-    }
     if (record != NULL && before > 0 && has_id (out, record->id))
       g_clear_pointer (&record, vm_record_free);
     if (record != NULL)
@@ -479,13 +487,28 @@ find_in (GPtrArray *records, const char *word, const char *path, gboolean ended,
   return NULL;
 }
 
+/* By its whole id: of those that have ended, which may be hundreds, one record is read. What runs under that
+ * id or name comes first, as always. NULL: it has to be looked for. */
+static VmRecord *
+find_ended (const VmDirs *dirs, const char *id)
+{
+  g_autoptr (GPtrArray) running = vm_store_list (dirs, FALSE, NULL, NULL);
+  g_autofree char *old = g_build_filename (dirs->state, "sandboxes", NULL);
+  VmRecord *record = running != NULL ? find_in (running, id, NULL, FALSE, NULL) : NULL;
+
+  return record != NULL || running == NULL ? record : read_one (old, id, NULL);
+}
+
 VmRecord *
 vm_store_find (const VmDirs *dirs, const char *word, gboolean ended, GError **error)
 {
-  g_autoptr (GPtrArray) records = vm_store_list (dirs, ended, NULL, error);
+  VmRecord *record = ended && vm_store_is_id (word) ? find_ended (dirs, word) : NULL;
+  g_autoptr (GPtrArray) records = record == NULL ? vm_store_list (dirs, ended, NULL, error) : NULL;
   char *real = NULL;
   g_autofree char *path = NULL;
 
+  if (record != NULL)
+    return record;
   if (records == NULL)
     return NULL;
   if (is_path (word)) {
@@ -508,75 +531,6 @@ vm_store_find_project (const VmDirs *dirs, const char *project)
       return g_ptr_array_steal_index (records, i - 1);
   }
   return NULL;
-}
-
-gboolean
-vm_store_new_id (const VmDirs *dirs, char ret_id[9], GError **error)
-{
-  static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789";
-  g_autofree char *running = NULL, *old = NULL;
-  guint8 random[ID_LENGTH];
-  char id[ID_LENGTH + 1] = "";
-
-  do {
-    g_free (running);
-    g_free (old);
-    if (getentropy (random, sizeof random) < 0)
-      return vm_error_errno (error, errno, "cannot read random bytes");
-    for (guint i = 0; i < ID_LENGTH; i++) /* a letter first, so that an id is never taken for a number */
-      id[i] = letters[random[i] % (i == 0 ? 26 : 36)];
-    running = g_build_filename (dirs->runtime, id, NULL);
-    old = g_build_filename (dirs->state, "sandboxes", id, NULL);
-  } while (g_file_test (running, G_FILE_TEST_EXISTS) || g_file_test (old, G_FILE_TEST_EXISTS));
-  g_strlcpy (ret_id, id, ID_LENGTH + 1);
-  return TRUE;
-}
-
-char *
-vm_store_name_of_project (const char *project)
-{
-  g_autofree char *base = g_path_get_basename (project);
-  GString *name = g_string_new (NULL);
-
-  for (const char *p = base; *p != '\0' && name->len < 32; p++)
-    if (g_ascii_isalnum (*p) || (name->len > 0 && strchr ("._-", *p) != NULL))
-      g_string_append_c (name, *p);
-  if (name->len == 0)
-    g_string_append (name, "sandbox");
-  return g_string_free (name, FALSE);
-}
-
-static gboolean
-name_taken (GPtrArray *records, const char *name)
-{
-  for (guint i = 0; i < records->len; i++)
-    if (g_str_equal (((VmRecord *)g_ptr_array_index (records, i))->name, name))
-      return TRUE;
-  return FALSE;
-}
-
-char *
-vm_store_new_name (const VmDirs *dirs, const char *wanted, const char *project, GError **error)
-{
-  g_autoptr (GPtrArray) records = vm_store_list (dirs, FALSE, NULL, error);
-  g_autofree char *base = NULL, *name = NULL;
-
-  if (records == NULL)
-    return NULL;
-  if (wanted != NULL) {
-    if (!name_taken (records, wanted))
-      return g_strdup (wanted);
-    vm_error (error, VM_ERROR_EXISTS,
-              "a sandbox named '%s' is running; choose another --name, or: vmctl stop %s", wanted, wanted);
-    return NULL;
-  }
-  base = vm_store_name_of_project (project);
-  name = g_strdup (base);
-  for (guint i = 2; name_taken (records, name); i++) {
-    g_free (name);
-    name = g_strdup_printf ("%s-%u", base, i);
-  }
-  return g_steal_pointer (&name);
 }
 
 gboolean

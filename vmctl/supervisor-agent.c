@@ -96,6 +96,7 @@ agent_is_up (VmSupervisor *sup)
   if (!vm_plugs_hold_command (sup->plugs))
     vm_control_agent_up (sup);
   vm_plugs_agent_up (sup->plugs);
+  vm_supervisor_open_window (sup);
   vm_supervisor_agent_can_stop (sup);
 }
 

@@ -23,6 +23,7 @@
 #include "vmctl/supervisor.h"
 
 typedef struct VmPlugs VmPlugs;
+typedef struct VmNetHelper VmNetHelper;
 
 typedef enum { VM_STOP_NOT, VM_STOP_POWERDOWN, VM_STOP_QUIT, VM_STOP_KILL } VmStopStep;
 
@@ -55,6 +56,7 @@ typedef struct {
   VmForwards *forwards; /* owned */
   VmLines *lines;       /* owned */
   VmPlugs *plugs;       /* owned; vmctl/supervisor-plug.h */
+  VmNetHelper *net;     /* owned; vmctl/supervisor-net.h; NULL: there is none */
   VmConsole *console;   /* owned; NULL for drivers without one */
 
   int keeper_fd;    /* owned; connected SOCK_SEQPACKET */
@@ -83,6 +85,9 @@ typedef struct {
   int control_fd;             /* owned; control.sock, until it is served; -1 */
   int vnc_fd;                 /* owned; listens for VNC's clients; -1 */
   guint vnc_tag;
+  int window_pidfd; /* owned; of the viewer that is the sandbox's window; -1 */
+  int window_said;  /* owned; what it complains of; -1 */
+  guint window_tag, window_said_tag;
 
   int stamp_fd; /* owned; says when QEMU is executed; -1 */
   guint stamp_tag;
@@ -109,6 +114,9 @@ void vm_supervisor_warn_again (VmSupervisor *sup, const char *text);
 /* supervisor-start.c */
 gboolean vm_supervisor_launch (VmSupervisor *sup, GError **error);
 gboolean vm_supervisor_take_over (VmSupervisor *sup, GError **error);
+
+/* A descriptor of the keeper's, by its request `what`; -1: it has none. */
+int vm_supervisor_ask_keeper (VmSupervisor *sup, const char *what);
 
 /* The directory through which more is let in later, empty. */
 gboolean vm_supervisor_make_door (VmSupervisor *sup, GError **error);
@@ -214,7 +222,14 @@ gboolean vm_screen_input (VmSupervisor *sup, json_object *arguments, QmpRequest 
 
 /* supervisor-vnc.c: with --display vnc, lets clients in at vnc.sock of the runtime directory. */
 gboolean vm_supervisor_listen_vnc (VmSupervisor *sup, GError **error);
-/* control-plug.c: commands, as those of control.c */
+
+/* supervisor-window.c: the window of a sandbox without a machine, where its plan has one. */
+void vm_supervisor_open_window (VmSupervisor *sup); /* the agent is up */
+void vm_supervisor_close_window (VmSupervisor *sup);
+
+/* control-net.c, control-plug.c: commands, as those of control.c */
+void vm_control_query_net (VmSupervisor *sup, json_object *arguments, QmpRequest *take_request);
+void vm_control_net_change (VmSupervisor *sup, json_object *arguments, QmpRequest *take_request);
 void vm_control_plug (VmSupervisor *sup, json_object *arguments, QmpRequest *take_request);
 void vm_control_unplug (VmSupervisor *sup, json_object *arguments, QmpRequest *take_request);
 void vm_control_query_devices (VmSupervisor *sup, json_object *arguments, QmpRequest *take_request);

@@ -62,14 +62,16 @@ start_in (VmSupervisor *sup, guint delay_ms)
 
 /* Asked for */
 
-/* The keeper of a container that sudo started is the one process that stayed root, and there is no second. */
+/* What stayed root of a container that sudo started makes another keeper, for the supervisor that it was
+ * given to. */
 static gboolean
 can_start_again (const VmSupervisor *sup, GError **error)
 {
-  return !vm_driver_needs_root_keeper (sup->driver, geteuid ()) ||
-         vm_error (error, VM_ERROR_UNSUPPORTED,
-                   "a container that was started by sudo needs sudo to start again; end it by vmctl stop, "
-                   "and start it anew");
+  return !vm_driver_needs_root_keeper (sup->driver, geteuid ()) || sup->start.root_keeper > 0 ||
+         vm_error (
+             error, VM_ERROR_UNSUPPORTED,
+             "the supervisor of this container, to which sudo gave the right to start it, was killed, and "
+             "the one that came after it has none; end it by vmctl stop, and start it anew");
 }
 
 gboolean

@@ -18,6 +18,7 @@
 #include "vmctl/container.h"
 #include "vmctl/make.h"
 #include "vmctl/root-keeper.h"
+#include "vmctl/supervisor-net.h"
 #include "vmctl/supervisor-plug.h"
 
 enum { WORDS_MAX = 4096, KEEPER_MESSAGE_MAX = 512, STATUS_WAIT_MS = 10000 };
@@ -482,14 +483,14 @@ vm_supervisor_launch (VmSupervisor *sup, GError **error)
 
 /* Taking over */
 
-static int
-console_from_keeper (VmSupervisor *sup)
+int
+vm_supervisor_ask_keeper (VmSupervisor *sup, const char *what)
 {
   g_autoptr (GArray) fds = g_array_new (FALSE, FALSE, sizeof (int));
   vm_autofd fd = vm_fd_connect_unix (sup->runtime_fd, "keeper.sock", SOCK_SEQPACKET, NULL);
   char text[KEEPER_MESSAGE_MAX];
 
-  if (fd < 0 || vm_fd_send (fd, "console", strlen ("console"), NULL, 0) < 0 ||
+  if (fd < 0 || vm_fd_send (fd, what, strlen (what), NULL, 0) < 0 ||
       vm_fd_recv (fd, text, sizeof text, fds) <= 0 || fds->len == 0)
     return -1;
   return g_array_index (fds, int, 0);
@@ -503,11 +504,12 @@ vm_supervisor_take_over (VmSupervisor *sup, GError **error)
 
   if (!watch_keeper (sup, error))
     return FALSE;
-  if (vm_driver_has_console (sup->driver) && (console = console_from_keeper (sup)) >= 0)
+  if (vm_driver_has_console (sup->driver) && (console = vm_supervisor_ask_keeper (sup, "console")) >= 0)
     sup->console = vm_console_new (console, sup->console_log);
   output = vm_log_tail (sup->state_fd, "output.log", VM_SESSION_RING, NULL);
   vm_sessions_adopt_main (sup->sessions, sup->record->tty, output);
   vm_supervisor_ask_whether_paused (sup);
+  vm_supervisor_take_over_net (sup);
   vm_supervisor_take_over_limits (sup);
   vm_supervisor_watch_groups (sup);
   if (!vm_supervisor_listen_vnc (sup, error) || !connect_vmm (sup, error))

@@ -108,6 +108,7 @@ vm_supervisor_forget_machine (VmSupervisor *sup)
   vm_sessions_set_agent (sup->sessions, NULL);
   vm_relays_set_agent (sup->relays, NULL);
   vm_forwards_set_agent (sup->forwards, NULL);
+  vm_supervisor_close_window (sup);
   g_clear_pointer (&sup->agent, vm_link_free);
   g_clear_pointer (&sup->qmp, qmp_client_free);
   g_clear_pointer (&sup->console, vm_console_free);

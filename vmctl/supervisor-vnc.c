@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* --display vnc: QEMU's VNC server listens nowhere. The socket is ours, 0600 in a directory that is 0700; who
- * comes to it is looked at, and handed to QEMU as a descriptor. So nothing of this needs a path in QEMU's
- * jail, or a password. */
+/* --display vnc: the socket is ours, 0600 in a directory that is 0700, and who comes to it is looked at.
+ * QEMU's VNC server listens nowhere: it is handed a descriptor. So nothing of this needs a path in QEMU's
+ * jail, or a password. Without QEMU it is Xvnc, inside, and the agent connects to it. */
 #include "vmctl/supervisor-private.h"
 
 #include <glib-unix.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "meta/format.h"
 #include "vmctl/base/fd.h"
 #include "vmctl/base/json.h"
 
@@ -46,17 +47,20 @@ knocked (int listener, GIOCondition condition, gpointer data)
   vm_autofd fd = accept4 (listener, NULL, NULL, SOCK_CLOEXEC);
   uid_t uid;
 
-  if (fd < 0 || sup->qmp == NULL || !vm_fd_peer_uid (fd, &uid, NULL) || (uid != 0 && uid != geteuid ()))
+  if (fd < 0 || !vm_fd_peer_uid (fd, &uid, NULL) || (uid != 0 && uid != geteuid ()))
     return G_SOURCE_CONTINUE;
   vm_log_line (sup->log, "a VNC client comes");
-  hand_over (sup, fd);
+  if (vm_plan_has_xvnc (sup->plan))
+    (void)vm_forwards_adopt (sup->forwards, vm_fd_steal (&fd), META_VNC_PORT);
+  else if (sup->qmp != NULL)
+    hand_over (sup, fd);
   return G_SOURCE_CONTINUE;
 }
 
 gboolean
 vm_supervisor_listen_vnc (VmSupervisor *sup, GError **error)
 {
-  if (sup->plan->screen.kind != VM_DISPLAY_VNC)
+  if (sup->plan->screen.kind != VM_DISPLAY_VNC && !vm_plan_has_xvnc (sup->plan))
     return TRUE;
   sup->vnc_fd = vm_fd_listen_unix (sup->runtime_fd, "vnc.sock", SOCK_STREAM, error);
   if (sup->vnc_fd < 0)

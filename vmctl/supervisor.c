@@ -33,7 +33,9 @@
 #include "vmctl/base/fd.h"
 #include "vmctl/base/file.h"
 #include "vmctl/base/json.h"
+#include "vmctl/net-words.h"
 #include "vmctl/store.h"
+#include "vmctl/supervisor-net.h"
 #include "vmctl/supervisor-plug.h"
 
 enum { PLAN_MAX = 16 << 20, ANSWER_MAX = 65536, START_WAIT_MS = 60000, READY_FD = 3, ROOT_KEEPER_FD = 4 };
@@ -290,7 +292,9 @@ record_from_plan (const VmPlan *plan, gboolean detached)
   record->restart_max = plan->restart_max;
   record->display = g_strdup (vm_display_name (plan->screen.kind));
   record->size = vm_screen_size (&plan->screen);
-  record->net = g_strdup (plan->net == VM_NET_NONE ? "none" : "public");
+  record->net = g_strdup (vm_net_name (plan->net));
+  g_strfreev (record->net_rules);
+  record->net_rules = g_strdupv (plan->net_rules);
   vm_process_self (&record->supervisor);
   return record;
 }
@@ -488,6 +492,7 @@ clear_supervisor (VmSupervisor *sup)
   for (guint i = 0; i < G_N_ELEMENTS (tags); i++)
     if (*tags[i] != 0)
       g_source_remove (*tags[i]);
+  vm_supervisor_close_window (sup);
   g_clear_pointer (&sup->sessions, vm_sessions_free);
   g_clear_pointer (&sup->relays, vm_relays_free);
   g_clear_pointer (&sup->forwards, vm_forwards_free);
@@ -495,6 +500,7 @@ clear_supervisor (VmSupervisor *sup)
   g_clear_pointer (&sup->agent, vm_link_free);
   g_clear_pointer (&sup->bundle, g_bytes_unref);
   g_clear_pointer (&sup->qmp, qmp_client_free);
+  vm_supervisor_close_net (sup);
   g_clear_pointer (&sup->plugs, vm_plugs_free);
   g_clear_pointer (&sup->control, qmp_server_free);
   g_clear_pointer (&sup->console, vm_console_free);
@@ -554,6 +560,8 @@ vm_supervise (const VmDirs *dirs, VmSuperviseOptions *options, GError **error)
                       .maker_pidfd = -1,
                       .stamp_fd = -1,
                       .vnc_fd = -1,
+                      .window_pidfd = -1,
+                      .window_said = -1,
                       .control_fd = -1,
                       .powerdown_ms = VM_STOP_POWERDOWN_MS};
   vm_autofd state_fd = -1;

@@ -68,12 +68,16 @@ vm_tail_fd (VmTail *tail)
   return tail->inotify;
 }
 
+/* net.log is cut to nothing where others get another file. */
 static void
 read_rest (int fd, GByteArray *out)
 {
   g_autofree guint8 *block = g_malloc (BLOCK);
+  struct stat st;
   ssize_t n;
 
+  if (fd >= 0 && fstat (fd, &st) == 0 && st.st_size < lseek (fd, 0, SEEK_CUR))
+    (void)lseek (fd, 0, SEEK_SET);
   while (fd >= 0 && ((n = read (fd, block, BLOCK)) > 0 || (n < 0 && errno == EINTR)))
     if (n > 0)
       g_byte_array_append (out, block, (guint)n);

@@ -118,9 +118,11 @@ got_frame (VmLink *link, const FrameHeader *header, const guint8 *payload, gpoin
   clear_status (t);
   t->started = TRUE;
   t->result->taken |= header->type == FRAME_STARTED || header->type == FRAME_DATA;
-  if (header->type == FRAME_DATA && header->stream != FRAME_STDIN)
+  if (header->type == FRAME_DATA && header->stream != FRAME_STDIN) {
     vm_output_write (t->outputs[header->stream], payload, header->length);
-  else if (header->type == FRAME_CREDIT && header->length == 4) {
+    if (t->options->wrote != NULL)
+      t->options->wrote (payload, header->length, t->options->data);
+  } else if (header->type == FRAME_CREDIT && header->length == 4) {
     t->window = MIN (t->window + frame_get_u32 (payload), FRAME_WINDOW);
     read_stdin (t);
   } else if (header->type == FRAME_EXIT)

@@ -11,6 +11,9 @@ typedef struct {
   gboolean tty;    /* the command has a terminal: ours goes raw, keys go through as they are */
   char detach_key; /* with may_detach; e.g. 0x1d for Ctrl-] */
   gboolean may_detach;
+  /* Called with what the command has written to its output; NULL: nobody wants to know. */
+  void (*wrote) (const guint8 *bytes, gsize length, gpointer data);
+  gpointer data;
   const char *status; /* shown on a terminal until the first sign of life (borrowed); NULL: nothing */
 } VmTerminalOptions;
 

@@ -35,7 +35,7 @@ typedef struct {
   const char *arg;      /* what to call the value in help; NULL for flags */
   const char *help;     /* one line, lower case, no full stop */
   const char *complete; /* "file", "dir", or a kind of `vmctl complete`: "driver", "profile", "net", "grant",
-                          "isolation", "display", "restart"; NULL */
+                          "isolation", "display", "restart", "plug="; NULL */
 } VmOption;
 
 typedef enum {
@@ -55,8 +55,8 @@ typedef struct {
   gsize options_size;       /* of the struct that the options fill; zeroed before */
   guint min_args, max_args; /* positional arguments before "--" */
   VmVerbFlags flags;
-  const char *complete; /* of the first positional argument: "sandbox" (running), "any-sandbox", "dir",
-                           "verb", "shell"; with "..." at the end of all of them; NULL */
+  const char *complete; /* of the positional arguments, a word for each: "sandbox" (running), "any-sandbox",
+                           "dir", "verb", "shell", ...; with "..." at the end the last one repeats; NULL */
   /* Returns an exit status; or -1 with `error` set. `args` and `command` (NULL: no "--" was given) are
    * borrowed. */
   int (*run) (VmContext *context, gpointer options, char **args, char **command, GError **error);

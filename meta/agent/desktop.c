@@ -2,11 +2,12 @@
 /* How it works
  *
  * In a VM it is Xorg on the virtual graphics card, with a configuration that names the devices: there is no
- * udev to find them and no logind to hand them out, so they are given to the user. Elsewhere it is Xvfb. The
- * server is asked to write the number of its display to its stdout when it takes clients (-displayfd): that
- * is how we see that it is ready. It wants a cookie, which is made here and lies where $XAUTHORITY says. The
- * window manager, openbox, is waited for too: it says by a FIFO that it manages windows, since one that was
- * there before would not get the keyboard. */
+ * udev to find them and no logind to hand them out, so they are given to the user. Elsewhere it is Xvfb, or
+ * Xvnc, which is the same for viewers outside: they reach it through the supervisor, at a port that nobody
+ * but this sandbox has. The server is asked to write the number of its display to its stdout when it takes
+ * clients (-displayfd): that is how we see that it is ready. It wants a cookie, which is made here and lies
+ * where $XAUTHORITY says. The window manager, openbox, is waited for too: it says by a FIFO that it manages
+ * windows, since one that was there before would not get the keyboard. */
 #include "meta/agent/desktop.h"
 
 #include <dirent.h>
@@ -211,7 +212,7 @@ add_words (Launch *launch, const char *const *words)
 static int
 server_words (const Agent *agent, Launch *launch)
 {
-  char config[128], log[128], cookie[128], screen[32];
+  char config[128], log[128], cookie[128], screen[32], port[16];
   const char *xorg[] = {agent->meta.server, ":0",        "vt1",  "-keeptty", "-novtswitch",
                         "-sharevts",        "-config",   config, "-logfile", log,
                         "-noreset",         "-nolisten", "tcp",  "-auth",    cookie,
@@ -219,12 +220,38 @@ server_words (const Agent *agent, Launch *launch)
   const char *xvfb[] = {agent->meta.server, ":0",        "-screen", "0",     screen,
                         "-noreset",         "-nolisten", "tcp",     "-auth", cookie,
                         "-displayfd",       "1",         NULL};
+  /* Who is inside has the cookie anyway, and from outside comes only whom the supervisor lets in. */
+  const char *xvnc[] = {agent->meta.server,
+                        ":0",
+                        "-geometry",
+                        screen,
+                        "-depth",
+                        "24",
+                        "-noreset",
+                        "-nolisten",
+                        "tcp",
+                        "-auth",
+                        cookie,
+                        "-displayfd",
+                        "1",
+                        "-rfbport",
+                        port,
+                        "-localhost",
+                        "-SecurityTypes",
+                        "None",
+                        "-AlwaysShared",
+                        "-AcceptSetDesktopSize=0",
+                        "-desktop",
+                        agent->meta.hostname,
+                        NULL};
 
   in_runtime (agent, CONFIG_NAME, config, sizeof config);
   in_runtime (agent, XORG_LOG_NAME, log, sizeof log);
   in_runtime (agent, COOKIE_NAME, cookie, sizeof cookie);
-  snprintf (screen, sizeof screen, "%ux%ux24", agent->meta.width, agent->meta.height);
-  return add_words (launch, agent->vm ? xorg : xvfb);
+  snprintf (screen, sizeof screen, "%ux%u%s", agent->meta.width, agent->meta.height,
+            agent->meta.vnc ? "" : "x24");
+  snprintf (port, sizeof port, "%u", agent->meta.vnc);
+  return add_words (launch, agent->vm ? xorg : agent->meta.vnc ? xvnc : xvfb);
 }
 
 /* Its stdout is `out`; what it says goes to the log. The pid, or -errno. */

@@ -223,7 +223,7 @@ load_display (Loader *loader)
 {
   Meta *meta = loader->meta;
   const char *text = NULL;
-  char *size;
+  char *size, *vnc, end;
   int r = load_text (loader, "display", &text);
 
   if (r < 0)
@@ -233,7 +233,12 @@ load_display (Loader *loader)
   size = (char *)line_value ((char *)text, "size");
   if (meta->server)
     r = *meta->server == '/' ? load_size (loader, size) : bad (loader, "display", "not an absolute path");
+  vnc = (char *)line_value ((char *)text, "vnc");
+  if (r == 0 && vnc &&
+      (sscanf (vnc, "%5u%c", &meta->vnc, &end) != 1 || meta->vnc == 0 || meta->vnc > UINT16_MAX))
+    r = bad (loader, "display", "no port");
   free (size);
+  free (vnc);
   return r;
 }
 

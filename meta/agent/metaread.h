@@ -24,6 +24,7 @@ typedef struct {
   const char *mac;                            /* of the network card, NULL: as it is */
   const char *server, *manager;               /* X server and window manager, NULL: none */
   unsigned width, height;                     /* of the screen */
+  unsigned vnc;                               /* port of Xvnc for viewers; 0: it is another server */
   uint64_t tmpfs_mib;                         /* 0: the scratch disk */
   const char *filesystem;                     /* of an image's root, NULL: the root is no image's */
   unsigned partition;                         /* where that is, 0: on the whole disk */

@@ -133,8 +133,8 @@ def agent_of(bench, sandbox):
     raise RuntimeError("no agent")
 
 
-def detached(bench, driver, *extra):
-    out = bench.vmctl("up", "-d", *extra, *options(bench, driver), "--", "sleep", "1000000", stdout=subprocess.PIPE).stdout
+def detached(bench, driver, *extra, net=("--net", "none")):
+    out = bench.vmctl("up", "-d", *extra, *options(bench, driver, net), "--", "sleep", "1000000", stdout=subprocess.PIPE).stdout
     sandbox = out.decode().strip()
     bench.vmctl("exec", sandbox, "--", "true")
     return sandbox

@@ -19,6 +19,17 @@ for count in 0 -1 x 256 1000 1.5 ''; do refused --cpus --cpus "$count"; done
 refused --cpus --cpus 255
 refused --memory --memory 15T
 refused --net --net everything
+# Names have one form. What is none, or would be taken for an address, is not made one.
+long=$(printf 'a.%.0s' $(seq 126))ab # 254 bytes
+for name in bücher.example github．com 'github。com' github%2ecom 2130706433 0x7f.1 0x7f000001 0177.0.0.1 127.1 '[::1%25eth0]' \
+            '[::1]' ::ffff:127.0.0.1 "$long" github..com .github.com github.com.. 'github.com ' ' github.com' '*' '*github.com' \
+            'a.*.b' '*.*.b' user@github.com https://github.com github.com/ 'github.com\0' 1.2.3.4.5 10.1.2.300 10.1.2.3/33; do
+  refused --net --net "allow:$name"
+  refused --net --net "public,deny:$name"
+done
+for name in GITHUB.COM. github.com.evil.com notgithub.com xn--bcher-kva.example '*.npmjs.org' _sip._tcp.example; do
+  run 0 "$V" plan --driver null --net "allow:$name"
+done
 refused --display --display wayland
 for size in 0x0 1280 1280x 1280x800x2 1281x800 99999x800 319x200 -1x1 ''; do refused --size --size "$size"; done
 refused --display --display none

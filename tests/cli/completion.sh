@@ -4,7 +4,11 @@
 . "$(dirname "$0")/lib.sh"
 
 run 0 up -d -n web -- sleep 1000
-mkdir "$tmp/bin"
+port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+run 0 "$V" plug web port "$port:1" --id web-page
+mkdir "$tmp/bin" "$tmp/plugged-dir"
+: > "$tmp/plugged-file"
+cd "$tmp" || exit 1
 ln -s "$V" "$tmp/bin/vmctl"
 PATH=$tmp/bin:$PATH
 for shell in bash zsh fish; do "$V" completion "$shell" > "$tmp/complete.$shell" || fail "completion $shell"; done
@@ -17,7 +21,14 @@ vmctl exec w|web|status
 vmctl completion |fish|stop
 vmctl help do|doctor|up
 vmctl logs --su|--supervisor|--serial
-vmctl stop web w|web|list'
+vmctl stop web w|web|list
+vmctl plug w|web|status
+vmctl plug web s|serial|status
+vmctl plug web dir plugged-|plugged-dir|plugged-file
+vmctl plug --id x web disk plugged-|plugged-file|serial
+vmctl unplug w|web|status
+vmctl unplug web w|web-page|serial
+vmctl up --plug s|serial=|status'
 
 if command -v bash > /dev/null; then
   cat > "$tmp/ask.bash" << 'SH'
@@ -34,10 +45,17 @@ SH
   is "bash: value after a space" "$(ask_bash 'vmctl up --driver nu')" null
   has "$(ask_bash 'vmctl up -- ech')" echo
   has "$(ask_bash 'vmctl up /us')" /usr
+  is "bash: value after KEY=" "$(ask_bash 'vmctl up --plug = dir = plugged-')" plugged-dir
+  is "bash: value at once after KEY=" "$(ask_bash 'vmctl up --plug dir =' | grep plugged-)" plugged-dir
+  is "bash: nothing in other words with =" "$(ask_bash 'vmctl up --env A = plugged-')" ""
+  is "bash: what comes after KEY=VALUE" "$(ask_bash 'vmctl up --plug dir = plugged-dir plugged-')" plugged-dir
   is "bash: only one sandbox" "$(ask_bash 'vmctl exec web w')" ""
 fi
 if command -v fish > /dev/null; then
   ask_fish () { fish --no-config -c "source $tmp/complete.fish; complete -C '$1'" | cut -f 1; }
+  is "fish: value after KEY=" "$(ask_fish 'vmctl up --plug dir=plugged-')" dir=plugged-dir/
+  is "fish: the same as one word" "$(ask_fish 'vmctl up --plug=dir=plugged-' | sed 's/--plug=//')" dir=plugged-dir/
+  is "fish: only one sandbox" "$(ask_fish 'vmctl exec web w')" ""
   is "fish: value" "$(ask_fish 'vmctl up --driver nu')" null
   has "$(ask_fish 'vmctl up -- ech')" echo
 fi
@@ -55,6 +73,10 @@ zpty -d shell
 print -r -- "${(V)out}"
 SH
   ask_zsh () { timeout 60 zsh -f "$tmp/ask.zsh" "$tmp/complete.zsh" "$1"; }
+fi
+if command -v zsh > /dev/null; then
+  has "$(ask_zsh 'vmctl up --plug dir=plugged-' < /dev/null)" dir=plugged-dir/
+  has "$(ask_zsh 'vmctl up --plug=dir=plugged-' < /dev/null)" dir=plugged-dir/
 fi
 for shell in bash fish zsh; do
   command -v "$shell" > /dev/null || { echo "$shell is not installed"; continue; }

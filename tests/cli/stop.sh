@@ -133,7 +133,9 @@ kill -STOP "$supervisor"
 client=$!
 : >> "$tmp/up.err"
 until_has "joining the running sandbox" cat "$tmp/up.err"
+agent=$(pgrep -P "$keeper")
 kill -KILL "$keeper"
+until_has gone sh -c "grep -q '^State:.[^Z]' /proc/$agent/status 2>/dev/null || echo gone" # it is told a moment later
 kill -CONT "$supervisor"
 wait $client
 is "up's status" "$? $(cat "$tmp/up.out")" "0 joined"

@@ -347,13 +347,3 @@ def _(s):
         s.equal(s.run([s.vmctl, "exec", box, "--", "ls", "/srv"]).text, "mine")
     finally:
         s.stop(box)
-
-
-@otherwise("plug-again")
-def _(s):
-    box, _, done = begin_again(s, "restart")
-    try:
-        s.equal(done.status, 1, str(done))
-        s.equal(len(json.loads(s.verb("devices", "--json", box).out)), 4, "what was plugged has gone")
-    finally:
-        s.stop(box)

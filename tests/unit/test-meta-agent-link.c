@@ -489,6 +489,9 @@ test_bad_meta (void)
   expect_failed ("display", "server /bin/Xvfb\n");
   expect_failed ("display", "server /bin/Xvfb\nsize 0x480\n");
   expect_failed ("display", "server /bin/Xvfb\nsize 640x480x24\n");
+  expect_failed ("display", "server /bin/Xvnc\nsize 640x480\nvnc 0\n");
+  expect_failed ("display", "server /bin/Xvnc\nsize 640x480\nvnc 65536\n");
+  expect_failed ("display", "server /bin/Xvnc\nsize 640x480\nvnc 5900x\n");
   expect_failed ("disk", "floppy");
   expect_failed ("disk", "tmpfs 0");
 }

@@ -111,6 +111,7 @@ test_bytes (Fixture *f, gconstpointer unused)
   meta.files = files;
   meta.server = "/usr/bin/Xvfb";
   meta.manager = "/usr/bin/openbox";
+  meta.vnc = 5900;
   meta.width = 640;
   meta.height = 480;
   meta.mac = "52:54:00:12:34:56";
@@ -127,7 +128,7 @@ test_bytes (Fixture *f, gconstpointer unused)
   assert_text (f, "entrypoint", "sh\0-c\0echo 'a b'\n\0\0\xff\x01\0");
   assert_text (f, "environment", "HOME=/home/me\0EMPTY=\0MULTI=a\nb=c\0");
   assert_text (f, "network", "mac 52:54:00:12:34:56\naddress 10.0.2.15/24\ngateway 10.0.2.2\n");
-  assert_text (f, "display", "server /usr/bin/Xvfb\nsize 640x480\nmanager /usr/bin/openbox\n");
+  assert_text (f, "display", "server /usr/bin/Xvfb\nsize 640x480\nmanager /usr/bin/openbox\nvnc 5900\n");
   assert_text (f, "disk", "blk");
   assert_text (f, "mounts",
                "dir\0/work dir\0"

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "vmctl/net/frame.h"
+#include "vmctl/net/make.h"
 #include "vmctl/net/policy.h"
 
 enum { ETHER = 14, IP = 20, TCP = 6, UDP = 17, ICMP = 1 };
@@ -409,6 +410,54 @@ test_arp (void)
   }
 }
 
+/* Made frames */
+
+static guint16
+whole_tcp_sum (const uint8_t *frame, gsize length)
+{
+  guint32 pseudo = take (frame, 26, 2) + take (frame, 28, 2) + take (frame, 30, 2) + take (frame, 32, 2) +
+                   TCP + (guint32)(length - 34);
+
+  return net_checksum (frame + 34, length - 34, pseudo);
+}
+
+/* The data go, the options stay, the largest segment is another one where it is said; what is malformed
+ * ends the search. */
+static void
+test_syn (void)
+{
+  static const struct {
+    const char *before, *after;
+  } table[] = {
+      {"\x02\x04\x55\x28\x01\x03\x03\x07", "\x02\x04\xff\xc8\x01\x03\x03\x07"},
+      {"\x01\x01\x01\x01\x02\x04\x55\x28", "\x01\x01\x01\x01\x02\x04\xff\xc8"},
+      {"\x03\x03\x07\x00\x02\x04\x55\x28", "\x03\x03\x07\x00\x02\x04\x55\x28"},
+      {"\x02\x00\x55\x28\x02\x04\x55\x28", "\x02\x00\x55\x28\x02\x04\x55\x28"},
+      {"\x03\x09\x07\x01\x02\x04\x55\x28", "\x03\x09\x07\x01\x02\x04\x55\x28"},
+      {"\x01\x01\x01\x01\x01\x01\x01\x02", "\x01\x01\x01\x01\x01\x01\x01\x02"},
+  };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (table); i++) {
+    uint8_t out[NET_MADE_SYN_MAX];
+    const char *why;
+    NetFrame f;
+    Raw raw;
+
+    make_tcp (&raw, NET_SYN, 8 + 5);
+    put (&raw, 46, 1, 0x70);
+    memcpy (raw.bytes + 54, table[i].before, 8);
+    g_assert_true (parse (&raw, &f, &why));
+    g_assert_cmpuint (f.payload, ==, 5);
+    g_assert_cmpuint (net_make_syn (&f, 65480, out), ==, 62);
+    g_assert_cmpmem (out + 54, 8, table[i].after, 8);
+    g_assert_cmpuint (net_checksum (out + ETHER, IP, 0), ==, 0);
+    g_assert_cmpuint (whole_tcp_sum (out, 62), ==, 0);
+    g_assert_cmpuint (take (out, ETHER + 2, 2), ==, 48);
+    (void)net_make_syn (&f, 0, out);
+    g_assert_cmpmem (out + 54, 8, table[i].before, 8);
+  }
+}
+
 int
 main (int argc, char **argv)
 {
@@ -424,5 +473,6 @@ main (int argc, char **argv)
   g_test_add_func ("/net/refuse/unreachable", test_unreachable);
   g_test_add_func ("/net/refuse/silent", test_silent);
   g_test_add_func ("/net/refuse/arp", test_arp);
+  g_test_add_func ("/net/make/syn", test_syn);
   return g_test_run ();
 }

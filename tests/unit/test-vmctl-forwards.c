@@ -155,6 +155,28 @@ test_both_ways (Fixture *f, gconstpointer data)
   g_assert_cmpstr (f->broken->str, ==, "");
 }
 
+/* What came in elsewhere, to a port of its own; it has no listener that could be taken away. */
+static void
+test_adopt (Fixture *f, gconstpointer data)
+{
+  int ends[2];
+
+  g_assert_true (vm_fd_socketpair (SOCK_STREAM, ends, NULL));
+  g_assert_true (vm_forwards_adopt (f->forwards, ends[0], 5900));
+  peer_expect (&f->agent, FRAME_FORWARD_OPEN, FIRST, FRAME_STDIN);
+  g_assert_cmpmem (f->agent.payload->data, f->agent.payload->len, "\x0c\x17\0\0", 4);
+  vm_forwards_remove (f->forwards, "port0");
+  g_assert_cmpint (write (ends[1], "question", 8), ==, 8);
+  peer_expect_text (&f->agent, FRAME_DATA, FIRST, FRAME_STDIN, "question");
+  vm_forwards_set_agent (f->forwards, NULL);
+  expect_read (ends[1], "");
+  close (ends[1]);
+  g_assert_true (vm_fd_socketpair (SOCK_STREAM, ends, NULL));
+  g_assert_false (vm_forwards_adopt (f->forwards, ends[0], 5900));
+  expect_read (ends[1], "");
+  close (ends[1]);
+}
+
 /* Nobody is let in that nobody can be told of. */
 static void
 test_without_agent (Fixture *f, gconstpointer data)
@@ -386,6 +408,7 @@ main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
   ADD ("both-ways", test_both_ways);
+  ADD ("adopt", test_adopt);
   ADD ("without-agent", test_without_agent);
   ADD ("remove", test_remove);
   ADD ("cap", test_cap);

@@ -238,6 +238,33 @@ test_good (void)
     assert_taken (1000, 1000, NULL);
 }
 
+/* One keeper after the other, also when one was refused. */
+static void
+test_again (void)
+{
+  const Bad *const turns[] = {NULL, &bad[0], NULL};
+  g_autofree char *said = NULL;
+  pid_t last = 0;
+  Keeper k;
+
+  if (!needs_nspawn ())
+    return;
+  start_keeper (&k, 1000, 1000);
+  for (gsize i = 0; i < G_N_ELEMENTS (turns); i++) {
+    g_autoptr (VmArgv) argv = make_words (turns[i]);
+    g_autoptr (GError) error = NULL;
+    pid_t pid = 0;
+
+    g_assert_cmpint (vm_root_keeper_run (k.socket, argv, &pid, &error), ==, turns[i] == NULL);
+    if (turns[i] == NULL)
+      g_assert_no_error (error);
+    g_assert_true (pid == 0 || pid != last);
+    last = pid;
+  }
+  said = what_it_said (&k);
+  g_assert_cmpstr (said, ==, ""); /* by then it has let go of the client's streams */
+}
+
 /* The usual limit for a session. */
 static void
 test_few_descriptors (void)
@@ -395,6 +422,7 @@ main (int argc, char **argv)
   if (g_getenv ("VMCTL_KEEPER") == NULL)
     g_error ("VMCTL_KEEPER is not set");
   g_test_add_func ("/vmctl/root-keeper/good", test_good);
+  g_test_add_func ("/vmctl/root-keeper/again", test_again);
   g_test_add_func ("/vmctl/root-keeper/few-descriptors", test_few_descriptors);
   g_test_add_func ("/vmctl/root-keeper/group", test_group);
   g_test_add_func ("/vmctl/root-keeper/other-user", test_other_user);

@@ -147,11 +147,17 @@ test_words (void)
 {
   VmSpec spec = {0};
 
-  assert_good (vm_spec_set_net (&spec, "none", "--net", error));
-  g_assert_cmpint (spec.net, ==, VM_NET_NONE);
   assert_good (vm_spec_set_net (&spec, "public", "--net", error));
   g_assert_cmpint (spec.net, ==, VM_NET_PUBLIC);
-  assert_usage (vm_spec_set_net (&spec, "host", "--net", error), "--net");
+  assert_usage (vm_spec_set_net (&spec, "none", "--net", error), "--net");
+  assert_good (vm_spec_set_net (&spec, "allow:10.1.2.3", "--net", error));
+  g_assert_cmpint (spec.net, ==, VM_NET_PUBLIC);
+  g_assert_cmpuint (g_strv_length (spec.net_items), ==, 1);
+  assert_good (vm_spec_add_host_port (&spec, "5432", "--net-host-port", error));
+  for (const char *const *bad = (const char *const[]){"", "0", "65536", "+1", "1-2", "x", NULL}; *bad != NULL;
+       bad++)
+    assert_usage (vm_spec_add_host_port (&spec, *bad, "--net-host-port", error), "--net-host-port");
+  g_assert_cmpuint (g_strv_length (spec.net_host_ports), ==, 1);
   assert_good (vm_spec_set_driver (&spec, "qemu", "--driver", error));
   assert_usage (vm_spec_set_driver (&spec, "none", "--driver", error), "--driver");
   g_assert_cmpstr (spec.driver, ==, "qemu");
@@ -159,6 +165,41 @@ test_words (void)
   assert_usage (vm_spec_set_timeout (&spec, "0", "--boot-timeout", error), "--boot-timeout");
   assert_usage (vm_spec_set_timeout (&spec, "3601", "--boot-timeout", error), "--boot-timeout");
   vm_spec_clear (&spec);
+}
+
+/* What is published is a plug of a port. */
+static void
+test_publish (void)
+{
+  static const struct {
+    const char *text, *plug;
+  } good[] = {
+      {"8080", "{\"kind\":\"port\",\"host-port\":8080,\"guest-port\":8080}"},
+      {"8080:80", "{\"kind\":\"port\",\"host-port\":8080,\"guest-port\":80}"},
+      {"0.0.0.0:8080", "{\"kind\":\"port\",\"address\":\"0.0.0.0\",\"host-port\":8080,\"guest-port\":8080}"},
+      {"10.0.0.1:8080:80/tcp",
+       "{\"kind\":\"port\",\"address\":\"10.0.0.1\",\"host-port\":8080,\"guest-port\":80}"},
+      {"53/udp", "{\"kind\":\"port\",\"host-port\":53,\"guest-port\":53,\"udp\":true}"},
+  };
+  static const char *const bad[] = {"",   "0",       "65536", "a",         "1:2:3",      "1.2.3:4:5",
+                                    ":1", "80/sctp", "80:",   "::1:80:80", "80/udp/udp", "localhost:80:80",
+                                    NULL};
+
+  for (gsize i = 0; i < G_N_ELEMENTS (good); i++) {
+    VmSpec spec = {0};
+
+    g_test_message ("%s", good[i].text);
+    assert_good (vm_spec_add_publish (&spec, good[i].text, "--publish", error));
+    g_assert_cmpstr (spec.plugs[0], ==, good[i].plug);
+    vm_spec_clear (&spec);
+  }
+  for (gsize i = 0; bad[i] != NULL; i++) {
+    VmSpec spec = {0};
+
+    g_test_message ("%s", bad[i]);
+    assert_usage (vm_spec_add_publish (&spec, bad[i], "--publish", error), "--publish");
+    g_assert_null (spec.plugs);
+  }
 }
 
 static void
@@ -223,6 +264,7 @@ main (int argc, char **argv)
   g_test_add_func ("/vmctl/spec/display", test_display);
   g_test_add_func ("/vmctl/spec/disk", test_disk);
   g_test_add_func ("/vmctl/spec/words", test_words);
+  g_test_add_func ("/vmctl/spec/publish", test_publish);
   g_test_add_func ("/vmctl/spec/name", test_name);
   g_test_add_func ("/vmctl/spec/env", test_env);
   g_test_add_func ("/vmctl/spec/socket", test_socket);

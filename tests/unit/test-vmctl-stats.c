@@ -116,18 +116,19 @@ table (void)
              "\"processes\": 5, \"uptime-us\": 61000000, "
              "\"memory\": {\"rss\": 2097152, \"pss\": 1048576, \"limit\": 3145728, \"balloon\": 4194304}, "
              "\"disk\": {\"read\": 1024, \"written\": 0, \"allocated\": 2048}, \"net\": null}"));
-  g_ptr_array_add (answers, parse ("{\"name\": \"\\u001b[2J\", \"state\": \"paused\", \"disk\": null, "
-                                   "\"memory\": {\"rss\": 2097152, \"limit\": 3145728}, "
-                                   "\"net\": {\"received\": 1, \"sent\": 2}}"));
+  g_ptr_array_add (answers,
+                   parse ("{\"name\": \"\\u001b[2J\", \"state\": \"paused\", \"disk\": null, "
+                          "\"memory\": {\"rss\": 2097152, \"limit\": 3145728}, "
+                          "\"net\": {\"received\": 1, \"sent\": 2, \"flows\": 3, \"refused\": 44}}"));
   text = vm_stats_table (answers, FALSE);
   g_assert_cmpstr (text, ==,
                    "NAME     STATE    CPU    TIME   MEMORY  LIMIT  BALLOON  READ   WRITTEN  DISK   RECEIVED  "
-                   "SENT  PROCESSES  "
+                   "SENT  FLOWS  REFUSED  PROCESSES  "
                    "UPTIME\n"
                    "vm       running  12.3%  61.2s  1 MiB   3 MiB  4 MiB    1 KiB  0 B      2 KiB  -         "
-                   "-     5          1m\n"
+                   "-     -      -        5          1m\n"
                    "\\x1b[2J  paused   -      0.0s   2 MiB   3 MiB  -        -      -        -      1 B      "
-                   " 2 B   0          "
+                   " 2 B   3      44       0          "
                    "0s\n");
 }
 

@@ -1,48 +1,24 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# QEMU's window on a display of the test's own: what is on the screen is in both pictures, and closing it is an end.
+# QEMU's window on a display of the test's own: what is on the screen is in both pictures, its menu ends the sandbox in
+# good order, and closing it is an end.
 . "${0%/*}/lib.sh"
-for program in Xvfb xauth xwininfo xsetroot xev openbox /usr/lib/xorg/Xorg; do
-  command -v $program >/dev/null || skip_all "$program is not installed"
-done
-bin=$(dirname "$VMCTL")
-
-png () { python3 -B "$vm_here/png.py" "$@"; }
-
-# The desktop
-mkfifo "$T/number"
-export XAUTHORITY=$T/xauthority
-xauth -q add :0 . "$(od -An -N16 -tx1 /dev/urandom | tr -d ' ')" 2>/dev/null
-Xvfb -displayfd 3 -nolisten tcp -auth "$XAUTHORITY" -screen 0 1000x800x24 3>"$T/number" 2>"$T/xvfb.log" &
-xvfb=$!
-read -r number <"$T/number"
-vm_more_tidy () { kill $xvfb $manager 2>/dev/null; }
-cookie=$(xauth list :0 | head -n 1 | sed 's/.* //')
-xauth -q add ":$number" . "$cookie" 2>/dev/null
-export DISPLAY=:$number
-openbox >/dev/null 2>&1 &
-manager=$!
+. "${0%/*}/desk.sh"
+[ -x /usr/lib/xorg/Xorg ] || skip_all "Xorg is not installed"
+desk_begin
 
 DEADLINE=200
-start window --display gtk --size 800x600 "$P" -- sleep 1000
+start window --display gtk --size 800x600 "$P" -- sh -c 'trap "echo asked >ended; exit 3" TERM; sleep 1000 & echo up >up; wait'
 is "$?" 0 "a machine with a window comes up"
 [ "$vm_failed" = 0 ] || finish
-has_window () { xwininfo -root -tree | grep -q "QEMU (vmctl-$ID)"; }
-check "the window is on the desktop" until_true 20 has_window
-unlike "$("$VMCTL" exec "$ID" -- sh -c 'echo $DISPLAY; ls /tmp/.X11-unix; xauth list 2>/dev/null; ls -d /tmp/xauthority 2>&1')" "X$number" \
-  "the desktop's socket is not in the guest"
+check "the window is on the desktop" until_true 20 desk_window "QEMU (vmctl-$ID)"
+unlike "$("$VMCTL" exec "$ID" -- sh -c 'echo $DISPLAY; ls /tmp/.X11-unix; xauth list 2>/dev/null; ls -d /tmp/xauthority 2>&1')" \
+  "X${DISPLAY#:}" "the desktop's socket is not in the guest"
 
 # As QEMU says, and as the desktop's own server has it.
-shown () { # COLOUR
-  "$VMCTL" screenshot "$ID" "$T/in.png" && [ "$(png "$T/in.png" pixel 400 400)" = "$1" ]
-}
-out () { # COLOUR
-  "$bin/vmctl-agent" --screen shot >"$T/raw" && tail -c +"$(($(head -n 1 "$T/raw" | wc -c) + 1))" "$T/raw" |
-    "$bin/vmctl-png" 1000 800 >"$T/out.png" && png "$T/out.png" most 350 350 200 100 | grep -q "^$1"
-}
 "$VMCTL" exec "$ID" -- xsetroot -solid '#cc5500'
-check "a colour is in 'vmctl screenshot'" until_true 30 shown cc5500
-check "and in the desktop's window" until_true 30 out cc5500
+check "a colour is in 'vmctl screenshot'" until_true 30 shown cc5500 400 400
+check "and in the desktop's window" until_true 30 desk_shows cc5500
 is "$(png "$T/in.png" size)" "800 600" "the screen has the size that was asked for"
 
 # What is done from outside arrives inside. A hand at the window is QEMU's business.
@@ -54,11 +30,21 @@ run "$VMCTL" input "$ID" type Z
 check "a click arrives, at the very pixel" until_true 30 grep -q "root:(210,190)" "$P/events"
 check "and a key" until_true 30 grep -q "keysym 0x5a, Z" "$P/events"
 
+# Machine, Power Down: the third of its items. The menu's name is at the left of the window's upper edge.
+check "the command runs" until_true 60 test -e "$P/up"
+read -r x y <<<"$(desk_window "QEMU (vmctl-$ID)")"
+desk_input "abs:$((x + 25)):$((y + 12))" btn:1:1 btn:1:0
+desk_input key:65364:1 key:65364:0 key:65364:1 key:65364:0 key:65364:1 key:65364:0 key:65293:1 key:65293:0
+check "the menu ends the sandbox" control "$ID" wait ended
+is "$(record "$ID" reason.kind): $(record "$ID" reason.text)" "stopped: from the menu of its window" "and that is the reason"
+is "$(cat "$P/ended")" asked "what ran inside was asked to end"
+wait $client
+
 # Alt-F4 on the desktop closes the window.
-"$bin/vmctl-agent" --screen input key:65513:1 key:65473:1 key:65473:0 key:65513:0
+start closed --display gtk --size 800x600 "$P" -- sleep 1000
+check "another one comes up" until_true 20 desk_window "QEMU (vmctl-$ID)"
+desk_input key:65513:1 key:65473:1 key:65473:0 key:65513:0
 check "closing the window ends the sandbox" control "$ID" wait ended
 is "$(record "$ID" reason.kind): $(record "$ID" reason.text)" "stopped: its window was closed" "and that is the reason"
-wait $client
-kill $xvfb $manager 2>/dev/null
-wait $xvfb $manager 2>/dev/null
+desk_end
 finish

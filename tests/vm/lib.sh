@@ -109,7 +109,7 @@ become_user () {
     setpriv --reuid vmctl-test --regid "$(id -g vmctl-test)" --init-groups env -i \
     HOME="$(getent passwd vmctl-test | cut -d: -f6)" USER=vmctl-test LOGNAME=vmctl-test CI="${CI:-}" \
     PATH=/usr/local/bin:/usr/bin:/bin TERM=dumb VM_AS=root VM_WHO="$VM_AS" VM_DRIVER="$VM_DRIVER" VMCTL="$home/$program" \
-    VM_OWN_HOME="$VM_OWN_HOME" \
+    VM_OWN_HOME="$VM_OWN_HOME" ${WORLD:+"WORLD=$WORLD"} \
     VMCTL_PROBE="$home/bin/vmctl-probe" DIFFERENCES="$home/differences.tsv" VM_NODE_CA="${NODE_EXTRA_CA_CERTS:-}" \
     VM_TEMPLATES="${VM_TEMPLATES:-}" VM_SLOW="${VM_SLOW:-}" VM_CACHE="${VM_CACHE:-}" bash "$home/$own/$(basename "$0")" "$@"
   exit $?

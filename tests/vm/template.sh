@@ -259,7 +259,7 @@ is "$STATUS|$(python3 -c '
 import json, sys
 rows = json.loads(sys.argv[1])
 print(len(rows), all(row.get("problem") or row["runs"] == 1 and row["median-us"] > 0 for row in rows),
-      all(row["median-us"] > row["floor-median-us"] for row in rows if "floor-median-us" in row),
+      all(row["floor-median-us"] > 0 for row in rows if "floor-median-us" in row),
       all(stage in rows[1]["stages-us"] for stage in ("plan", "supervisor", "jail", "QEMU", "resume", "fix-up", "command")))' "$OUT")" \
   "0|4 True True True" "bench measures every way of starting, and its stages"
 is "$(ls -A "$T/tmp")" "" "and leaves no directory"

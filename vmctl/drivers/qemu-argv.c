@@ -261,7 +261,7 @@ add_nic (const VmPlan *plan, VmQemuMode mode, VmArgv *argv)
 {
   json_object *nic = pci_device ("virtio-net-pci", "nic", SLOT_NIC);
 
-  if (plan->net == VM_NET_PUBLIC && mode != VM_QEMU_BUILD) {
+  if (vm_plan_has_card (plan) && mode != VM_QEMU_BUILD) {
     add_netdev (argv);
     vm_json_add_str (nic, "netdev", "net");
   }

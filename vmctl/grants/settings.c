@@ -57,7 +57,10 @@ add_dns (VmPlan *plan, const VmHost *host, gboolean asked, GError **error)
                      "grant 'dns': there is no network to ask a name server by; leave out --net none or "
                      "--grant dns");
   vm_grant_add_etc (plan, host, "dns");
-  vm_plan_add_file (plan, "/etc/resolv.conf", "nameserver 10.0.2.3\n", "grant:dns");
+  if (plan->net != VM_NET_HOST)
+    vm_plan_add_file (plan, "/etc/resolv.conf", "nameserver 10.0.2.3\n", "grant:dns");
+  else if (vm_host_entry (host->extra, VM_HOST_RESOLV_CONF) != NULL)
+    vm_plan_add_ro (plan, VM_HOST_RESOLV_CONF, "/etc/resolv.conf", FALSE, "grant:dns");
   vm_plan_add_file (plan, "/etc/nsswitch.conf",
                     "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\n", "grant:dns");
   return TRUE;

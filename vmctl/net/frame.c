@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "vmctl/net/bytes.h"
 #include "vmctl/net/policy.h"
 
 enum {
@@ -18,37 +19,11 @@ enum {
   DONT_FRAGMENT = 0x4000,
 };
 
-static uint16_t
-read16 (const uint8_t *p)
-{
-  return (uint16_t)(p[0] << 8 | p[1]);
-}
-
-static uint32_t
-read32 (const uint8_t *p)
-{
-  return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
-}
-
-static void
-write16 (uint8_t *p, unsigned value)
-{
-  p[0] = (uint8_t)(value >> 8);
-  p[1] = (uint8_t)value;
-}
-
-static void
-write32 (uint8_t *p, uint32_t value)
-{
-  write16 (p, value >> 16);
-  write16 (p + 2, value & 0xffff);
-}
-
 uint16_t
 net_checksum (const uint8_t *bytes, size_t length, uint32_t sum)
 {
   for (; length > 1; bytes += 2, length -= 2)
-    sum += read16 (bytes);
+    sum += net_read16 (bytes);
   if (length == 1)
     sum += (uint32_t)*bytes << 8;
   while (sum >> 16)
@@ -64,12 +39,12 @@ parse_arp (NetFrame *f, const char **ret_why)
 
   *ret_why = "malformed ARP";
   if (f->length < ETHER + ARP_LENGTH || memcmp (arp, ethernet_ipv4, sizeof ethernet_ipv4) != 0 ||
-      (read16 (arp + 6) != 1 && read16 (arp + 6) != 2))
+      (net_read16 (arp + 6) != 1 && net_read16 (arp + 6) != 2))
     return false;
   f->length = ETHER + ARP_LENGTH;
   f->kind = NET_ARP;
-  f->source = read32 (arp + 14);
-  f->destination = read32 (arp + 24);
+  f->source = net_read32 (arp + 14);
+  f->destination = net_read32 (arp + 24);
   return true;
 }
 
@@ -84,9 +59,10 @@ parse_tcp (NetFrame *f, const uint8_t *tcp, size_t length)
   if (header < 20 || header > length)
     return false;
   f->kind = NET_TCP;
-  f->sequence = read32 (tcp + 4);
-  f->acknowledged = read32 (tcp + 8);
+  f->sequence = net_read32 (tcp + 4);
+  f->acknowledged = net_read32 (tcp + 8);
   f->flags = tcp[13];
+  f->window = net_read16 (tcp + 14);
   f->payload = (uint32_t)(length - header);
   return true;
 }
@@ -94,9 +70,10 @@ parse_tcp (NetFrame *f, const uint8_t *tcp, size_t length)
 static bool
 parse_udp (NetFrame *f, const uint8_t *udp, size_t length)
 {
-  if (length < 8 || read16 (udp + 4) < 8 || read16 (udp + 4) > length)
+  if (length < 8 || net_read16 (udp + 4) < 8 || net_read16 (udp + 4) > length)
     return false;
   f->kind = NET_UDP;
+  f->payload = net_read16 (udp + 4) - 8U;
   return true;
 }
 
@@ -118,8 +95,8 @@ parse_transport (NetFrame *f, const char **ret_why)
   sound = f->protocol == PROTOCOL_TCP ? parse_tcp (f, p, length) : parse_udp (f, p, length);
   if (!sound)
     return false;
-  f->source_port = read16 (p);
-  f->destination_port = read16 (p + 2);
+  f->source_port = net_read16 (p);
+  f->destination_port = net_read16 (p + 2);
   return f->source_port != 0 && f->destination_port != 0;
 }
 
@@ -132,7 +109,7 @@ parse_ipv4 (NetFrame *f, const char **ret_why)
   *ret_why = "malformed IPv4";
   if (f->length < ETHER + IP || ip[0] >> 4 != 4)
     return false;
-  total = read16 (ip + 2);
+  total = net_read16 (ip + 2);
   if (total < IP || total > f->length - ETHER)
     return false;
   *ret_why = "IPv4 options";
@@ -142,12 +119,12 @@ parse_ipv4 (NetFrame *f, const char **ret_why)
   if (net_checksum (ip, IP, 0) != 0)
     return false;
   *ret_why = "an IPv4 fragment";
-  if ((read16 (ip + 6) & ~DONT_FRAGMENT) != 0)
+  if ((net_read16 (ip + 6) & ~DONT_FRAGMENT) != 0)
     return false;
   f->length = ETHER + total;
   f->protocol = ip[9];
-  f->source = read32 (ip + 12);
-  f->destination = read32 (ip + 16);
+  f->source = net_read32 (ip + 12);
+  f->destination = net_read32 (ip + 16);
   f->kind = NET_OTHER;
   return parse_transport (f, ret_why);
 }
@@ -161,7 +138,7 @@ net_frame_parse (const void *bytes, size_t length, NetFrame *ret, const char **r
   *ret_why = "a frame of no size that there is";
   if (length < ETHER || length > NET_FRAME_MAX)
     return false;
-  switch (read16 (ret->bytes + 12)) {
+  switch (net_read16 (ret->bytes + 12)) {
   case TYPE_ARP:
     return parse_arp (ret, ret_why);
   case TYPE_IPV4:
@@ -181,15 +158,15 @@ write_headers (const NetFrame *f, uint8_t *out, uint32_t from, uint8_t protocol,
   memset (out, 0, ETHER + IP);
   memcpy (out, f->bytes + 6, 6);
   memcpy (out + 6, f->bytes, 6);
-  write16 (out + 12, TYPE_IPV4);
+  net_write16 (out + 12, TYPE_IPV4);
   ip[0] = 4 << 4 | IP / 4;
-  write16 (ip + 2, (unsigned)(IP + length));
-  write16 (ip + 6, DONT_FRAGMENT);
+  net_write16 (ip + 2, (unsigned)(IP + length));
+  net_write16 (ip + 6, DONT_FRAGMENT);
   ip[8] = 64;
   ip[9] = protocol;
-  write32 (ip + 12, from);
-  write32 (ip + 16, f->source);
-  write16 (ip + 10, net_checksum (ip, IP, 0));
+  net_write32 (ip + 12, from);
+  net_write32 (ip + 16, f->source);
+  net_write16 (ip + 10, net_checksum (ip, IP, 0));
 }
 
 /* RFC 9293, 3.10.7.1: what a host without such a connection says. */
@@ -201,20 +178,20 @@ reset (const NetFrame *f, uint8_t *out)
 
   write_headers (f, out, f->destination, PROTOCOL_TCP, 20);
   memset (tcp, 0, 20);
-  write16 (tcp, f->destination_port);
-  write16 (tcp + 2, f->source_port);
+  net_write16 (tcp, f->destination_port);
+  net_write16 (tcp + 2, f->source_port);
   tcp[12] = 20 / 4 << 4;
   if (f->flags & NET_ACK) {
-    write32 (tcp + 4, f->acknowledged);
+    net_write32 (tcp + 4, f->acknowledged);
     tcp[13] = NET_RST;
   } else {
-    write32 (tcp + 8, next);
+    net_write32 (tcp + 8, next);
     tcp[13] = NET_RST | NET_ACK;
   }
   /* the pseudo-header: addresses, protocol, length */
-  write16 (tcp + 16, net_checksum (tcp, 20,
-                                   (f->destination >> 16) + (f->destination & 0xffff) + (f->source >> 16) +
-                                       (f->source & 0xffff) + PROTOCOL_TCP + 20));
+  net_write16 (tcp + 16, net_checksum (tcp, 20,
+                                       (f->destination >> 16) + (f->destination & 0xffff) +
+                                           (f->source >> 16) + (f->source & 0xffff) + PROTOCOL_TCP + 20));
   return ETHER + IP + 20;
 }
 
@@ -231,7 +208,7 @@ unreachable (const NetFrame *f, uint8_t *out)
   icmp[0] = UNREACHABLE;
   icmp[1] = f->kind == NET_UDP ? PORT : f->kind == NET_ICMP ? HOST : PROTOCOL;
   memcpy (icmp + 8, f->bytes + ETHER, quoted);
-  write16 (icmp + 2, net_checksum (icmp, 8 + quoted, 0));
+  net_write16 (icmp + 2, net_checksum (icmp, 8 + quoted, 0));
   return ETHER + IP + 8 + quoted;
 }
 
@@ -261,17 +238,17 @@ net_frame_answer_arp (const NetFrame *frame, uint8_t *out)
   uint8_t *arp = out + ETHER;
   uint32_t host = frame->destination - NET_NETWORK;
 
-  if (frame->kind != NET_ARP || read16 (asked + 6) != REQUEST || frame->source != NET_GUEST || host == 0 ||
-      host >= 255 || frame->destination == NET_GATEWAY || frame->destination == NET_NAMESERVER ||
+  if (frame->kind != NET_ARP || net_read16 (asked + 6) != REQUEST || frame->source != NET_GUEST ||
+      host == 0 || host >= 255 || frame->destination == NET_GATEWAY || frame->destination == NET_NAMESERVER ||
       frame->destination == NET_GUEST)
     return 0;
   memcpy (out, frame->bytes + 6, 6);
   memcpy (out + 6, mac, 6);
-  write16 (out + 12, TYPE_ARP);
+  net_write16 (out + 12, TYPE_ARP);
   memcpy (arp, asked, 6);
-  write16 (arp + 6, REPLY);
+  net_write16 (arp + 6, REPLY);
   memcpy (arp + SENDER, mac, 6);
-  write32 (arp + SENDER + 6, frame->destination);
+  net_write32 (arp + SENDER + 6, frame->destination);
   memcpy (arp + TARGET, asked + SENDER, 10); /* hardware and IP address of who asked */
   return ETHER + ARP_LENGTH;
 }

@@ -15,18 +15,20 @@ enum {
 
 typedef enum { NET_ARP, NET_TCP, NET_UDP, NET_ICMP, NET_OTHER } NetKind;
 
-enum { NET_FIN = 1, NET_SYN = 2, NET_RST = 4, NET_ACK = 16 };
+enum { NET_FIN = 1, NET_SYN = 2, NET_RST = 4, NET_PSH = 8, NET_ACK = 16, NET_URG = 32 };
 
 /* Everything in host order. */
 typedef struct {
   const uint8_t *bytes; /* borrowed; from the ethernet header on */
   size_t length;        /* without padding */
   NetKind kind;
-  uint8_t protocol;                         /* IP's */
-  uint32_t source, destination;             /* of ARP: sender's and target's */
-  uint16_t source_port, destination_port;   /* TCP, UDP */
-  uint8_t flags;                            /* TCP */
-  uint32_t sequence, acknowledged, payload; /* TCP; payload: bytes of data */
+  uint8_t protocol;                       /* IP's */
+  uint32_t source, destination;           /* of ARP: sender's and target's */
+  uint16_t source_port, destination_port; /* TCP, UDP */
+  uint8_t flags;                          /* TCP */
+  uint16_t window;                        /* TCP */
+  uint32_t sequence, acknowledged;        /* TCP */
+  uint32_t payload;                       /* TCP, UDP: bytes of data */
 } NetFrame;
 
 /* False: it is malformed, or of a sort that sandboxes have no business to send (IPv6, fragments, options,

@@ -17,52 +17,23 @@ is_dhcp (const NetFrame *f)
          (f->destination == BROADCAST || f->destination == NET_GATEWAY);
 }
 
-/* What the helper itself offers in the sandbox's network. */
-static bool
-is_service (const NetFrame *f)
-{
-  if (f->destination == NET_NAMESERVER)
-    return (f->kind == NET_UDP || f->kind == NET_TCP) && f->destination_port == DNS;
-  return f->destination == NET_GATEWAY && f->kind == NET_ICMP;
-}
-
-NetVerdict
-net_guard_outgoing (const NetGuard *guard, const NetFrame *f, const char **ret_why)
+NetRoute
+net_guard_route (const NetFrame *f, const char **ret_why)
 {
   *ret_why = "a source address that is not the sandbox's";
   if (f->kind == NET_ARP)
-    return f->source == NET_GUEST || f->source == 0 ? NET_PASS : NET_DROP;
+    return f->source == NET_GUEST || f->source == 0 ? NET_ROUTE_SLIRP : NET_ROUTE_DROP;
   if (is_dhcp (f))
-    return NET_PASS;
+    return NET_ROUTE_SLIRP;
   if (f->source != NET_GUEST)
-    return NET_DROP;
-  if (f->kind == NET_OTHER) {
-    *ret_why = "a protocol other than TCP, UDP and ICMP";
-    return NET_REFUSE;
-  }
-  if (guard->policy.is_public && is_service (f))
-    return NET_PASS;
-  *ret_why = net_policy_refusal (&guard->policy, f->destination, false);
-  if (*ret_why == NULL && guard->is_local (f->destination))
-    *ret_why = net_policy_refusal (&guard->policy, f->destination, true);
-  return *ret_why == NULL ? NET_PASS : NET_REFUSE;
-}
-
-bool
-net_guard_incoming (const NetGuard *guard, const void *bytes, size_t length)
-{
-  enum { ETHER = 14, IPV4 = 0x0800, UDP = 17 };
-  const uint8_t *p = bytes;
-  uint32_t source;
-
-  if (length < ETHER + 20 + 4 || (p[12] << 8 | p[13]) != IPV4 || p[23] != UDP)
-    return true;
-  source = (uint32_t)p[26] << 24 | (uint32_t)p[27] << 16 | (uint32_t)p[28] << 8 | p[29];
-  if (source == NET_NAMESERVER)
-    return true;
-  if (source == NET_GATEWAY) /* DHCP; or somebody on this host's loopback */
-    return (p[20] & 0x1f) == 0 && p[21] == 0 && (p[34] << 8 | p[35]) == DHCP_SERVER;
-  return net_policy_refusal (&guard->policy, source, false) == NULL && !guard->is_local (source);
+    return NET_ROUTE_DROP;
+  *ret_why = "a protocol other than TCP, UDP and ICMP";
+  if (f->kind == NET_OTHER)
+    return NET_ROUTE_REFUSE;
+  *ret_why = "this host";
+  if (f->destination == NET_NAMESERVER)
+    return f->kind != NET_ICMP && f->destination_port == DNS ? NET_ROUTE_NAMES : NET_ROUTE_REFUSE;
+  return f->destination == NET_GATEWAY && f->kind == NET_ICMP ? NET_ROUTE_SLIRP : NET_ROUTE_FLOWS;
 }
 
 /* Whether the kernel takes any address for its own (net.ipv4.ip_nonlocal_bind): then a route has to tell. */

@@ -1,25 +1,21 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The decision about one frame. libc only. */
+/* Whose business a frame of the sandbox is, whatever the policy says. libc only. */
 #pragma once
 
 #include "vmctl/net/frame.h"
 #include "vmctl/net/policy.h"
 
-typedef enum { NET_PASS, NET_DROP, NET_REFUSE } NetVerdict;
+typedef enum {
+  NET_ROUTE_DROP,
+  NET_ROUTE_REFUSE,
+  NET_ROUTE_SLIRP, /* ARP, DHCP, pings of the gateway */
+  NET_ROUTE_NAMES, /* a question to the name server, by UDP or TCP */
+  NET_ROUTE_FLOWS, /* what the policy is asked about (flows.h) */
+} NetRoute;
 
-/* Is the address one of this host's? */
-typedef bool (*NetIsLocal) (uint32_t address);
+/* *ret_why: for people, for DROP and REFUSE. (static) */
+NetRoute net_guard_route (const NetFrame *frame, const char **ret_why);
 
-typedef struct {
-  NetPolicy policy;
-  NetIsLocal is_local;
-} NetGuard;
-
-/* A frame of the sandbox. *ret_why: the rule, for people, for all but NET_PASS. (static) */
-NetVerdict net_guard_outgoing (const NetGuard *guard, const NetFrame *frame, const char **ret_why);
-
-/* A frame that libslirp made for the sandbox: UDP may come from anywhere to a port that is open at all. */
-bool net_guard_incoming (const NetGuard *guard, const void *bytes, size_t length);
-
-/* By asking the kernel: can a socket be bound to it? Cached for a second. */
+/* Is the address one of this host's? By asking the kernel: can a socket be bound to it? Cached for a second.
+ */
 bool net_guard_is_local (uint32_t address);

@@ -17,17 +17,17 @@ now_ms (clockid_t clock)
 }
 
 static bool
-has_room (NetLog *log)
+has_room (NetLogRate *rate)
 {
-  int64_t now = now_ms (CLOCK_MONOTONIC), passed = now - log->refilled_ms;
+  int64_t now = now_ms (CLOCK_MONOTONIC), passed = now - rate->refilled_ms;
 
-  if (log->refilled_ms == 0 || passed >= 1000) {
-    int64_t more = log->refilled_ms == 0 ? NET_LOG_BURST : passed / 1000 * NET_LOG_PER_SECOND;
+  if (rate->refilled_ms == 0 || passed >= 1000) {
+    int64_t more = rate->refilled_ms == 0 ? NET_LOG_BURST : passed / 1000 * NET_LOG_PER_SECOND;
 
-    log->room = log->room + more < NET_LOG_BURST ? log->room + (unsigned)more : NET_LOG_BURST;
-    log->refilled_ms = now;
+    rate->room = rate->room + more < NET_LOG_BURST ? rate->room + (unsigned)more : NET_LOG_BURST;
+    rate->refilled_ms = now;
   }
-  return log->room > 0;
+  return rate->room > 0;
 }
 
 static void
@@ -40,47 +40,42 @@ write_line (const NetLog *log, const char *line)
   (void)!write (log->fd, line, strlen (line)); /* a full disk is no reason to stop */
 }
 
-static const char *
-protocol_name (const NetFrame *f, char buffer[8])
+static void
+write_address (uint32_t address, char *out, size_t size)
 {
-  switch (f->kind) {
-  case NET_TCP:
-    return "tcp";
-  case NET_UDP:
-    return "udp";
-  case NET_ICMP:
-    return "icmp";
-  case NET_ARP:
-    return "arp";
-  case NET_OTHER:
-    break;
-  }
-  (void)snprintf (buffer, 8, "%u", f->protocol);
-  return buffer;
+  if (address == 0)
+    (void)snprintf (out, size, "-");
+  else
+    (void)snprintf (out, size, "%u.%u.%u.%u", address >> 24, address >> 16 & 255, address >> 8 & 255,
+                    address & 255);
 }
 
-void
-net_log_refused (NetLog *log, const NetFrame *f, const char *why)
+bool
+net_log_write (NetLog *log, bool allowed, const char *protocol, const char *name, uint32_t address,
+               uint16_t port, const char *rule)
 {
+  enum { LINE = 2048 }; /* a rule's text is shorter than its line in the policy */
+  NetLogRate *rate = allowed ? &log->allowed : &log->refused;
+  const char *verdict = allowed ? "allow" : "refuse";
   int64_t now = now_ms (CLOCK_REALTIME);
-  uint32_t to = f->destination;
-  char line[256], number[8];
+  char line[LINE], stamp[32], where[16];
 
   if (log->fd < 0)
-    return;
-  if (!has_room (log)) {
-    log->left_out++;
-    return;
+    return false;
+  if (!has_room (rate)) {
+    rate->left_out++;
+    return false;
   }
-  log->room--;
-  if (log->left_out > 0) {
-    (void)snprintf (line, sizeof line, "%lld.%03d - %u more\n", (long long)(now / 1000), (int)(now % 1000),
-                    log->left_out);
+  rate->room--;
+  (void)snprintf (stamp, sizeof stamp, "%lld.%03d", (long long)(now / 1000), (int)(now % 1000));
+  if (rate->left_out > 0) {
+    (void)snprintf (line, sizeof line, "%s %s %u more\n", stamp, verdict, rate->left_out);
     write_line (log, line);
-    log->left_out = 0;
+    rate->left_out = 0;
   }
-  (void)snprintf (line, sizeof line, "%lld.%03d refuse %s %u.%u.%u.%u %u %s\n", (long long)(now / 1000),
-                  (int)(now % 1000), protocol_name (f, number), to >> 24, to >> 16 & 255, to >> 8 & 255,
-                  to & 255, f->destination_port, why);
+  write_address (address, where, sizeof where);
+  (void)snprintf (line, sizeof line, "%s %s %s %s %s %u %s\n", stamp, verdict, protocol,
+                  name != NULL ? name : "-", where, port, rule);
   write_line (log, line);
+  return true;
 }

@@ -1,21 +1,25 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* vmctl-net: the network of one sandbox.
  *
- *   vmctl-net --packet FD --policy FD --log FD [--user UID:GID]
+ *   vmctl-net --packet FD --control FD --log FD [--user UID:GID]
  *
  * How it works
  *
- * The frames of the sandbox come on --packet. Each is parsed (frame.c) and judged (guard.c); what may pass
- * goes to libslirp, which makes connections out of it; what may not is answered at once with a reset or an
- * ICMP error. libslirp itself is told to keep away from loopback, too. --policy is a sealed memory file
- * (policy.h): one that cannot be read ends the program, and with it the sandbox's network.
+ * The frames of the sandbox come on --packet. Each is parsed (frame.c) and goes where it belongs (guard.c):
+ *
+ *   questions to 10.0.2.3          resolver.c answers; by TCP: dnstcp.c
+ *   TCP                            flows*.c judges and inspects; libslirp (stack.c) makes connections
+ *   UDP, pings                     flows.c judges; udp.c, ping.c relay
+ *   ARP, DHCP, pings of 10.0.2.2   libslirp
+ *
+ * What may not pass is answered at once with a reset or an ICMP error. The policy comes by --control, which
+ * says what was refused, too; until one has come no frame is taken. What was allowed and refused goes to
+ * --log.
  *
  * It is started by the keeper and killed by it. It has nothing but these descriptors, and gives up everything
- * else (isolate.c) before it reads a frame. libc and libslirp only. */
-#include <arpa/inet.h>
+ * else (isolate.c) before it says hello. libc and libslirp only. */
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <slirp/libslirp.h>
 #include <stdio.h>
@@ -23,33 +27,15 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "vmctl/net/guard.h"
 #include "vmctl/net/isolate.h"
-#include "vmctl/net/link.h"
-#include "vmctl/net/log.h"
-
-enum { POLICY_MAX = 1 << 20, FRAMES_AT_ONCE = 64, TIMERS_MAX = 8 };
+#include "vmctl/net/switch.h"
 
 typedef struct {
-  SlirpTimerCb call;
-  void *data;
-  int64_t expires_ms; /* -1: not set */
-} Timer;
-
-typedef struct {
-  int packet, policy, log_fd;
+  int packet, control, log;
   long uid, gid; /* -1: as it is */
-  NetGuard guard;
-  NetLink link;
-  NetLog log;
-  Slirp *slirp;
-  Timer *timers[TIMERS_MAX];
-  struct pollfd *fds;
-  size_t n_fds, room;
-} Net;
+} Options;
 
 static int
 fail (const char *what)
@@ -57,254 +43,6 @@ fail (const char *what)
   fprintf (stderr, "vmctl-net: %s: %s\n", what, strerror (errno));
   return 1;
 }
-
-/* libslirp's calls */
-
-static ssize_t
-send_packet (const void *bytes, size_t length, void *data)
-{
-  Net *net = data;
-
-  if (net_guard_incoming (&net->guard, bytes, length))
-    net_link_send (&net->link, bytes, length);
-  return (ssize_t)length;
-}
-
-static void
-guest_error (const char *message, void *data)
-{
-}
-
-static int64_t
-clock_ns (void *data)
-{
-  struct timespec now;
-
-  (void)clock_gettime (CLOCK_MONOTONIC, &now);
-  return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
-static void *
-timer_new (SlirpTimerCb call, void *call_data, void *data)
-{
-  Net *net = data;
-
-  for (size_t i = 0; i < TIMERS_MAX; i++)
-    if (net->timers[i] == NULL) {
-      Timer *timer = calloc (1, sizeof *timer);
-
-      if (timer == NULL)
-        break;
-      *timer = (Timer){.call = call, .data = call_data, .expires_ms = -1};
-      return net->timers[i] = timer;
-    }
-  abort (); /* libslirp makes one, for IPv6 */
-}
-
-static void
-timer_free (void *timer, void *data)
-{
-  Net *net = data;
-
-  for (size_t i = 0; i < TIMERS_MAX; i++)
-    if (net->timers[i] == timer)
-      net->timers[i] = NULL;
-  free (timer);
-}
-
-static void
-timer_mod (void *timer, int64_t expires_ms, void *data)
-{
-  ((Timer *)timer)->expires_ms = expires_ms;
-}
-
-static void
-ignore_fd (int fd, void *data)
-{
-}
-
-static void
-notify (void *data)
-{
-}
-
-static const SlirpCb callbacks = {
-    .send_packet = send_packet,
-    .guest_error = guest_error,
-    .clock_get_ns = clock_ns,
-    .timer_new = timer_new,
-    .timer_free = timer_free,
-    .timer_mod = timer_mod,
-    .register_poll_fd = ignore_fd,
-    .unregister_poll_fd = ignore_fd,
-    .notify = notify,
-};
-
-static struct in_addr
-address (uint32_t host_order)
-{
-  return (struct in_addr){htonl (host_order)};
-}
-
-static bool
-make_slirp (Net *net)
-{
-  const SlirpConfig config = {
-      .version = 4,
-      .in_enabled = true,
-      .vnetwork = address (NET_NETWORK),
-      .vnetmask = address (0xffffffffU << (32 - NET_PREFIX)),
-      .vhost = address (NET_GATEWAY),
-      .vnameserver = address (NET_NAMESERVER),
-      .vdhcp_start = address (NET_GUEST),
-      .vhostname = "sandbox",
-      .if_mtu = NET_MTU,
-      .if_mru = NET_MTU,
-      .disable_host_loopback = true,
-  };
-
-  net->slirp = slirp_new (&config, &callbacks, net);
-  return net->slirp != NULL;
-}
-
-/* The loop */
-
-static int
-add_poll (int fd, int events, void *data)
-{
-  Net *net = data;
-  short wanted = 0;
-
-  if (net->n_fds == net->room) {
-    struct pollfd *more = realloc (net->fds, (net->room * 2 + 64) * sizeof *more);
-
-    if (more == NULL)
-      abort (); /* the keeper starts another */
-    net->fds = more;
-    net->room = net->room * 2 + 64;
-  }
-  if (events & SLIRP_POLL_IN)
-    wanted |= POLLIN;
-  if (events & SLIRP_POLL_OUT)
-    wanted |= POLLOUT;
-  if (events & SLIRP_POLL_PRI)
-    wanted |= POLLPRI;
-  net->fds[net->n_fds] = (struct pollfd){.fd = fd, .events = wanted};
-  return (int)net->n_fds++;
-}
-
-static int
-get_events (int index, void *data)
-{
-  const Net *net = data;
-  short got = net->fds[index].revents;
-
-  return (got & POLLIN ? SLIRP_POLL_IN : 0) | (got & POLLOUT ? SLIRP_POLL_OUT : 0) |
-         (got & POLLPRI ? SLIRP_POLL_PRI : 0) | (got & POLLERR ? SLIRP_POLL_ERR : 0) |
-         (got & POLLHUP ? SLIRP_POLL_HUP : 0);
-}
-
-static int64_t
-now_ms (void)
-{
-  return clock_ns (NULL) / 1000000;
-}
-
-/* libslirp wants to be called each second even if it has nothing to do: then it is not. */
-static uint32_t
-until_needed (const Net *net, uint32_t timeout)
-{
-  enum { IDLE_MS = 1000 };
-
-  return net->n_fds == 1 && timeout >= IDLE_MS ? UINT32_MAX : timeout;
-}
-
-static uint32_t
-until_next_timer (const Net *net, uint32_t timeout)
-{
-  for (size_t i = 0; i < TIMERS_MAX; i++)
-    if (net->timers[i] != NULL && net->timers[i]->expires_ms >= 0) {
-      int64_t left = net->timers[i]->expires_ms - now_ms ();
-
-      if (left < timeout)
-        timeout = left > 0 ? (uint32_t)left : 0;
-    }
-  return timeout;
-}
-
-static void
-run_timers (Net *net)
-{
-  for (size_t i = 0; i < TIMERS_MAX; i++)
-    if (net->timers[i] != NULL && net->timers[i]->expires_ms >= 0 &&
-        net->timers[i]->expires_ms <= now_ms ()) {
-      net->timers[i]->expires_ms = -1;
-      net->timers[i]->call (net->timers[i]->data);
-    }
-}
-
-static void
-take_frame (Net *net, const void *bytes, size_t length)
-{
-  uint8_t refusal[NET_REFUSAL_MAX];
-  const char *why;
-  NetFrame frame;
-  NetVerdict verdict;
-  size_t n;
-
-  if (!net_frame_parse (bytes, length, &frame, &why))
-    return;
-  n = net_frame_answer_arp (&frame, refusal);
-  if (n > 0)
-    net_link_send (&net->link, refusal, n);
-  verdict = net_guard_outgoing (&net->guard, &frame, &why);
-  if (verdict == NET_PASS)
-    slirp_input (net->slirp, frame.bytes, (int)frame.length);
-  if (verdict != NET_REFUSE)
-    return;
-  n = net_frame_refuse (&frame, refusal);
-  if (n > 0)
-    net_link_send (&net->link, refusal, n);
-  net_log_refused (&net->log, &frame, why);
-}
-
-static void
-take_frames (Net *net)
-{
-  static uint8_t bytes[NET_FRAME_MAX + 1]; /* one more: what is too long shows */
-  ssize_t n;
-
-  for (int i = 0; i < FRAMES_AT_ONCE && (n = net_link_receive (&net->link, bytes, sizeof bytes)) >= 0; i++)
-    take_frame (net, bytes, (size_t)n);
-}
-
-static int
-serve (Net *net)
-{
-  while (!net->link.gone) {
-    uint32_t timeout = UINT32_MAX;
-    int r;
-
-    net->n_fds = 0;
-    (void)add_poll (net->packet, SLIRP_POLL_IN | (net->link.first != NULL ? SLIRP_POLL_OUT : 0), net);
-    slirp_pollfds_fill (net->slirp, &timeout, add_poll, net);
-    timeout = until_next_timer (net, until_needed (net, timeout));
-    r = poll (net->fds, net->n_fds, timeout > INT32_MAX ? -1 : (int)timeout);
-    if (r < 0 && errno != EINTR)
-      return fail ("cannot wait for frames");
-    slirp_pollfds_poll (net->slirp, r < 0, get_events, net);
-    run_timers (net);
-    if (r > 0 && net->fds[0].revents & POLLOUT)
-      net_link_flush (&net->link);
-    if (r > 0 && net->fds[0].revents & ~POLLOUT)
-      take_frames (net);
-  }
-  /* The sandbox has ended, and the keeper will soon say so. */
-  for (;;)
-    (void)pause ();
-}
-
-/* The beginning */
 
 static int
 parse_fd (const char *text)
@@ -316,84 +54,53 @@ parse_fd (const char *text)
 }
 
 static bool
-parse_user (Net *net, const char *text)
+parse_user (Options *options, const char *text)
 {
   char *end;
 
-  net->uid = strtol (text, &end, 10);
+  options->uid = strtol (text, &end, 10);
   if (end == text || *end != ':')
     return false;
   text = end + 1;
-  net->gid = strtol (text, &end, 10);
-  return end != text && *end == '\0' && net->uid > 0 && net->gid > 0;
+  options->gid = strtol (text, &end, 10);
+  return end != text && *end == '\0' && options->uid > 0 && options->gid > 0;
 }
 
 static bool
-parse_arguments (Net *net, int argc, char **argv)
+parse_arguments (Options *options, int argc, char **argv)
 {
   int i;
 
   for (i = 1; i + 1 < argc; i += 2) {
     if (strcmp (argv[i], "--packet") == 0)
-      net->packet = parse_fd (argv[i + 1]);
-    else if (strcmp (argv[i], "--policy") == 0)
-      net->policy = parse_fd (argv[i + 1]);
+      options->packet = parse_fd (argv[i + 1]);
+    else if (strcmp (argv[i], "--control") == 0)
+      options->control = parse_fd (argv[i + 1]);
     else if (strcmp (argv[i], "--log") == 0)
-      net->log_fd = parse_fd (argv[i + 1]);
-    else if (strcmp (argv[i], "--user") != 0 || !parse_user (net, argv[i + 1]))
+      options->log = parse_fd (argv[i + 1]);
+    else if (strcmp (argv[i], "--user") != 0 || !parse_user (options, argv[i + 1]))
       return false;
   }
-  return i == argc && net->packet > 2 && net->policy > 2 && net->log_fd > 2;
+  return i == argc && options->packet > 2 && options->control > 2 && options->log > 2;
 }
 
 /* Whatever else was left open is none of ours. */
 static int
-close_others (const Net *net)
+close_others (const Options *options)
 {
   for (int fd = 3; fd < 64; fd++)
-    if (fd != net->packet && fd != net->policy && fd != net->log_fd)
+    if (fd != options->packet && fd != options->control && fd != options->log)
       (void)close (fd);
   return (int)syscall (SYS_close_range, 64U, ~0U, 0U);
 }
 
 static bool
-read_policy (Net *net)
+isolate (const Options *options)
 {
-  char *text = malloc (POLICY_MAX);
-  unsigned line = 0;
-  ssize_t n = text != NULL ? pread (net->policy, text, POLICY_MAX, 0) : -1;
-  bool sound = n >= 0 && n < POLICY_MAX && net_policy_parse (text, (size_t)n, &net->guard.policy, &line);
-
-  if (!sound)
-    fprintf (stderr, "vmctl-net: the policy cannot be read (line %u)\n", line);
-  free (text);
-  (void)close (net->policy);
-  return sound;
-}
-
-static void
-resolv_conf (const NetPolicy *policy, char *out, size_t size)
-{
-  size_t used = 0;
-
-  out[0] = '\0';
-  for (unsigned i = 0; i < policy->n_resolvers && used < size; i++) {
-    uint32_t a = policy->resolvers[i];
-
-    used += (size_t)snprintf (out + used, size - used, "nameserver %u.%u.%u.%u\n", a >> 24, a >> 16 & 255,
-                              a >> 8 & 255, a & 255);
-  }
-}
-
-static bool
-isolate (Net *net)
-{
-  char text[256];
   const char *what;
   pid_t keeper = getppid ();
 
-  resolv_conf (&net->guard.policy, text, sizeof text);
-  if (net_isolate ((uid_t)net->uid, (gid_t)net->gid, text, &what) < 0) {
+  if (net_isolate ((uid_t)options->uid, (gid_t)options->gid, &what) < 0) {
     (void)fail (what);
     return false;
   }
@@ -403,21 +110,19 @@ isolate (Net *net)
 int
 main (int argc, char **argv)
 {
-  static Net net = {.packet = -1, .policy = -1, .log_fd = -1, .uid = -1, .gid = -1};
+  Options options = {.packet = -1, .control = -1, .log = -1, .uid = -1, .gid = -1};
 
   if (argc == 2 && strcmp (argv[1], "--version") == 0) /* for vmctl doctor */
     return printf ("libslirp %s\n", slirp_version_string ()) < 0;
-  if (!parse_arguments (&net, argc, argv)) {
+  if (!parse_arguments (&options, argc, argv)) {
     fprintf (stderr, "vmctl-net: a part of vmctl, not for use by hand\n");
     return 2;
   }
   (void)signal (SIGPIPE, SIG_IGN);
-  if (close_others (&net) < 0 || fcntl (net.packet, F_SETFL, O_RDWR | O_NONBLOCK) < 0)
+  if (close_others (&options) < 0 || fcntl (options.packet, F_SETFL, O_RDWR | O_NONBLOCK) < 0)
     return fail ("cannot use the descriptors");
-  net.guard.is_local = net_guard_is_local;
-  net.log.fd = net.log_fd;
-  net_link_init (&net.link, net.packet);
-  if (!read_policy (&net) || !make_slirp (&net) || !isolate (&net))
+  if (!isolate (&options))
     return 1;
-  return serve (&net);
+  net_switch_serve (options.packet, options.control, options.log);
+  return fail ("cannot wait for frames");
 }

@@ -25,7 +25,7 @@ attach (VmContext *context, gpointer data, char **args, char **command, GError *
 
   if (record == NULL || !vm_attached_wants_tty (VM_TTY_AUTO, &tty, error))
     return -1;
-  return vm_attached_main (context, record, tty, o->steal, FALSE, error);
+  return vm_attached_main (context, record, &(VmAttachedHow){.tty = tty, .steal = o->steal}, error);
 }
 
 const VmVerb vm_verb_attach = {

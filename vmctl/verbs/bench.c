@@ -44,7 +44,8 @@ static const char *const bwrap[] = {"--driver", "bwrap", NULL};
 static gboolean
 prepare (VmContext *context, VmBenchRow *row, const char *project, VmProgress *progress, GError **error)
 {
-  VmRunOptions how = {.driver = (char *)row->how[1], .net = (char *)"none", .cold = row->how == cold};
+  char *none[] = {(char *)(gsize) "none", NULL};
+  VmRunOptions how = {.driver = (char *)row->how[1], .nets = none, .cold = row->how == cold};
   VmRun run;
   gboolean ok;
 

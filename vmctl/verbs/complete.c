@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* vmctl complete KIND: the words that a completion script cannot know, one a line, a tab and a description
- * after each. */
+/* vmctl complete KIND [ARGUMENTS]: the words that a completion script cannot know, one a line, a tab and a
+ * description after each. ARGUMENTS are those before the one that is completed. */
 #include <stdio.h>
 #include <string.h>
 
 #include "images/import.h"
 #include "images/store.h"
 #include "images/template.h"
+#include "vmctl/base/json.h"
 #include "vmctl/driver.h"
 #include "vmctl/grant.h"
+#include "vmctl/net-groups.h"
+#include "vmctl/plug.h"
 #include "vmctl/show.h"
 #include "vmctl/store.h"
 #include "vmctl/verbs.h"
@@ -104,10 +107,35 @@ put_displays (void)
 }
 
 static void
+put_groups (const char *before)
+{
+  for (const VmNetGroup *group = vm_net_groups; group->name != NULL; group++) {
+    g_autofree char *word = g_strconcat (before, group->name, NULL);
+
+    put (word, group->summary);
+  }
+}
+
+static void
 put_net (void)
 {
   put ("none", "no network");
   put ("public", "the internet");
+  put ("host", "this host's own, without any policy");
+  put ("allow:", "nothing but a list of names and addresses");
+  put ("deny:", "the internet without a list of names and addresses");
+  put_groups ("allow:@");
+  put_groups ("deny:@");
+}
+
+static void
+put_net_verbs (void)
+{
+  put ("show", "what it may reach");
+  put ("log", "what was allowed and refused");
+  put ("allow", "let it reach more");
+  put ("deny", "let it reach less");
+  put ("set", "another policy");
 }
 
 static void
@@ -167,6 +195,93 @@ put_shells (void)
   put ("zsh", "");
 }
 
+/* `end`: what comes behind the kind's name. */
+static void
+put_plug_kinds (const char *end)
+{
+  static const char *const about[VM_PLUG_KINDS] = {
+      [VM_PLUG_DIR] = "a directory of this host: HOST[:GUEST][:ro]",
+      [VM_PLUG_DISK] = "a file as a disk, or a new one: FILE[:ro] or SIZE",
+      [VM_PLUG_CPU] = "so many processors in all: N",
+      [VM_PLUG_MEM] = "so much memory in all: SIZE",
+      [VM_PLUG_SERIAL] = "a line between a socket and the inside: NAME",
+      [VM_PLUG_USB] = "a USB device of this host: VENDOR:PRODUCT or BUS.DEVICE",
+      [VM_PLUG_PORT] = "a port of this host leads inside: [ADDRESS:]HOST:GUEST[/udp]",
+  };
+
+  for (guint kind = 0; kind < VM_PLUG_KINDS; kind++) {
+    g_autofree char *word = g_strconcat (vm_plug_kind_name ((VmPlugKind)kind), end, NULL);
+
+    put (word, about[kind]);
+  }
+}
+
+/* Those of a sandbox that are not among the arguments yet. */
+static void
+put_devices (VmContext *context, char **args)
+{
+  g_autoptr (VmRecord) record = args[0] != NULL ? vm_store_find (&context->dirs, args[0], FALSE, NULL) : NULL;
+
+  for (gsize i = 0; record != NULL && i < json_object_array_length (record->devices); i++) {
+    json_object *device = json_object_array_get_idx (record->devices, i);
+    const char *id = vm_json_str (device, "id", "");
+
+    if (!g_strv_contains ((const char *const *)args + 1, id))
+      put (id,
+           vm_json_str (device, "target", vm_json_str (device, "source", vm_json_str (device, "kind", ""))));
+  }
+}
+
+static char *
+usb_fact (const char *device, const char *name)
+{
+  g_autofree char *path = g_build_filename ("/sys/bus/usb/devices", device, name, NULL);
+  char *text = NULL;
+
+  return g_file_get_contents (path, &text, NULL, NULL) ? g_strstrip (text) : NULL;
+}
+
+static void
+put_usb_devices (void)
+{
+  g_autoptr (GDir) dir = g_dir_open ("/sys/bus/usb/devices", 0, NULL);
+  const char *device;
+
+  while (dir != NULL && (device = g_dir_read_name (dir)) != NULL) {
+    g_autofree char *vendor = usb_fact (device, "idVendor"), *product = usb_fact (device, "idProduct");
+    g_autofree char *name = usb_fact (device, "product");
+
+    if (vendor != NULL && product != NULL) { /* an interface has none */
+      g_autofree char *word = g_strdup_printf ("%s:%s", vendor, product);
+
+      put (word, name != NULL ? name : "");
+    }
+  }
+}
+
+static void
+put_cpus (void)
+{
+  for (guint n = 1; n <= g_get_num_processors (); n++) {
+    g_autofree char *word = g_strdup_printf ("%u", n);
+
+    put (word, "");
+  }
+}
+
+static void
+put_of_plugs (VmContext *context, const char *kind, char **args)
+{
+  if (g_str_equal (kind, "plug") || g_str_equal (kind, "plug="))
+    put_plug_kinds (g_str_has_suffix (kind, "=") ? "=" : "");
+  else if (g_str_equal (kind, "plug-usb"))
+    put_usb_devices ();
+  else if (g_str_equal (kind, "plug-cpu"))
+    put_cpus ();
+  else if (g_str_equal (kind, "device"))
+    put_devices (context, args);
+}
+
 /* An unknown kind has no words. */
 static int
 complete (VmContext *context, gpointer data, char **args, char **command, GError **error)
@@ -189,7 +304,10 @@ complete (VmContext *context, gpointer data, char **args, char **command, GError
     put_displays ();
   else if (g_str_equal (kind, "net"))
     put_net ();
-  else if (g_str_equal (kind, "restart"))
+  else if (g_str_equal (kind, "net-verb")) {
+    put_net_verbs ();
+    put_sandboxes (context, FALSE);
+  } else if (g_str_equal (kind, "restart"))
     put_restart ();
   else if (g_str_equal (kind, "template"))
     put_templates (context);
@@ -199,6 +317,8 @@ complete (VmContext *context, gpointer data, char **args, char **command, GError
     put_image_formats ();
   else if (g_str_equal (kind, "shell"))
     put_shells ();
+  else
+    put_of_plugs (context, kind, args + 1);
   for (const VmGrant *const *grant = vm_grants; g_str_equal (kind, "grant") && *grant != NULL; grant++)
     put ((*grant)->name, (*grant)->summary);
   return 0;
@@ -206,10 +326,10 @@ complete (VmContext *context, gpointer data, char **args, char **command, GError
 
 const VmVerb vm_verb_complete = {
     .name = "complete",
-    .usage = "KIND",
+    .usage = "KIND [ARGUMENTS]",
     .summary = "words for completion scripts",
     .min_args = 1,
-    .max_args = 1,
+    .max_args = G_MAXUINT,
     .flags = VM_VERB_HIDDEN,
     .run = complete,
 };

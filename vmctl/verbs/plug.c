@@ -112,6 +112,6 @@ const VmVerb vm_verb_plug = {
     .options_size = sizeof (PlugOptions),
     .min_args = 2,
     .max_args = 3,
-    .complete = "sandbox",
+    .complete = "sandbox plug plug-",
     .run = plug_run,
 };

@@ -3,17 +3,19 @@
 #include <stddef.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "meta/frame.h"
 #include "vmctl/base/escape.h"
 #include "vmctl/base/file.h"
 #include "vmctl/base/json.h"
 #include "vmctl/client.h"
+#include "vmctl/net-words.h"
 #include "vmctl/show.h"
 #include "vmctl/store.h"
 #include "vmctl/verbs.h"
 
-enum { ASK_MS = 3000 };
+enum { ASK_MS = 3000, NETWORK_MAX = 300 };
 
 typedef struct {
   gboolean json;
@@ -82,6 +84,7 @@ print_facts (VmContext *context, const VmRecord *record)
   g_autofree char *disk = record->disk != 0 ? vm_size_format (record->disk) : g_strdup ("in memory");
   g_autofree char *processes =
       record->processes != 0 ? g_strdup_printf ("%u processes, ", record->processes) : g_strdup ("");
+  g_autofree char *network = vm_net_name_to_words (record->net, record->net_rules);
   const char *note = vm_show_isolation_note (record);
 
   row ("project", "%s", record->project);
@@ -103,7 +106,10 @@ print_facts (VmContext *context, const VmRecord *record)
          record->restart_max == 1 ? "" : "s");
   if (record->restarts != 0)
     row ("restarts", "%u, the last: %s", record->restarts, record->restart_why);
-  row ("network", "%s", record->net != NULL ? record->net : "none");
+  if (strlen (network) <= NETWORK_MAX)
+    row ("network", "%s", network);
+  else
+    row ("network", "%.*s... (see: vmctl net show %s)", NETWORK_MAX, network, record->id);
   if (record->display != NULL)
     row ("screen", "%s, %s", record->size, record->display);
   if (vnc != NULL)

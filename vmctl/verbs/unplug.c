@@ -34,6 +34,6 @@ const VmVerb vm_verb_unplug = {
                "uses: then it stays, and that is an error.",
     .min_args = 2,
     .max_args = G_MAXUINT,
-    .complete = "sandbox",
+    .complete = "sandbox device...",
     .run = unplug_run,
 };

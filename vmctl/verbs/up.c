@@ -12,6 +12,7 @@
 #include "vmctl/base/tty.h"
 #include "vmctl/choice.h"
 #include "vmctl/driver.h"
+#include "vmctl/net-words.h"
 #include "vmctl/path.h"
 #include "vmctl/runspec.h"
 #include "vmctl/store.h"
@@ -53,16 +54,32 @@ note (const UpOptions *o, const char *text, const char *name, const char *id)
     fprintf (stderr, "vmctl: %s '%s' (%s)\n", text, shown, id);
 }
 
+/* Is its network what is asked for, as people would write it? */
+static gboolean
+has_net (const VmSpec *spec, const VmRecord *record)
+{
+  g_auto (GStrv) rules = vm_net_resolve (spec->net_items, spec->net_groups, NULL);
+  g_autofree char *asked = rules != NULL ? vm_net_to_words (spec->net, rules) : NULL, *now = NULL;
+  VmNet net;
+
+  if (asked == NULL || record->net == NULL || !vm_net_from_name (record->net, &net))
+    return FALSE;
+  now = vm_net_to_words (net, record->net_rules);
+  return g_str_equal (asked, now);
+}
+
 /* An option that a running sandbox cannot take on any more; NULL: none was given. Above all those that would
  * make it tighter must not seem to have an effect. */
 static const char *
-fixed_option (const VmRunOptions *run, const VmRecord *record)
+fixed_option (const VmRunOptions *run, const VmSpec *spec, const VmRecord *record)
 {
   const struct {
     const char *name;
     gboolean given;
   } fixed[] = {
-      {"--net", run->net != NULL && g_strcmp0 (run->net, record->net) != 0},
+      {"--net", run->nets != NULL && !has_net (spec, record)},
+      {"--net-host-port", run->host_ports != NULL},
+      {"--publish", run->publish != NULL},
       {"--accel",
        run->accel != NULL && !g_str_equal (run->accel, "auto") && g_strcmp0 (run->accel, record->accel) != 0},
       {"--driver", run->driver != NULL && !g_str_equal (run->driver, "auto") &&
@@ -95,9 +112,9 @@ fixed_option (const VmRunOptions *run, const VmRecord *record)
 }
 
 static gboolean
-may_join (const UpOptions *o, const VmRecord *record, GError **error)
+may_join (const UpOptions *o, const VmSpec *spec, const VmRecord *record, GError **error)
 {
-  const char *fixed = fixed_option (&o->run, record);
+  const char *fixed = fixed_option (&o->run, spec, record);
 
   if (o->detach)
     return vm_error (error, VM_ERROR_EXISTS,
@@ -106,9 +123,10 @@ may_join (const UpOptions *o, const VmRecord *record, GError **error)
   if (fixed != NULL)
     return vm_error (
         error, VM_ERROR_USAGE,
-        "sandbox '%s' (%s) runs on this project already, and %s cannot change it; add --new to make "
+        "sandbox '%s' (%s) runs on this project already, and %s cannot change it; %sadd --new to make "
         "another, or stop it: vmctl stop %s",
-        record->name, record->id, fixed, record->id);
+        record->name, record->id, fixed, g_str_equal (fixed, "--net") ? "vmctl net set does, or " : "",
+        record->id);
   return TRUE;
 }
 
@@ -137,16 +155,16 @@ join (VmContext *context, const UpOptions *o, const VmRecord *record, const VmRu
 {
   const VmSpec *spec = &run->spec;
   g_auto (GStrv) argv = command_to_join (o, run);
-  VmAttachedCommand what = {.argv = argv, .env = o->run.env, .cwd = cwd_to_join (run)};
+  VmAttachedCommand what = {.argv = argv, .env = o->run.env, .cwd = cwd_to_join (run), .quiet = o->quiet};
 
-  if (!may_join (o, record, error) || !vm_choice_allows (spec, record->isolation, error))
+  if (!may_join (o, spec, record, error) || !vm_choice_allows (spec, record->isolation, error))
     return -1;
   if (!vm_attached_wants_tty (tty_mode (o), &what.tty, error))
     return -1;
   note (o, "joining the running sandbox", record->name, record->id);
   if (argv == NULL && record->detached && what.tty && record->command == NULL &&
       vm_attached_main_is_free (context, record))
-    return vm_attached_main (context, record, what.tty, FALSE, FALSE, error);
+    return vm_attached_main (context, record, &(VmAttachedHow){.tty = what.tty, .quiet = o->quiet}, error);
   return vm_attached_exec (context, record, &what, error);
 }
 
@@ -238,7 +256,8 @@ run_new (VmContext *context, const UpOptions *o, VmRun *run, GError **error)
     return -1;
   if (o->detach)
     return print_started (o, record);
-  status = vm_attached_main (context, record, tty, FALSE, !o->quiet, error);
+  status = vm_attached_main (context, record,
+                             &(VmAttachedHow){.tty = tty, .starting = !o->quiet, .quiet = o->quiet}, error);
   if (o->trace)
     print_trace (context, record->id);
   return status;
