@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "meta/format.h"
+#include "vmctl/keeper-fd.h"
 
 #define USERS "--private-users="
 #define NSPAWN_STATE "/run/systemd/nspawn"
@@ -41,23 +42,11 @@ parse_number (const char *text, unsigned *ret)
   return 1;
 }
 
-static int
-parse_fd (const char *text, int *ret)
-{
-  unsigned value;
-
-  if (parse_number (text, &value) < 0 || value < 3 || value > 1 << 20 ||
-      fcntl ((int)value, F_SETFD, FD_CLOEXEC) < 0)
-    return -1;
-  *ret = (int)value;
-  return 1;
-}
-
 int
 container_option (Container *c, const char *name, const char *value)
 {
   if (strcmp (name, "--stage") == 0)
-    return parse_fd (value, &c->list);
+    return keeper_fd_option (value, &c->list);
   if (strcmp (name, "--uid") == 0)
     return parse_number (value, &c->stage.uid);
   if (strcmp (name, "--gid") == 0)
@@ -65,7 +54,8 @@ container_option (Container *c, const char *name, const char *value)
   if (strcmp (name, "--shift") == 0)
     return parse_number (value, &c->stage.shift);
   if (strcmp (name, "--activate") == 0)
-    return c->n_activate == CONTAINER_ACTIVATE_MAX ? -1 : parse_fd (value, &c->activate[c->n_activate++]);
+    return c->n_activate == CONTAINER_ACTIVATE_MAX ? -1
+                                                   : keeper_fd_option (value, &c->activate[c->n_activate++]);
   return 0;
 }
 

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "meta/netif.h"
+#include "vmctl/keeper-fd.h"
 #include "vmctl/net/frame.h"
 #include "vmctl/net/policy.h"
 
@@ -31,19 +32,6 @@ complain (const char *what)
   fprintf (stderr, "vmctl-keeper: %s: %s\n", what, strerror (errno));
 }
 
-static int
-take_fd (const char *text, int *ret)
-{
-  char *end;
-  long value = strtol (text, &end, 10);
-
-  if (*text == '\0' || *end != '\0' || value < 3 || value > 1 << 20 ||
-      fcntl ((int)value, F_SETFD, FD_CLOEXEC) < 0)
-    return -1;
-  *ret = (int)value;
-  return 1;
-}
-
 int
 keeper_net_option (KeeperNet *net, const char *name, const char *value)
 {
@@ -53,13 +41,13 @@ keeper_net_option (KeeperNet *net, const char *name, const char *value)
     return net->tap || strcmp (value, "lo") == 0 ? 1 : -1;
   }
   if (strcmp (name, "--packet") == 0)
-    return take_fd (value, &net->packet);
+    return keeper_fd_option (value, &net->packet);
   if (strcmp (name, "--control") == 0)
-    return take_fd (value, &net->control);
+    return keeper_fd_option (value, &net->control);
   if (strcmp (name, "--control-peer") == 0)
-    return take_fd (value, &net->control_peer);
+    return keeper_fd_option (value, &net->control_peer);
   if (strcmp (name, "--net-log") == 0)
-    return take_fd (value, &net->log);
+    return keeper_fd_option (value, &net->log);
   if (strcmp (name, "--net") == 0)
     net->program = value;
   else if (strcmp (name, "--net-user") == 0)

@@ -2,31 +2,21 @@
 #include "vmctl/keeper-tree.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
+#include "vmctl/keeper-fd.h"
 #include "vmctl/stage.h"
 
 int
 keeper_tree_option (KeeperTree *tree, const char *name, const char *value)
 {
-  char *end;
-  long fd;
-
   if (strcmp (name, "--tree-at") == 0) {
     tree->at = value;
     return *value == '/' ? 1 : -1;
   }
-  if (strcmp (name, "--tree") != 0)
-    return 0;
-  fd = strtol (value, &end, 10);
-  if (*value == '\0' || *end != '\0' || fd < 3 || fd > 1 << 20 || fcntl ((int)fd, F_SETFD, FD_CLOEXEC) < 0)
-    return -1;
-  tree->list = (int)fd;
-  return 1;
+  return strcmp (name, "--tree") == 0 ? keeper_fd_option (value, &tree->list) : 0;
 }
 
 /* All ids are ours, which are 0 in an ordinary user's namespace: bubblewrap gives them the plan's numbers. */

@@ -1,17 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "vmctl/net-follow.h"
 
-#include <glib-unix.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "vmctl/base/fd.h"
 #include "vmctl/base/json.h"
-#include "vmctl/client.h"
 #include "vmctl/net-log.h"
 #include "vmctl/store.h"
-#include "vmctl/tail.h"
+#include "vmctl/tail-follow.h"
 
 typedef struct {
   const VmNetLogOptions *options;
@@ -54,40 +51,10 @@ put_new (View *view, guint lines)
   view->broken |= fflush (stdout) != 0;
 }
 
-static gboolean
-got_change (int fd, GIOCondition condition, gpointer data)
+static void
+changed (gpointer data)
 {
   put_new (data, G_MAXUINT);
-  return G_SOURCE_CONTINUE;
-}
-
-static gboolean
-reader_gone (int fd, GIOCondition condition, gpointer data)
-{
-  ((View *)data)->broken = TRUE;
-  return G_SOURCE_REMOVE;
-}
-
-/* Until the sandbox has ended: its control socket says so. A supervisor that was killed is replaced by
- * looking. */
-static void
-follow (View *view, VmContext *context, const char *id)
-{
-  guint changes = g_unix_fd_add (vm_tail_fd (view->tail), G_IO_IN, got_change, view);
-  guint reader = g_unix_fd_add (STDOUT_FILENO, G_IO_ERR, reader_gone, view);
-
-  while (!view->broken) {
-    g_autoptr (VmRecord) record = vm_store_find (&context->dirs, id, FALSE, NULL);
-    g_autoptr (VmClient) client = record != NULL ? vm_client_connect (&context->dirs, id, NULL) : NULL;
-
-    if (client == NULL)
-      break;
-    while (!client->closed && !view->broken)
-      g_main_context_iteration (NULL, TRUE);
-  }
-  g_source_remove (changes);
-  if (!view->broken)
-    g_source_remove (reader);
 }
 
 gboolean
@@ -102,7 +69,7 @@ vm_net_log_show (VmContext *context, const VmRecord *record, const VmNetLogOptio
   view.zone = g_time_zone_new_local ();
   put_new (&view, options->lines);
   if (options->follow && record->state != VM_STATE_ENDED) {
-    follow (&view, context, record->id);
+    vm_tail_follow (view.tail, &context->dirs, record->id, &view.broken, changed, &view);
     put_new (&view, G_MAXUINT);
   }
   g_time_zone_unref (view.zone);

@@ -492,7 +492,10 @@ plan_usb (VmPlugPlan *plan, const VmPlugSpec *spec, const VmPlugFacts *facts, GE
   vm_json_add_int (arguments, "bus", spec->bus);
   vm_json_add_int (arguments, "device", spec->device);
   vm_plug_add_step (plan, vm_plug_act ("here", "open-usb", arguments), NULL);
-  if (!needs_vm (facts, "a USB device", "its programs have no rights to devices of the host's", error) ||
+  if (!needs_vm (facts, "a USB device",
+                 "beside its node programs need the host's /sys and udev for it, which do not come in; use a "
+                 "virtual machine",
+                 error) ||
       (port = choose_port (facts, error)) == NULL)
     return FALSE;
   vm_json_add_str (plan->device, "port", port);

@@ -222,6 +222,32 @@ take_last_words (VmRecord *record, int dir_fd)
     record->reason = VM_REASON_SUPERVISOR_LOST;
 }
 
+/* One that was killed closes its sockets before its lock: whoever saw that it is gone, and looks, may be here
+ * in between. */
+static gboolean
+take_lock (int lock_fd, int dir_fd)
+{
+  g_autoptr (VmRecord) record = NULL;
+
+  if (flock (lock_fd, LOCK_EX | LOCK_NB) == 0)
+    return TRUE;
+  record = vm_record_read (dir_fd, NULL);
+  return record != NULL && vm_process_wait_exiting (&record->supervisor, KILL_WAIT_MS) &&
+         flock (lock_fd, LOCK_EX | LOCK_NB) == 0;
+}
+
+/* Has it ended while somebody tried to take it over? Then there was nothing left to take over, and it is to
+ * be buried; the lock is ours again. */
+static gboolean
+ended_meanwhile (const VmRecord *record, int dir_fd, int *lock_fd)
+{
+  *lock_fd = openat (dir_fd, "lock", O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+  if (*lock_fd >= 0 && take_lock (*lock_fd, dir_fd) && !keeper_lives (record, dir_fd))
+    return TRUE;
+  vm_fd_clear (lock_fd);
+  return FALSE;
+}
+
 /* With the lock held, or with no lock file there. */
 static gboolean
 sweep_one (const VmDirs *dirs, int dir_fd, const char *id, int *lock_fd, GPtrArray *problems, GError **error)
@@ -236,8 +262,13 @@ sweep_one (const VmDirs *dirs, int dir_fd, const char *id, int *lock_fd, GPtrArr
     return FALSE;
   g_clear_error (error);
   if (record != NULL && !buried && *lock_fd >= 0 && record->state != VM_STATE_STARTING &&
-      keeper_lives (record, dir_fd))
-    return start_adopter (dirs, id, vm_fd_steal (lock_fd), error);
+      keeper_lives (record, dir_fd)) {
+    if (start_adopter (dirs, id, vm_fd_steal (lock_fd), error))
+      return TRUE;
+    if (!ended_meanwhile (record, dir_fd, lock_fd))
+      return FALSE;
+    g_clear_error (error);
+  }
   if (record != NULL &&
       (!kill_keeper (record, dir_fd, error) || !vm_group_remove ((const char *const *)record->groups, error)))
     return FALSE;
@@ -264,20 +295,6 @@ is_still_there (const VmDirs *dirs, const char *name, int dir_fd)
 
   return lstat (path, &now) == 0 && fstat (dir_fd, &ours) == 0 && now.st_ino == ours.st_ino &&
          now.st_dev == ours.st_dev;
-}
-
-/* One that was killed closes its sockets before its lock: whoever saw that it is gone, and looks, may be here
- * in between. */
-static gboolean
-take_lock (int lock_fd, int dir_fd)
-{
-  g_autoptr (VmRecord) record = NULL;
-
-  if (flock (lock_fd, LOCK_EX | LOCK_NB) == 0)
-    return TRUE;
-  record = vm_record_read (dir_fd, NULL);
-  return record != NULL && vm_process_wait_exiting (&record->supervisor, KILL_WAIT_MS) &&
-         flock (lock_fd, LOCK_EX | LOCK_NB) == 0;
 }
 
 static void

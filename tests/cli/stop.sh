@@ -124,6 +124,11 @@ has "$(cat "$tmp/exec.err")" "the command was ended with its sandbox 'ending'"
 
 # up joins a sandbox that ends before it takes the command: another is started, and the note says so. The supervisor is
 # held, so that the client finds a running sandbox whose agent is dead.
+kill_with_agent () { # KEEPER: its agent is told of its end by a signal, and may still take a command meanwhile
+  agent=$(pgrep -P "$1")
+  kill -KILL "$1"
+  until_has gone sh -c "grep -q '^State:.[^Z]' /proc/$agent/status 2>/dev/null || echo gone"
+}
 run 0 up -d -n old -- sleep 1000
 run 0 "$V" exec old -- true
 supervisor=$(pid_of old supervisor)
@@ -133,9 +138,7 @@ kill -STOP "$supervisor"
 client=$!
 : >> "$tmp/up.err"
 until_has "joining the running sandbox" cat "$tmp/up.err"
-agent=$(pgrep -P "$keeper")
-kill -KILL "$keeper"
-until_has gone sh -c "grep -q '^State:.[^Z]' /proc/$agent/status 2>/dev/null || echo gone" # it is told a moment later
+kill_with_agent "$keeper"
 kill -CONT "$supervisor"
 wait $client
 is "up's status" "$? $(cat "$tmp/up.out")" "0 joined"
@@ -150,7 +153,7 @@ kill -STOP "$supervisor"
 client=$!
 connected () { ls -l "/proc/$client/fd"; }
 until_has socket connected
-kill -KILL "$keeper"
+kill_with_agent "$keeper"
 kill -CONT "$supervisor"
 wait $client
 is "exec's status" "$? $(cat "$tmp/up.out")" "125 "

@@ -16,7 +16,7 @@ import traceback
 
 sys.dont_write_bytecode = True
 
-from guest import (ACK, ADDRESS, FIN, GATEWAY, MAC, NAMESERVER, RST, SLOW, SYN, URG, Guest, Helper, Lost, Stream, arp, broadcast, checksum,  # noqa: E402
+from guest import (ACK, ADDRESS, FIN, GATEWAY, MAC, NAMESERVER, RST, SLOW, SYN, URG, Guest, Helper, Lost, Reset, Stream, arp, broadcast, checksum,  # noqa: E402
                    ethernet, icmp, ip, question, tcp, udp)
 
 PUBLIC, OTHER, HOLE = "198.51.100.10", "198.51.100.11", "198.51.99.1"
@@ -549,6 +549,51 @@ def changes():
     bench.stop()
 
 
+def host_ports():
+    """Ports of this host's loopback that come and go while it runs. The library is made anew for the first."""
+    bench = Bench()
+    g = bench.guest
+
+    def is_open(to, port):
+        try:
+            return g.fetch(to, port, b"GET / HTTP/1.0\r\n\r\n").endswith(b"I am 127.0.0.1\n")
+        except Reset:
+            return False
+    check(not is_open(GATEWAY, 8080), "without ports of this host its loopback is closed")
+    half = tcp(HOLE, 9000, 80, 1, 0, SYN)
+    g.put(half)
+    bench.helper.set(LIST + "hostport 8080\n")
+    check(bench.old.cut(1), "the first that comes cuts what is open")
+    check(is_open(GATEWAY, 8080), "and then it is open")
+    tries = (GATEWAY, 8082), ("127.0.0.1", 8080), ("10.0.2.4", 8080), ("10.0.2.15", 8080), (NAMESERVER, 8080)
+    check(not any(is_open(*pair) for pair in tries), "and nothing else is")
+    bench.old = g.connect(PUBLIC, 7777)
+    bench.helper.set(LIST + "hostport 8082\n")
+    check(bench.echo() and not is_open(GATEWAY, 8080), "another one in its place cuts nothing else")
+    bench.helper.set(LIST)
+    check(bench.echo() and not is_open(GATEWAY, 8082), "without any it is closed again")
+    bench.works("and an allowed flow works")
+    bench.stop()
+
+
+def sizes():
+    """With segments of half a window Linux and the library wait for each other, for five seconds or ten."""
+    bench, found = Bench(), []
+    stream = bench.guest.connect(PUBLIC, 80)
+    got = stream.got
+
+    def see(p):
+        found.append(len(p.data))
+        got(p)
+    stream.got = see
+    stream.write(b"GET /big HTTP/1.0\r\nHost: public.test\r\n\r\n")
+    stream.read(1 << 20, 20)
+    check(16384 <= max(found) <= 65480 / 3, "no segment to the sandbox is larger than a third of a window", max(found))
+    stream.close()
+    bench.works("and an allowed flow works")
+    bench.stop()
+
+
 # Floods
 
 def half_open():
@@ -717,7 +762,7 @@ def ends():
     bench.stop()
 
 
-TESTS = [services, policies, refusals, inspection, malformed, half_open, udp_flows, slow_readers, names, garbage, ends]
+TESTS = [services, policies, host_ports, sizes, refusals, inspection, malformed, half_open, udp_flows, slow_readers, names, garbage, ends]
 
 
 def main():

@@ -16,17 +16,14 @@ desk_bin=$(dirname "$VMCTL")
 png () { python3 -B "$vm_here/png.py" "$@"; }
 
 desk_begin () {
-  local number cookie
+  local number=$((100 + $$ % 10000)) # not :0, which is the one inside
   mkfifo "$T/number"
-  export XAUTHORITY=$T/xauthority
-  xauth -q add :0 . "$(od -An -N16 -tx1 /dev/urandom | tr -d ' ')" 2>/dev/null
-  Xvfb -displayfd 3 -nolisten tcp -auth "$XAUTHORITY" -screen 0 1000x800x24 3>"$T/number" 2>"$T/xvfb.log" &
+  export XAUTHORITY=$T/xauthority DISPLAY=:$number
+  xauth -q add "$DISPLAY" . "$(od -An -N16 -tx1 /dev/urandom | tr -d ' ')" 2>/dev/null
+  Xvfb "$DISPLAY" -displayfd 3 -nolisten tcp -auth "$XAUTHORITY" -screen 0 1000x800x24 3>"$T/number" 2>"$T/xvfb.log" &
   desk_server=$!
-  read -r number <"$T/number"
+  read -r number <"$T/number" # it takes clients
   vm_more_tidy () { kill $desk_server $desk_manager 2>/dev/null; }
-  cookie=$(xauth list :0 | head -n 1 | sed 's/.* //')
-  xauth -q add ":$number" . "$cookie" 2>/dev/null
-  export DISPLAY=:$number
   openbox >/dev/null 2>&1 &
   desk_manager=$!
 }

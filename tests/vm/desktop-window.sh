@@ -9,7 +9,7 @@ for program in Xvnc xtigervncviewer; do
 done
 desk_begin
 
-start window --display gtk --size 800x600 "$P" -- sh -c 'echo $DISPLAY >>up; exec sleep 1000'
+start window --net none --display gtk --size 800x600 "$P" -- sh -c 'echo $DISPLAY >>up; exec sleep 1000'
 is "$?" 0 "a sandbox with a window comes up"
 [ "$vm_failed" = 0 ] || finish
 check "the window is on the desktop" until_true 20 desk_window "TigerVNC"

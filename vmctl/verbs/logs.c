@@ -2,7 +2,6 @@
 /* vmctl logs: what a sandbox has written, running or ended. */
 #include <errno.h>
 #include <fcntl.h>
-#include <glib-unix.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -13,9 +12,8 @@
 #include "vmctl/base/escape.h"
 #include "vmctl/base/fd.h"
 #include "vmctl/base/json.h"
-#include "vmctl/client.h"
 #include "vmctl/store.h"
-#include "vmctl/tail.h"
+#include "vmctl/tail-follow.h"
 #include "vmctl/verbs.h"
 
 typedef struct {
@@ -150,41 +148,10 @@ put_new (View *view, gboolean last)
   put (view, bytes->data, bytes->len, last);
 }
 
-static gboolean
-got_change (int fd, GIOCondition condition, gpointer data)
+static void
+changed (gpointer data)
 {
   put_new (data, FALSE);
-  return G_SOURCE_CONTINUE;
-}
-
-static gboolean
-reader_gone (int fd, GIOCondition condition, gpointer data)
-{
-  ((View *)data)->broken = TRUE;
-  return G_SOURCE_REMOVE;
-}
-
-/* Until the sandbox has ended: its control socket says so. A supervisor that was killed is replaced by
- * looking. */
-static void
-follow (View *view)
-{
-  guint changes = g_unix_fd_add (vm_tail_fd (view->tail), G_IO_IN, got_change, view);
-  guint reader = g_unix_fd_add (STDOUT_FILENO, G_IO_ERR, reader_gone, view);
-
-  while (!view->broken) {
-    g_autoptr (VmRecord) record = vm_store_find (&view->context->dirs, view->id, FALSE, NULL);
-    g_autoptr (VmClient) client =
-        record != NULL ? vm_client_connect (&view->context->dirs, view->id, NULL) : NULL;
-
-    if (client == NULL)
-      break;
-    while (!client->closed && !view->broken)
-      g_main_context_iteration (NULL, TRUE);
-  }
-  g_source_remove (changes);
-  if (!view->broken)
-    g_source_remove (reader);
 }
 
 static gboolean
@@ -227,7 +194,7 @@ show (View *view, int dir_fd, guint lines, gboolean go_on, GError **error)
     from = vm_tail_cut (bytes->data, bytes->len, lines);
   put (view, bytes->data + from, bytes->len - from, !go_on);
   if (go_on) {
-    follow (view);
+    vm_tail_follow (view->tail, &view->context->dirs, view->id, &view->broken, changed, view);
     put_new (view, TRUE);
   }
   g_byte_array_unref (view->pending);
