@@ -101,7 +101,7 @@ read_some (int fd, pid_t pid, char *to, gsize room)
   if (poll (fds, G_N_ELEMENTS (fds), -1) < 0)
     return -1;
   if (fds[1].revents != 0) {
-    (void)kill (pid, SIGKILL);
+    (void)kill (pid, SIGTERM); /* it may have to clean up as well */
     return 0;
   }
   return read (fd, to, room);

@@ -148,7 +148,6 @@ check_qcow2 (ImageImporting *i, const char *path, GError **error)
 {
   g_autoptr (VmArgv) argv = qemu_img (i->import->ext, path, NULL, 0, error);
   g_autoptr (GError) problem = NULL;
-  g_autoptr (json_object) object = NULL;
   g_autofree char *text = NULL;
 
   if (argv == NULL)

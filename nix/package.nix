@@ -18,6 +18,7 @@
   lzo,
   libslirp,
   libpng,
+  libgcrypt,
   qemu_kvm,
   bubblewrap,
   e2fsprogs,
@@ -46,6 +47,8 @@ stdenv.mkDerivation {
     lzo
     libslirp
     libpng
+    e2fsprogs # libext2fs
+    libgcrypt
   ];
 
   # Nix would make it a position-independent executable, which a static one need not be.

@@ -304,11 +304,72 @@ is left "$(json "$out" 'sorted(n for i in j for n in i["names"])')" \
 run 0 "$V" complete image
 has "$out" "x-vmdk"
 
+# A kernel of its own: the host's, with the modules that vmctl wants, and one that it does not.
+host=
+for kernel in /boot/vmlinuz-*; do
+  version=${kernel#/boot/vmlinuz-}
+  if [ -r "$kernel" ] && [ -r "/lib/modules/$version/modules.dep" ]; then host=$version; fi
+done
+if [ -n "$host" ]; then
+  rm "$root"/boot/vmlinuz-*
+  cp "/boot/vmlinuz-$host" "$root/boot/"
+  python3 - "/lib/modules/$host" "$root/lib/modules/$host" <<'END'
+import os, shutil, sys
+source, to = sys.argv[1:]
+wanted = set('virtio_pci 9p 9pnet_virtio overlay virtio_console virtio_blk crc32c_generic ext4 virtio_net virtio_balloon '
+             'cifs'.split())
+files = {'modules.dep', 'modules.builtin'}
+for line in open(f'{source}/modules.dep'):
+    name, needs = line.split(':')
+    if os.path.basename(name).split('.ko')[0].replace('-', '_') in wanted:
+        files |= {name, *needs.split()}
+for name in files:
+    os.makedirs(os.path.dirname(f'{to}/{name}'), exist_ok=True)
+    shutil.copy(f'{source}/{name}', f'{to}/{name}')
+END
+  python3 "$work/tar.py" : "$root" "$work/kernel.tar"
+  run 0 "$V" image import "$work/kernel.tar" --size 128M
+  is kernel "$(get kernel 'j["kernel"], j.get("kernel-problem")')" "('$host', None)"
+  kernel=$(get kernel 'j["directory"]')/kernel
+  cmp "$kernel/boot/vmlinuz-$host" "/boot/vmlinuz-$host" || fail "it is another kernel"
+  [ -n "$(find "$kernel" -name '9pnet_virtio.ko*')" ] || fail "a module is missing"
+  is others "$(find "$kernel" -name 'cifs.ko*')" ""
+  rm "$root/lib/modules/$host/"*/net/9p/9pnet_virtio.ko*
+  run 0 "$V" image import "$root" --name less --size 128M
+  has "$(get less 'j["kernel-problem"]')" "9pnet_virtio"
+  [ ! -e "$(get less 'j["directory"]')/kernel" ] || fail "the files of a kernel that cannot be used are there"
+fi
+
+# Building: by an mmdebstrap of our own, which fails, and then makes the tar.
+mkdir "$work/bin"
+cat > "$work/bin/mmdebstrap" <<END
+#!/bin/sh
+echo "\$@" > "$work/words"
+[ -e "$work/works" ] || { echo "E: no such suite" >&2; exit 1; }
+for word; do case \$word in */root.tar) cp "$work/bad.tar" "\$word" ;; esac done
+END
+chmod +x "$work/bin/mmdebstrap"
+python3 "$work/tar.py" : "$root" "$work/bad.tar"
+run 2 "$V" image build fedora:40
+has "$err" "debian:bookworm"
+run 2 "$V" image build debian:sid --packages 'a b'
+run 1 env PATH="$work/bin:$PATH" "$V" image build debian:nosuch
+has "$err" "cannot build debian:nosuch: E: no such suite"
+is parts "$(parts)" 0
+touch "$work/works"
+run 0 env PATH="$work/bin:$PATH" "$V" image build debian:sid --packages git,g++ --size 64M
+has "$(cat "$work/words")" ",git,g++ sid "
+is built "$(get debian-sid 'j["origin"], j["format"], j["os-id"], j["size"]')" "('debian:sid', 'tar', 'tiny', 67108864)"
+rm "$work/words"
+run 1 env PATH="$work/bin:$PATH" "$V" image build debian:sid
+has "$err" "there is an image 'debian-sid' already"
+[ ! -e "$work/words" ] || fail "it was built for nothing"
+
 # Killed at a step: the next one takes what is left, and does it all. (Each step makes a file, and the import is stopped
 # where that appears.)
 rm -rf "$images"
-kill_at () { # the name of the file whose appearing kills it
-  "$V" image import "$work/t.tar.gz" --size 64M -q > /dev/null 2>&1 &
+kill_at () { # FILE-THAT-APPEARS SIGNAL TAR
+  "$V" image import "$3" --size 128M -q > /dev/null 2>&1 &
   pid=$!
   python3 - "$images" "$1" "$pid" "$2" <<'END'
 import glob, os, signal, sys, time
@@ -324,13 +385,16 @@ END
   wait "$pid"
 }
 for file in disk.raw disk.qcow2 kernel; do
-  kill_at "$file" 9
+  tar=$work/t.tar.gz
+  [ "$file" != kernel ] || tar=$work/kernel.tar
+  [ -e "$tar" ] || continue
+  kill_at "$file" 9 "$tar"
   is "after $file" "$(ls -d "$images"/sha256-* 2> /dev/null)" ""
   is "parts after $file" "$(parts)" 1
   run 0 "$V" image prune
   is "parts swept" "$(parts)" 0
   # A signal that can be answered leaves nothing at all.
-  kill_at "$file" 15
+  kill_at "$file" 15 "$tar"
   is "parts after a signal" "$(parts)" 0
 done
 run 0 "$V" image import "$work/t.tar.gz" --size 64M

@@ -26,7 +26,7 @@ run 0 "$installed" exec "$id" -- true
 run 0 "$installed" stop "$id"
 
 for link in "$prefix"/bin/*; do [ -x "$link" ] || fail "'$link' leads nowhere"; done
-for name in vmctl-agent vmctl-keeper vmctl-net vmctl-image; do
+for name in vmctl-agent vmctl-keeper vmctl-net vmctl-image vmctl-ext; do
   [ -n "$(find "$prefix" -name "$name" -perm /1)" ] || fail "$name is not installed"
 done
 for shell in bash-completion/completions/vmctl fish/vendor_completions.d/vmctl.fish zsh/site-functions/_vmctl; do

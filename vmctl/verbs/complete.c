@@ -165,6 +165,8 @@ put_images (VmContext *context)
 
   put ("list", "show them");
   put ("import", "take a file or directory in");
+  put ("build", "make one of Debian's packages");
+  put ("debian:bookworm", "to be built");
   put ("inspect", "what is in one");
   put ("name", "another name for one");
   put ("unname", "take a name away");

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "images/distribution.h"
 #include "images/import.h"
 #include "images/interrupt.h"
 #include "images/store.h"
@@ -16,7 +17,7 @@
 #include "vmctl/verbs.h"
 
 typedef struct {
-  char *format, *name, *root, *size;
+  char *format, *mirror, *name, *packages, *root, *size;
   gboolean all, dry_run, force, json, keep_owner, quiet;
 } ImageOptions;
 
@@ -25,19 +26,24 @@ static const VmOption options[] = {
     {"dry-run", 'n', VM_OPTION_FLAG, offsetof (ImageOptions, dry_run), NULL, "prune: only show what would go",
      NULL},
     {"force", 'f', VM_OPTION_FLAG, offsetof (ImageOptions, force), NULL,
-     "import, name: move a name that another image has", NULL},
+     "import, build, name: move a name that another image has", NULL},
     {"format", 0, VM_OPTION_STRING, offsetof (ImageOptions, format), "FORMAT",
      "import: what it is (default: what it begins with); export: qcow2 (default) or raw", "image-format"},
     {"json", 0, VM_OPTION_FLAG, offsetof (ImageOptions, json), NULL, "print it as JSON", NULL},
     {"keep-owner", 0, VM_OPTION_FLAG, offsetof (ImageOptions, keep_owner), NULL,
      "import: your files of a directory are yours inside, too, and not root's", NULL},
+    {"mirror", 0, VM_OPTION_STRING, offsetof (ImageOptions, mirror), "URL",
+     "build: where its packages are (default: Debian's own)", NULL},
     {"name", 0, VM_OPTION_STRING, offsetof (ImageOptions, name), "NAME",
-     "import: what to call it (default: after the file)", NULL},
+     "import, build: what to call it (default: after the file, or what it is)", NULL},
+    {"packages", 'p', VM_OPTION_STRING, offsetof (ImageOptions, packages), "A,B", "build: more packages",
+     NULL},
     {"quiet", 'q', VM_OPTION_FLAG, offsetof (ImageOptions, quiet), NULL, "no progress", NULL},
     {"root", 0, VM_OPTION_STRING, offsetof (ImageOptions, root), "N",
      "import: partition N is the root (0: the whole disk)", NULL},
     {"size", 0, VM_OPTION_STRING, offsetof (ImageOptions, size), "SIZE",
-     "import: of the disk that is made of a tar or directory (default at least 8G)", NULL},
+     "import, build: of the disk that is made of a tar, a directory, or packages (default at least 8G)",
+     NULL},
     {NULL},
 };
 
@@ -116,6 +122,32 @@ import (VmContext *context, const ImageOptions *o, char **args, GError **error)
     fprintf (stderr, "vmctl: it was there already\n");
   print_one (info, o);
   return 0;
+}
+
+static int
+build (VmContext *context, const ImageOptions *o, char **args, GError **error)
+{
+  g_autofree char *ext = vm_dirs_helper (&context->dirs, "vmctl-ext", error);
+  ImageDistribution what = {.data_dir = context->dirs.data,
+                            .ext = ext,
+                            .what = args[0],
+                            .packages = o->packages,
+                            .mirror = o->mirror,
+                            .name = o->name,
+                            .force = o->force};
+  g_autoptr (ImageInfo) info = NULL;
+  VmProgress progress;
+  gboolean ok;
+
+  if (ext == NULL || (o->size != NULL && !vm_size_parse (o->size, 1, "--size", &what.size, error)))
+    return -1;
+  image_interrupt_catch ();
+  vm_progress_begin (&progress, o->quiet);
+  ok = image_distribution_build (&what, vm_progress_step, &progress, &info, error);
+  vm_progress_end (&progress);
+  if (ok)
+    print_one (info, o);
+  return ok ? 0 : -1;
 }
 
 static int
@@ -262,6 +294,7 @@ static const struct {
 } acts[] = {
     {"list", "", 0, 0, list},
     {"import", "FILE|DIRECTORY", 1, 1, import},
+    {"build", "debian:SUITE", 1, 1, build},
     {"inspect", "IMAGE", 1, 1, inspect},
     {"name", "IMAGE NAME", 2, 2, name},
     {"unname", "NAME", 1, 1, unname},
@@ -286,17 +319,18 @@ image (VmContext *context, gpointer data, char **args, char **command, GError **
     vm_error (error, VM_ERROR_USAGE, "image %s: write vmctl image %s %s", what, what, acts[i].words);
     return -1;
   }
-  vm_error (
-      error, VM_ERROR_USAGE,
-      "image: '%s' is not what can be done; write list, import, inspect, name, unname, export, verify, rm or "
-      "prune",
-      what);
+  vm_error (error, VM_ERROR_USAGE,
+            "image: '%s' is not what can be done; write list, import, build, inspect, name, unname, export, "
+            "verify, rm or "
+            "prune",
+            what);
   return -1;
 }
 
 const VmVerb vm_verb_image = {
     .name = "image",
-    .usage = "[OPTIONS] [list|import FILE|inspect IMAGE|name IMAGE NAME|unname NAME|export IMAGE FILE|verify "
+    .usage = "[OPTIONS] [list|import FILE|build debian:SUITE|inspect IMAGE|name IMAGE NAME|unname "
+             "NAME|export IMAGE FILE|verify "
              "IMAGE...|rm IMAGE...|prune]",
     .summary = "guests that are not this host",
     .details =
