@@ -85,13 +85,14 @@ has_agetty (int root)
   return has;
 }
 
-/* Whoever is at the serial console is the user already: `vmctl console` is for nobody else. */
+/* Whoever is at the serial console is the user already: `vmctl console` is for nobody else. A login shell has
+ * not what keeps a command from becoming root, though. */
 static int
 put_autologin (int run, const Meta *meta, int root)
 {
   char text[512];
 
-  if (!is_plain (meta->name) || !has_agetty (root))
+  if (!meta->root || !is_plain (meta->name) || !has_agetty (root))
     return 0;
   snprintf (text, sizeof text,
             "[Service]\nExecStart=\nExecStart=-" AGETTY
