@@ -64,13 +64,10 @@ typedef struct {
        VM_OPTION_LIST, offsetof (type, run.grants),                                                          \
        "NAME",         "let one more thing of the host in (repeat)",                                         \
        "grant"},                                                                                             \
-      {"image",                                                                                              \
-       0,                                                                                                    \
-       VM_OPTION_STRING,                                                                                     \
-       offsetof (type, run.image),                                                                           \
-       "NAME",                                                                                               \
-       "an image of 'vmctl image' as the guest, instead of this host's own programs",                        \
-       NULL},                                                                                                \
+      {"image",          0,                                                                                  \
+       VM_OPTION_STRING, offsetof (type, run.image),                                                         \
+       "NAME",           "an image of 'vmctl image' as the guest, instead of this host's own programs",      \
+       "image-name"},                                                                                        \
       {"kernel", 0, VM_OPTION_STRING, offsetof (type, run.kernel), "FILE", "boot this kernel of the host",   \
        "file"},                                                                                              \
       {"memory",                                                                                             \

@@ -159,10 +159,21 @@ put_templates (VmContext *context)
 }
 
 static void
-put_images (VmContext *context)
+put_image_names (VmContext *context)
 {
   g_autoptr (GPtrArray) all = image_store_list (context->dirs.data, NULL, NULL);
 
+  for (guint i = 0; all != NULL && i < all->len; i++) {
+    const ImageInfo *info = g_ptr_array_index (all, i);
+
+    for (char **name = info->names; *name != NULL; name++)
+      put (*name, info->os_name != NULL ? info->os_name : info->origin);
+  }
+}
+
+static void
+put_images (VmContext *context)
+{
   put ("list", "show them");
   put ("import", "take a file or directory in");
   put ("build", "make one of Debian's packages");
@@ -174,12 +185,7 @@ put_images (VmContext *context)
   put ("verify", "compare with its checksum");
   put ("rm", "remove some");
   put ("prune", "remove those without a name");
-  for (guint i = 0; all != NULL && i < all->len; i++) {
-    const ImageInfo *info = g_ptr_array_index (all, i);
-
-    for (char **name = info->names; *name != NULL; name++)
-      put (*name, info->os_name != NULL ? info->os_name : info->origin);
-  }
+  put_image_names (context);
 }
 
 static void
@@ -315,6 +321,8 @@ complete (VmContext *context, gpointer data, char **args, char **command, GError
     put_templates (context);
   else if (g_str_equal (kind, "image"))
     put_images (context);
+  else if (g_str_equal (kind, "image-name"))
+    put_image_names (context);
   else if (g_str_equal (kind, "image-format"))
     put_image_formats ();
   else if (g_str_equal (kind, "shell"))
