@@ -102,9 +102,9 @@ mount_type (const char *filesystem)
 }
 
 static void
-take_image (VmHost *host, const ImageInfo *info)
+take_image (VmHost *host, const char *name, const ImageInfo *info)
 {
-  host->image = (VmImage){.name = image_info_label (info),
+  host->image = (VmImage){.name = g_strdup (name),
                           .dir = g_strdup (info->dir),
                           .filesystem = g_strdup (mount_type (info->filesystem)),
                           .init = info->init_kind == IMAGE_INIT_SYSTEMD ? g_strdup (info->init) : NULL,
@@ -161,7 +161,7 @@ gather_image (VmHost *host, const VmSpec *spec, GError **error)
   }
   if (!check_arch (info, error))
     return FALSE;
-  take_image (host, info);
+  take_image (host, spec->image, info);
   return TRUE;
 }
 

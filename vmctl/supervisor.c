@@ -273,6 +273,7 @@ record_from_plan (const VmPlan *plan, gboolean detached)
   record->driver = g_strdup (plan->driver);
   record->isolation = g_strdup (vm_isolation_name (plan->isolation));
   record->accel = g_strdup (plan->accel);
+  record->image = g_strdup (plan->image.name);
   record->template = plan->has_template ? g_path_get_basename (plan->template) : NULL;
   g_strfreev (record->passed_over);
   record->passed_over = g_strdupv (plan->passed_over);

@@ -10,7 +10,8 @@ mkdir -p -m 0700 "$XDG_DATA_HOME/vmctl" "$store"
 put () { # NAME DISK MEMBER=VALUE...
   python3 "$vm_here/store.py" "$store" "$@"
 }
-debian=$(put debian "$images/debian.qcow2" init=/usr/lib/systemd/systemd init-kind=systemd)/disk.qcow2
+check "a Debian is imported" "$VMCTL" image import -q --name debian "$images/debian.qcow2"
+debian=$(readlink -f "$store/names/debian")/disk.qcow2
 tiny=$(put tiny "$images/tiny.qcow2" partition=1)/disk.qcow2
 before=$(sha256sum "$debian" "$tiny")
 
@@ -134,6 +135,11 @@ kill -KILL "$(pid_of "$ID" supervisor)"
 inside 'echo still $(cat /proc/1/comm)'
 is "$OUT" "still systemd" "debian: another supervisor takes over"
 is "$(find "$XDG_STATE_HOME" -size +4M)" "" "debian: the overlay has no name on the host"
+run "$VMCTL" up -q --image debian "$P" -- cat /proc/1/comm
+is "$OUT" systemd "debian: up joins it"
+run "$VMCTL" up -q --image tiny "$P" -- true
+is "$STATUS" 125 "debian: but not with another image"
+like "$("$VMCTL" status image)" "debian" "debian: status names the image"
 inside 'exit 42'
 is "$STATUS" 42 "debian: the exit status"
 check "debian: the protected paths are protected" test ! -e "$P/.envrc/x"
