@@ -139,7 +139,8 @@ finish_part (ImageStorePart *part, ImageInfo *info, GError **error)
 
   if (again == NULL)
     return FALSE;
-  if (disk < 0 || fchmod (disk, 0400) < 0 || syncfs (part->dir) < 0)
+  if (disk < 0 || fchmod (disk, 0400) < 0 || fsync (disk) < 0 ||
+      (info->kernel != NULL && syncfs (part->dir) < 0))
     return vm_error_errno (error, errno, "cannot finish '%s'", part->path);
   return image_store_write_identity (part->dir, disk, error) &&
          vm_file_replace (part->dir, IMAGE_STORE_INFO, text, strlen (text), 0600, TRUE, error);

@@ -38,7 +38,7 @@
 #endif
 #endif
 
-enum { SUM_BLOCK = 1 << 20 };
+enum { SUM_BLOCK = 1 << 20, LOOK_SECONDS = 600 };
 
 static void
 lower_limit (int what, rlim_t value)
@@ -169,6 +169,7 @@ do_look (int argc, char **argv, GError **error)
 
   if (argc != 3)
     return usage (error);
+  lower_limit (RLIMIT_CPU, LOOK_SECONDS); /* a file system can be a maze */
   nbd = image_nbd_new (atoi (argv[0]), error);
   if (nbd == NULL)
     return FALSE;
@@ -195,6 +196,7 @@ do_kernel (int argc, char **argv, GError **error)
     return usage (error);
   if ((dir = open (argv[2], O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0)
     return vm_error_errno (error, errno, "cannot open '%s'", argv[2]);
+  lower_limit (RLIMIT_CPU, LOOK_SECONDS); /* a file system can be a maze */
   nbd = image_nbd_new (atoi (argv[0]), error);
   if (nbd == NULL)
     return FALSE;

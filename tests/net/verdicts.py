@@ -368,6 +368,7 @@ def flood_dns(n, suffix):
             code = CODES.get(s.recv(4096)[3] & 15, "?")
             codes[code] = codes.get(code, 0) + 1
     for i in range(int(n)):
+        select.select([], [s], [], PATIENCE)  # a slow machine's queue is full for a while
         s.send(question("n%d.%s" % (i, suffix), "A"))
         take(0)
     while sum(codes.values()) < int(n):

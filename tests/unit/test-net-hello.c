@@ -327,9 +327,10 @@ test_http (void)
   };
 
   for (gsize i = 0; i < G_N_ELEMENTS (table); i++) {
+    g_autofree char *text = g_strescape (table[i].text, NULL);
     NetHello hello;
 
-    g_test_message ("%s", table[i].text);
+    g_test_message ("%s", text);
     g_assert_cmpint (read_text (table[i].text, strlen (table[i].text), &hello), ==, table[i].kind);
     if (table[i].name != NULL)
       g_assert_cmpstr (hello.name, ==, table[i].name);
