@@ -46,5 +46,7 @@ gboolean image_scratch_open (const char *base, int overlay, const char *dir, int
                              int *ret_base_fd, GError **error);
 /* A new, empty qcow2 of that size in `dir`, likewise unlinked at once. -1 and error. (qcow2.c) */
 int image_scratch_new (guint64 bytes, const char *dir, GError **error);
+/* The same in `fd`, an empty file. */
+gboolean image_scratch_format (int fd, guint64 bytes, GError **error);
 /* A copy of the empty overlay in `to_fd`. */
 gboolean image_scratch_copy (const char *base, int to_fd, GError **error);
