@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "images/disk.h"
 #include "images/import.h"
 #include "images/store.h"
 #include "images/template.h"
@@ -189,6 +190,23 @@ put_images (VmContext *context)
 }
 
 static void
+put_disks (VmContext *context, gboolean with_verbs)
+{
+  g_autoptr (GPtrArray) all = image_disk_list (context->dirs.data, NULL);
+
+  if (with_verbs) {
+    put ("list", "show them");
+    put ("reset", "throw away what was written to some");
+    put ("rm", "remove some");
+  }
+  for (guint i = 0; i < all->len; i++) {
+    const ImageDisk *disk = g_ptr_array_index (all, i);
+
+    put (disk->name, disk->image_name);
+  }
+}
+
+static void
 put_image_formats (void)
 {
   for (const char *const *format = image_import_formats; *format != NULL; format++)
@@ -323,6 +341,8 @@ complete (VmContext *context, gpointer data, char **args, char **command, GError
     put_images (context);
   else if (g_str_equal (kind, "image-name"))
     put_image_names (context);
+  else if (g_str_equal (kind, "disk") || g_str_equal (kind, "disk-verb"))
+    put_disks (context, g_str_has_suffix (kind, "verb"));
   else if (g_str_equal (kind, "image-format"))
     put_image_formats ();
   else if (g_str_equal (kind, "shell"))
