@@ -14,12 +14,15 @@
  * its time to boot. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <unistd.h>
 
 #include "meta/agent/image-accounts.h"
@@ -27,6 +30,9 @@
 #include "meta/format.h"
 
 enum { PARTITION_WAIT_MS = 3000 };
+
+#define EXT4_RESIZE                                                                                          \
+  _IOW ('f', 16, uint64_t) /* EXT4_IOC_RESIZE_FS: blocks; no header of the kernel's has it */
 
 /* The partitions' nodes come a moment after the disk's. */
 static int
@@ -43,6 +49,23 @@ mount_image (Setup *setup, const char *path)
   return r < 0 ? why_set (setup->why, errno, "cannot mount the image's root, the %s on '%s'", type, path) : 0;
 }
 
+/* A kept disk may have been made larger (vmctl disk resize). Ext4 grows while it is mounted; what cannot
+ * stays as it is. Nothing happens where it is as large as the disk. */
+static void
+grow_root (const char *disk)
+{
+  int fd = open (disk, O_RDONLY | O_CLOEXEC), root = open (SETUP_ROOT, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  struct statfs st;
+  uint64_t blocks;
+
+  if (fd >= 0 && root >= 0 && ioctl (fd, BLKGETSIZE64, &blocks) == 0 && fstatfs (root, &st) == 0) {
+    blocks /= (uint64_t)st.f_bsize;
+    (void)ioctl (root, EXT4_RESIZE, &blocks);
+  }
+  close_fd (&root);
+  close_fd (&fd);
+}
+
 int
 setup_image_root (Setup *setup)
 {
@@ -56,6 +79,8 @@ setup_image_root (Setup *setup)
     snprintf (path, sizeof path, "%s%u", disk, setup->meta->partition);
   if ((r = mount_image (setup, path)) < 0 || (r = setup_open_root (setup)) < 0)
     return r;
+  if (setup->meta->partition == 0)
+    grow_root (disk);
   setup->lower = setup->tree;
   setup->lower.root = open (SETUP_LOWER, O_PATH | O_DIRECTORY | O_CLOEXEC);
   if (setup->lower.root < 0)
