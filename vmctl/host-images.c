@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "images/boot.h"
+#include "images/disk.h"
 #include "images/index.h"
 #include "images/scratch.h"
 #include "images/store.h"
@@ -91,6 +92,7 @@ vm_image_clear (VmImage *image)
   g_free (image->dir);
   g_free (image->filesystem);
   g_free (image->init);
+  g_free (image->keep);
   *image = (VmImage){0};
 }
 
@@ -148,6 +150,62 @@ check_arch (const ImageInfo *info, GError **error)
 }
 
 static gboolean
+has_name (const ImageInfo *info, const char *name)
+{
+  return g_strv_contains ((const char *const *)info->names, name);
+}
+
+/* Its name, unless that is another image's by now. */
+gboolean
+vm_host_choose_image (const VmHost *host, VmSpec *spec, GError **error)
+{
+  g_autoptr (ImageDisk) disk = NULL;
+  g_autoptr (ImageInfo) info = NULL;
+
+  if (spec->keep == NULL || spec->image != NULL)
+    return TRUE;
+  disk = image_disk_find (host->dirs.data, spec->keep, error);
+  if (disk == NULL) {
+    g_prefix_error (error, "--keep: ");
+    return FALSE;
+  }
+  info = image_store_find (host->dirs.data, disk->image, NULL);
+  if (info == NULL)
+    return vm_error (
+        error, VM_ERROR_NOT_FOUND,
+        "--keep: the disk '%s' needs the image it was made of, '%s' (%s), which is not in the store "
+        "any more; import or build it again, or remove the disk: vmctl disk rm %s",
+        disk->name, disk->image_name, disk->image, disk->name);
+  spec->image = g_strdup (has_name (info, disk->image_name) ? disk->image_name : disk->image);
+  return TRUE;
+}
+
+/* The size may be another one than the image's. */
+static gboolean
+take_disk (VmHost *host, const ImageInfo *info, const char *name, GError **error)
+{
+  g_autofree char *path = image_disk_path (host->dirs.data, name);
+  g_autoptr (ImageDisk) disk = NULL;
+
+  if (!image_disk_check_name (name, error))
+    return FALSE;
+  if (g_file_test (path, G_FILE_TEST_EXISTS)) {
+    disk = image_disk_find (host->dirs.data, name, error);
+    if (disk == NULL)
+      return FALSE;
+    if (!g_str_equal (disk->image, info->id))
+      return vm_error (error, VM_ERROR_USAGE,
+                       "the disk '%s' is of the image '%s' (%.19s), not of '%s'; leave out --image, or write "
+                       "another --keep",
+                       name, disk->image_name, disk->image, host->image.name);
+    if (disk->size != 0)
+      host->image.size = disk->size;
+  }
+  host->image.keep = g_steal_pointer (&path);
+  return TRUE;
+}
+
+static gboolean
 gather_image (VmHost *host, const VmSpec *spec, GError **error)
 {
   g_autoptr (ImageInfo) info = NULL;
@@ -162,6 +220,10 @@ gather_image (VmHost *host, const VmSpec *spec, GError **error)
   if (!check_arch (info, error))
     return FALSE;
   take_image (host, spec->image, info);
+  if (spec->keep != NULL && !take_disk (host, info, spec->keep, error)) {
+    g_prefix_error (error, "--keep: ");
+    return FALSE;
+  }
   return TRUE;
 }
 

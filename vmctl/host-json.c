@@ -60,6 +60,7 @@ static const Field fields[] = {
     FIELD ("image-dir", image.dir),
     FIELD ("image-filesystem", image.filesystem),
     FIELD ("image-init", image.init),
+    FIELD ("image-keep", image.keep),
     FIELD ("runtime-dir", dirs.runtime),
     FIELD ("state-dir", dirs.state),
     FIELD ("cache-dir", dirs.cache),

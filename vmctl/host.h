@@ -64,6 +64,8 @@ typedef struct {
   char *init;       /* owned; path inside of its systemd; NULL: the agent has to be the init */
   guint partition;  /* where the root is; 0: the whole disk */
   guint64 size;     /* of the disk, bytes */
+  char *keep; /* owned; directory of the kept disk (images/disk.h) that is the overlay, whether or not it
+                 is there yet; NULL: what is written is thrown away */
 } VmImage;
 
 typedef struct {
@@ -142,6 +144,8 @@ gboolean vm_host_env_is_plain (const char *name);
 /* Kernel, vmlinux, initramfs and disk base for what `spec` asks (images/). No usable kernel is a fact, not an
  * error: kernel stays NULL and kernel_problem says why. */
 gboolean vm_host_gather_images (VmHost *host, const VmSpec *spec, GError **error);
+/* Where `spec` names a kept disk and no image: the image that the disk is of. */
+gboolean vm_host_choose_image (const VmHost *host, VmSpec *spec, GError **error);
 void vm_host_clear (VmHost *host);
 /* X servers, window manager, QEMU's window: only looked for where a screen is asked for, or asked about. */
 void vm_host_gather_display (VmHost *host);

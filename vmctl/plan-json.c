@@ -49,6 +49,7 @@ static const Field fields[] = {
     FIELD ("image-dir", image.dir, FALSE),
     FIELD ("image-filesystem", image.filesystem, FALSE),
     FIELD ("image-init", image.init, FALSE),
+    FIELD ("image-keep", image.keep, FALSE),
     FIELD ("kernel-version", kernel_version, FALSE),
     FIELD ("x-server", screen.server, FALSE),
     FIELD ("window-manager", screen.manager, FALSE),

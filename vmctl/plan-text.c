@@ -92,6 +92,8 @@ add_head (GString *out, const VmPlan *plan)
   if (plan->image.name != NULL)
     line (out, "image", "%s (%s, %s)", plan->image.name, plan->image.filesystem,
           plan->image.init != NULL ? "systemd" : "the agent is its init");
+  if (plan->image.keep != NULL)
+    line (out, "kept disk", "%s", plan->image.keep);
   if (plan->kernel_version != NULL)
     line (out, "kernel", "%s", plan->kernel_version);
 }

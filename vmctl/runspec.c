@@ -44,6 +44,7 @@ take_options (const VmRunOptions *o, VmSpec *spec, GError **error)
   spec->profile = g_strdup (o->profile);
   spec->kernel = g_strdup (o->kernel);
   spec->image = g_strdup (o->image);
+  spec->keep = g_strdup (o->keep);
   spec->env = g_strdupv (o->env);
   spec->grants = g_strdupv (o->grants);
   spec->no_grants = g_strdupv (o->no_grants);
@@ -117,6 +118,7 @@ gather (VmContext *context, const VmRunOptions *options, const char *project, ch
   run->spec.project = g_strdup (project);
   run->spec.command = command != NULL && command[0] != NULL ? g_strdupv (command) : NULL;
   if (!take_options (options, &run->spec, error) || !vm_host_gather (&run->host, error) ||
+      !vm_host_choose_image (&run->host, &run->spec, error) ||
       !vm_host_gather_project (&run->host, project, error))
     return FALSE;
   for (char **pair = run->spec.sockets; pair != NULL && *pair != NULL; pair += 2)

@@ -10,7 +10,7 @@
 
 typedef struct {
   char *accel, *driver, *min_isolation, *profile, *name, *memory, *cpus, *processes, *disk, *kernel, *image,
-      *boot_timeout, *restart, *watchdog, *display, *size, *root_ports;                   /* owned */
+      *keep, *boot_timeout, *restart, *watchdog, *display, *size, *root_ports;            /* owned */
   char **env, **grants, **no_grants, **sockets, **plugs, **nets, **host_ports, **publish; /* owned */
   gboolean cold, no_root, serial, tmux, no_config;
 } VmRunOptions;
@@ -68,6 +68,13 @@ typedef struct {
        VM_OPTION_STRING, offsetof (type, run.image),                                                         \
        "NAME",           "an image of 'vmctl image' as the guest, instead of this host's own programs",      \
        "image-name"},                                                                                        \
+      {"keep",                                                                                               \
+       0,                                                                                                    \
+       VM_OPTION_STRING,                                                                                     \
+       offsetof (type, run.keep),                                                                            \
+       "NAME",                                                                                               \
+       "keep what is written to the image in this disk, and go on with it",                                  \
+       "disk"},                                                                                              \
       {"kernel", 0, VM_OPTION_STRING, offsetof (type, run.kernel), "FILE", "boot this kernel of the host",   \
        "file"},                                                                                              \
       {"memory",                                                                                             \

@@ -52,6 +52,7 @@ typedef struct {
   char *profile;         /* owned; NULL: "shell" */
   char *kernel;          /* owned; a kernel image to use instead of the newest usable one; NULL */
   char *image;           /* owned; an image of the store, the guest's root; NULL: the host's own tree is */
+  char *keep;            /* owned; a kept disk for what is written to the image; NULL: it is thrown away */
   guint64 memory;        /* bytes; 0: half the host's, at most 4 GiB */
   guint cpus;            /* 0: half the host's, at most 4 */
   guint64 memory_limit;  /* bytes; set by the project's .vmctl.conf, cuts the default; 0: no limit */

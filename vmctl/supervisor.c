@@ -274,6 +274,7 @@ record_from_plan (const VmPlan *plan, gboolean detached)
   record->isolation = g_strdup (vm_isolation_name (plan->isolation));
   record->accel = g_strdup (plan->accel);
   record->image = g_strdup (plan->image.name);
+  record->keep = plan->image.keep != NULL ? g_path_get_basename (plan->image.keep) : NULL;
   record->template = plan->has_template ? g_path_get_basename (plan->template) : NULL;
   g_strfreev (record->passed_over);
   record->passed_over = g_strdupv (plan->passed_over);

@@ -22,6 +22,7 @@ full_record (void)
   r->accel = g_strdup ("kvm");
   r->profile = g_strdup ("shell");
   r->image = g_strdup ("debian");
+  r->keep = g_strdup ("tools");
   r->command = g_strdupv ((char *[]){(char *)"make", (char *)"", (char *)"-j 2", NULL});
   r->state = VM_STATE_STOPPING;
   r->step = g_strdup ("up");

@@ -198,7 +198,7 @@ file_node (int set, gboolean read_only)
 }
 
 static json_object *
-qcow2_node (int set, gboolean read_only)
+qcow2_node (int set, gboolean read_only, gboolean is_kept)
 {
   json_object *node = json_object_new_object (), *cache = json_object_new_object ();
 
@@ -206,7 +206,7 @@ qcow2_node (int set, gboolean read_only)
   vm_json_add_bool (node, "read-only", read_only);
   vm_json_add_str (node, "discard", "unmap");
   vm_json_add_bool (cache, "direct", FALSE);
-  vm_json_add_bool (cache, "no-flush", TRUE); /* scratch: it need not survive the host */
+  vm_json_add_bool (cache, "no-flush", !is_kept); /* scratch need not survive the host */
   vm_json_add (node, "cache", cache);
   vm_json_add (node, "file", file_node (set, read_only));
   return node;
@@ -217,9 +217,9 @@ qcow2_node (int set, gboolean read_only)
 static void
 add_disk (const VmPlan *plan, VmArgv *argv)
 {
-  json_object *base = qcow2_node (BASE_SET, TRUE);
+  json_object *base = qcow2_node (BASE_SET, TRUE, FALSE);
   gboolean is_image = plan->image.name != NULL;
-  json_object *overlay = qcow2_node (RW_SET, FALSE),
+  json_object *overlay = qcow2_node (RW_SET, FALSE, plan->image.keep != NULL),
               *disk = pci_device ("virtio-blk-pci", "scratch", SLOT_DISK);
 
   vm_argv_add (argv, "-add-fd");

@@ -4,6 +4,7 @@
 
 #include <unistd.h>
 
+#include "images/disk.h"
 #include "images/scratch.h"
 #include "images/store.h"
 #include "images/template.h"
@@ -95,6 +96,7 @@ take_image (VmPlan *plan, const VmImage *image)
                           .dir = g_strdup (image->dir),
                           .filesystem = g_strdup (image->filesystem),
                           .init = g_strdup (image->init),
+                          .keep = g_strdup (image->keep),
                           .partition = image->partition,
                           .size = image->size};
   plan->disk = image->size;
@@ -173,7 +175,9 @@ open_image (const VmPlan *plan, int *ret_overlay, int *ret_base, GError **error)
   *ret_base = image_store_open (&info, error);
   if (*ret_base < 0)
     return FALSE;
-  *ret_overlay = image_scratch_new (plan->image.size, plan->state_dir, error);
+  *ret_overlay = plan->image.keep != NULL
+                     ? image_disk_open (plan->image.keep, id, plan->image.name, plan->image.size, error)
+                     : image_scratch_new (plan->image.size, plan->state_dir, error);
   return *ret_overlay >= 0;
 }
 
