@@ -72,9 +72,22 @@ image_build_lock (const char *dir, const char *what, ImageProgress progress, gpo
 
 typedef struct {
   const char *what; /* NULL: the child says it in each line */
+  const char *mark; /* that those lines begin with; NULL: with a percentage */
+  int said_fd;      /* borrowed; where lines without the mark go */
   ImageProgress progress;
   gpointer data;
 } Following;
+
+static void
+report_marked (const Following *f, const char *line)
+{
+  if (g_str_has_prefix (line, f->mark)) {
+    f->progress (line + strlen (f->mark), -1, f->data);
+    return;
+  }
+  (void)vm_fd_write_all (f->said_fd, line, strlen (line), NULL);
+  (void)vm_fd_write_all (f->said_fd, "\n", 1, NULL);
+}
 
 static void
 report_line (const Following *f, const char *line)
@@ -126,7 +139,7 @@ follow (int fd, pid_t pid, const Following *f)
     buffer[used] = '\0';
     for (; (end = strpbrk (line, "\r\n")) != NULL; line = end + 1) {
       *end = '\0';
-      report_line (f, line);
+      (f->mark != NULL ? report_marked : report_line) (f, line);
     }
     used -= (gsize)(line - buffer);
     memmove (buffer, line, used);
@@ -155,28 +168,46 @@ check_status (int status, int said_fd, const char *program, GError **error)
   return vm_error (error, VM_ERROR_CHILD, "%s", shown);
 }
 
-gboolean
-image_build_run_as (VmArgv *argv, const char *what, ImageProgress progress, gpointer data, GError **error)
+/* What it says on one of its streams becomes progress; the other one is kept, or with a mark, nothing. */
+static gboolean
+run_following (VmArgv *argv, Following *f, GError **error)
 {
-  Following f = {.what = what, .progress = progress, .data = data};
   g_autofree char *program = g_path_get_basename (vm_argv_words (argv)[0]);
   vm_autofd said_fd = memfd_create ("stderr", MFD_CLOEXEC);
   vm_autofd out_read = -1;
-  int pipe_fds[2], status;
+  int pipe_fds[2], status, followed = f->mark != NULL ? 2 : 1;
   pid_t pid;
 
   if (said_fd < 0 || pipe2 (pipe_fds, O_CLOEXEC) < 0)
     return vm_error_errno (error, errno, "cannot run '%s'", program);
   out_read = pipe_fds[0];
-  vm_argv_bind_stdio (argv, 1, pipe_fds[1]);
-  vm_argv_bind_stdio (argv, 2, fcntl (said_fd, F_DUPFD_CLOEXEC, 3));
+  f->said_fd = said_fd;
+  vm_argv_bind_stdio (argv, followed, pipe_fds[1]);
+  if (f->mark == NULL)
+    vm_argv_bind_stdio (argv, 2, fcntl (said_fd, F_DUPFD_CLOEXEC, 3));
   if (!vm_argv_spawn (argv, VM_SPAWN_DIE_WITH_PARENT, &pid, NULL, error))
     return FALSE;
-  vm_argv_bind_stdio (argv, 1, -1); /* our copy of the writing end */
-  follow (out_read, pid, &f);
+  vm_argv_bind_stdio (argv, followed, -1); /* our copy of the writing end */
+  follow (out_read, pid, f);
   while (waitpid (pid, &status, 0) < 0 && errno == EINTR)
     ;
   return image_interrupt_check (error) && check_status (status, said_fd, program, error);
+}
+
+gboolean
+image_build_run_as (VmArgv *argv, const char *what, ImageProgress progress, gpointer data, GError **error)
+{
+  Following f = {.what = what, .progress = progress, .data = data};
+
+  return run_following (argv, &f, error);
+}
+
+gboolean
+image_build_run_marked (VmArgv *argv, const char *mark, ImageProgress progress, gpointer data, GError **error)
+{
+  Following f = {.mark = mark, .progress = progress, .data = data};
+
+  return run_following (argv, &f, error);
 }
 
 gboolean

@@ -26,5 +26,10 @@ gboolean image_build_run (VmArgv *argv, ImageProgress progress, gpointer data, G
 gboolean
 image_build_run_as (VmArgv *argv, const char *what, ImageProgress progress, gpointer data, GError **error);
 
+/* The same for a program that says on stderr what it is doing, in lines that begin with `mark`; the others
+ * become the error. */
+gboolean image_build_run_marked (VmArgv *argv, const char *mark, ImageProgress progress, gpointer data,
+                                 GError **error);
+
 /* TRUE for a regular file that is not empty. */
 gboolean image_build_exists (const char *path);

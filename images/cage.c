@@ -45,7 +45,7 @@ bind_system (VmArgv *argv)
 }
 
 VmArgv *
-image_cage_new (const char *ext, GError **error)
+image_cage_new (const ImageTools *tools, GError **error)
 {
   g_autofree char *bwrap = image_cage_program ("bwrap", "bubblewrap", error);
   g_autoptr (VmArgv) argv = vm_argv_new ();
@@ -55,15 +55,15 @@ image_cage_new (const char *ext, GError **error)
   vm_argv_clearenv (argv);
   vm_argv_setenv (argv, "PATH", "/usr/bin:/bin");
   vm_argv_setenv (argv, "LC_ALL", "C.UTF-8");
-  vm_argv_add_many (argv, bwrap, "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts",
-                    "--unshare-cgroup-try", "--die-with-parent", "--new-session", "--as-pid-1", NULL);
-  /* Root stays root of the host: in a namespace of its own it could not read what is other users'. */
-  if (geteuid () != 0)
-    vm_argv_add (argv, "--unshare-user");
-  else
-    vm_argv_add_many (argv, "--cap-drop", "ALL", "--cap-add", "CAP_DAC_OVERRIDE", NULL);
+  vm_argv_add_many (argv, tools->keeper, "--cage", "yes", "--", bwrap, "--unshare-pid", "--unshare-net",
+                    "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try", "--die-with-parent",
+                    "--new-session", "--as-pid-1", "--cap-drop", "ALL", NULL);
+  /* The keeper has made a user namespace for a user. Root stays root of the host: in a namespace of its own
+   * it could not read what is other users'. */
+  if (geteuid () == 0)
+    vm_argv_add_many (argv, "--cap-add", "CAP_DAC_OVERRIDE", NULL);
   bind_system (argv);
-  vm_argv_add_many (argv, "--dev", "/dev", "--tmpfs", "/tmp", "--ro-bind", ext, IMAGE_CAGE_EXT, NULL);
+  vm_argv_add_many (argv, "--dev", "/dev", "--tmpfs", "/tmp", "--ro-bind", tools->ext, IMAGE_CAGE_EXT, NULL);
   return g_steal_pointer (&argv);
 }
 

@@ -7,14 +7,20 @@
 
 #include "vmctl/base/argv.h"
 
+/* Paths of vmctl's own programs. Borrowed. */
+typedef struct {
+  const char *ext;    /* vmctl-ext */
+  const char *keeper; /* vmctl-keeper */
+} ImageTools;
+
 /* Inside. */
 #define IMAGE_CAGE_EXT "/vmctl-ext"
 #define IMAGE_CAGE_IN "/in"
 #define IMAGE_CAGE_OUT "/out"
 
-/* bwrap's words so far. `ext`: the path of vmctl-ext. NULL and VM_ERROR_HOST: there is no bwrap. (transfer
- * full) */
-VmArgv *image_cage_new (const char *ext, GError **error);
+/* The words of vmctl-keeper, which ends all of it with whoever started it, however that ends, and bwrap's so
+ * far. NULL and VM_ERROR_HOST: there is no bwrap. (transfer full) */
+VmArgv *image_cage_new (const ImageTools *tools, GError **error);
 /* What is read, a file or directory, and the one that may be written. */
 void image_cage_bind (VmArgv *argv, const char *path, const char *inside, gboolean writable);
 /* Ends bwrap's words: those of the program follow. `file_max`: the largest file that it may write. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Everything becomes a qcow2 without a backing file. A sound qcow2 is copied, where possible by reference;
- * other disks are converted by qemu-img; a tar or directory is written into a new ext4. */
+ * a raw one is packed by vmctl-ext; other
+ * disks are converted by qemu-img; a tar or directory is written into a new ext4. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -21,7 +22,7 @@
 #include "vmctl/base/file.h"
 #include "vmctl/base/json.h"
 
-enum { RESULT_MAX = 4 << 20, COPY_PIECE = 16 << 20 };
+enum { RESULT_MAX = 4 << 20 };
 
 #define GIB ((guint64)1 << 30)
 #define MIB ((guint64)1 << 20)
@@ -53,19 +54,35 @@ image_run_for_result (VmArgv *argv, ImageProgress progress, gpointer data, GErro
   return text != NULL ? vm_json_parse_object (text, length, error) : NULL;
 }
 
+static void
+add_file (VmArgv *argv, const char *slot, int fd)
+{
+  vm_argv_addf (argv, "%d", vm_argv_slot (argv, slot));
+  vm_argv_bind (argv, slot, fcntl (fd, F_DUPFD_CLOEXEC, 3));
+}
+
+/* Not in the jail: it looks into nothing, and has no file but these. */
 char *
-image_sum (const char *ext, int fd, ImageProgress progress, gpointer data, GError **error)
+image_write (const ImageTools *tools, const char *verb, int from, int to, ImageProgress progress,
+             gpointer data, GError **error)
 {
   g_autoptr (VmArgv) argv = vm_argv_new ();
   g_autoptr (json_object) result = NULL;
   const char *sum;
 
-  vm_argv_bind (argv, "file", fcntl (fd, F_DUPFD_CLOEXEC, 3));
-  vm_argv_add_many (argv, ext, "sum", NULL);
-  vm_argv_addf (argv, "%d", vm_argv_slot (argv, "file"));
+  vm_argv_add_many (argv, tools->ext, verb, NULL);
+  add_file (argv, "from", from);
+  if (to >= 0)
+    add_file (argv, "to", to);
   vm_argv_addf (argv, "%d", vm_argv_slot (argv, "result"));
   result = image_run_for_result (argv, progress, data, error);
   return result != NULL && vm_json_need_str (result, "sha256", &sum, error) ? g_strdup (sum) : NULL;
+}
+
+char *
+image_sum (const ImageTools *tools, int fd, ImageProgress progress, gpointer data, GError **error)
+{
+  return image_write (tools, "sum", fd, -1, progress, data, error);
 }
 
 /* qemu-img */
@@ -78,10 +95,10 @@ file_max (guint64 size)
 }
 
 static VmArgv *
-qemu_img (const char *ext, const char *path, const char *out_dir, guint64 max, GError **error)
+qemu_img (const ImageTools *tools, const char *path, const char *out_dir, guint64 max, GError **error)
 {
   g_autofree char *program = image_cage_program ("qemu-img", "qemu-utils", error);
-  g_autoptr (VmArgv) argv = program != NULL ? image_cage_new (ext, error) : NULL;
+  g_autoptr (VmArgv) argv = program != NULL ? image_cage_new (tools, error) : NULL;
 
   if (argv == NULL)
     return NULL;
@@ -94,12 +111,12 @@ qemu_img (const char *ext, const char *path, const char *out_dir, guint64 max, G
 }
 
 gboolean
-image_convert_file (const char *ext, const char *path, const char *from, const char *to_dir,
+image_convert_file (const ImageTools *tools, const char *path, const char *from, const char *to_dir,
                     const char *to_name, const char *to_format, guint64 size, ImageProgress progress,
                     gpointer data, GError **error)
 {
   guint64 max = g_str_equal (to_format, "raw") ? size : file_max (size);
-  g_autoptr (VmArgv) argv = qemu_img (ext, path, to_dir, max, error);
+  g_autoptr (VmArgv) argv = qemu_img (tools, path, to_dir, max, error);
 
   if (argv == NULL)
     return FALSE;
@@ -111,7 +128,7 @@ image_convert_file (const char *ext, const char *path, const char *from, const c
 static gboolean
 convert_disk (ImageImporting *i, const char *path, const char *from, guint64 size, GError **error)
 {
-  return image_convert_file (i->import->ext, path, from, i->part.path, IMAGE_STORE_DISK, "qcow2", size,
+  return image_convert_file (&i->import->tools, path, from, i->part.path, IMAGE_STORE_DISK, "qcow2", size,
                              i->progress, i->data, error);
 }
 
@@ -119,7 +136,7 @@ convert_disk (ImageImporting *i, const char *path, const char *from, guint64 siz
 static gboolean
 ask_size (ImageImporting *i, guint64 *ret, GError **error)
 {
-  g_autoptr (VmArgv) argv = qemu_img (i->import->ext, i->path, NULL, 0, error);
+  g_autoptr (VmArgv) argv = qemu_img (&i->import->tools, i->path, NULL, 0, error);
   g_autoptr (json_object) object = NULL;
   g_autofree char *text = NULL;
   gint64 size;
@@ -146,7 +163,7 @@ ask_size (ImageImporting *i, guint64 *ret, GError **error)
 static gboolean
 check_qcow2 (ImageImporting *i, const char *path, GError **error)
 {
-  g_autoptr (VmArgv) argv = qemu_img (i->import->ext, path, NULL, 0, error);
+  g_autoptr (VmArgv) argv = qemu_img (&i->import->tools, path, NULL, 0, error);
   g_autoptr (GError) problem = NULL;
   g_autofree char *text = NULL;
 
@@ -161,28 +178,18 @@ check_qcow2 (ImageImporting *i, const char *path, GError **error)
 
 /* Copying */
 
-static gboolean
-copy_file (ImageImporting *i, int to, GError **error)
+/* Where the part's disk goes; -1 and error. */
+static int
+make_disk (ImageImporting *i, GError **error)
 {
-  off_t at = 0, end = i->stat.st_size;
+  int fd = openat (i->part.dir, IMAGE_STORE_DISK, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 
-  if (ioctl (to, FICLONE, i->fd) == 0)
-    return TRUE;
-  while (at < end) {
-    ssize_t n = copy_file_range (i->fd, &at, to, NULL, COPY_PIECE, 0);
-
-    if (n < 0 && errno == EINTR)
-      continue;
-    if (n <= 0)
-      return vm_error_errno (error, n < 0 ? errno : EIO, "cannot copy the file");
-    i->progress ("copying the disk", (int)(at * 100 / end), i->data);
-    if (!image_interrupt_check (error))
-      return FALSE;
-  }
-  return TRUE;
+  if (fd < 0)
+    vm_error_errno (error, errno, "cannot write in '%s'", i->part.path);
+  return fd;
 }
 
-/* As it is, if nothing in it is odd. */
+/* As it is, if nothing in it is odd. By reference where the file system can; its checksum is taken later. */
 static gboolean
 take_qcow2 (ImageImporting *i, const ImageQcow2Head *head, GError **error)
 {
@@ -191,10 +198,12 @@ take_qcow2 (ImageImporting *i, const ImageQcow2Head *head, GError **error)
 
   if (head->snapshots > 0 || head->bitmaps || head->dirty)
     return convert_disk (i, i->path, "qcow2", head->size, error);
-  to = openat (i->part.dir, IMAGE_STORE_DISK, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-  if (to < 0)
-    return vm_error_errno (error, errno, "cannot write '%s'", path);
-  return copy_file (i, to, error) && check_qcow2 (i, path, error);
+  if ((to = make_disk (i, error)) < 0)
+    return FALSE;
+  if (ioctl (to, FICLONE, i->fd) < 0 &&
+      (i->sum = image_write (&i->import->tools, "copy", i->fd, to, i->progress, i->data, error)) == NULL)
+    return FALSE;
+  return check_qcow2 (i, path, error);
 }
 
 static gboolean
@@ -210,6 +219,18 @@ from_qcow2 (ImageImporting *i, GError **error)
          take_qcow2 (i, &head, error);
 }
 
+/* Nobody looks into it: a raw disk cannot name other files. */
+static gboolean
+pack_raw (ImageImporting *i, int from, GError **error)
+{
+  vm_autofd to = make_disk (i, error);
+
+  if (to < 0)
+    return FALSE;
+  i->sum = image_write (&i->import->tools, "pack", from, to, i->progress, i->data, error);
+  return i->sum != NULL;
+}
+
 /* Raw disks are taken at their word; qemu-img would round up what is no whole sector. */
 static gboolean
 from_raw (ImageImporting *i, GError **error)
@@ -221,7 +242,7 @@ from_raw (ImageImporting *i, GError **error)
                      "it has %" G_GUINT64_FORMAT " bytes, and a raw disk has whole sectors of 512", size);
   if (size > IMAGE_SIZE_MAX)
     return vm_error (error, VM_ERROR_UNSUPPORTED, "it is larger than 16 TiB, the most that vmctl takes");
-  return convert_disk (i, i->path, "raw", size, error);
+  return pack_raw (i, i->fd, error);
 }
 
 static gboolean
@@ -240,7 +261,7 @@ static VmArgv *
 tree_argv (ImageImporting *i, const char *verb, guint64 max, const char *out_dir, GError **error)
 {
   gboolean is_tar = g_str_equal (i->format, "tar");
-  g_autoptr (VmArgv) argv = is_tar ? image_cage_new (i->import->ext, error) : vm_argv_new ();
+  g_autoptr (VmArgv) argv = is_tar ? image_cage_new (&i->import->tools, error) : vm_argv_new ();
 
   if (argv == NULL)
     return NULL;
@@ -250,7 +271,7 @@ tree_argv (ImageImporting *i, const char *verb, guint64 max, const char *out_dir
       image_cage_bind (argv, out_dir, IMAGE_CAGE_OUT, TRUE);
     image_cage_enter (argv, max);
   }
-  vm_argv_add_many (argv, is_tar ? IMAGE_CAGE_EXT : i->import->ext, verb, i->format,
+  vm_argv_add_many (argv, is_tar ? IMAGE_CAGE_EXT : i->import->tools.ext, verb, i->format,
                     is_tar ? IMAGE_CAGE_IN : i->path, NULL);
   return g_steal_pointer (&argv);
 }
@@ -349,11 +370,16 @@ from_tree (ImageImporting *i, GError **error)
 {
   g_autofree char *raw = g_build_filename (i->part.path, RAW, NULL);
   guint64 bytes = 0, entries = 0, size = 0;
+  vm_autofd fd = -1;
 
-  return count_tree (i, &bytes, &entries, error) && choose_size (i, bytes, &size, error) &&
-         check_room (i, bytes, error) && format_raw (i, raw, size, entries, error) &&
-         fill_raw (i, raw, size, bytes, error) && convert_disk (i, raw, "raw", size, error) &&
-         (unlinkat (i->part.dir, RAW, 0) == 0 || vm_error_errno (error, errno, "cannot remove '%s'", raw));
+  if (!count_tree (i, &bytes, &entries, error) || !choose_size (i, bytes, &size, error) ||
+      !check_room (i, bytes, error) || !format_raw (i, raw, size, entries, error) ||
+      !fill_raw (i, raw, size, bytes, error))
+    return FALSE;
+  fd = openat (i->part.dir, RAW, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+  if (fd < 0 || unlinkat (i->part.dir, RAW, 0) < 0)
+    return vm_error_errno (error, errno, "cannot open '%s'", raw);
+  return pack_raw (i, fd, error);
 }
 
 gboolean

@@ -56,7 +56,7 @@ serve (ImageImporting *i, Server *ret, GError **error)
 {
   g_autofree char *program = image_cage_program ("qemu-nbd", "qemu-utils", error);
   g_autofree char *disk = g_build_filename (i->part.path, IMAGE_STORE_DISK, NULL);
-  g_autoptr (VmArgv) argv = program != NULL ? image_cage_new (i->import->ext, error) : NULL;
+  g_autoptr (VmArgv) argv = program != NULL ? image_cage_new (&i->import->tools, error) : NULL;
   vm_autofd listening = -1;
 
   if (argv == NULL || (listening = vm_fd_listen_unix (i->part.dir, SOCKET, SOCK_STREAM, error)) < 0)
@@ -78,7 +78,7 @@ serve (ImageImporting *i, Server *ret, GError **error)
 static VmArgv *
 reader_argv (ImageImporting *i, const char *verb, Server *server, const char *out, GError **error)
 {
-  g_autoptr (VmArgv) argv = image_cage_new (i->import->ext, error);
+  g_autoptr (VmArgv) argv = image_cage_new (&i->import->tools, error);
 
   if (argv == NULL)
     return NULL;
@@ -192,10 +192,23 @@ choose_kernel (ImageInfo *info, const char *root)
 }
 
 static gboolean
+has_kernels (const ImageInfo *info)
+{
+  json_object *kernels;
+
+  return json_object_object_get_ex (info->inspection, "kernels", &kernels) &&
+         json_object_is_type (kernels, json_type_array) && json_object_array_length (kernels) > 0;
+}
+
+static gboolean
 take_kernel (ImageImporting *i, GError **error)
 {
   g_autofree char *dir = g_build_filename (i->part.path, KERNEL, NULL);
 
+  if (!has_kernels (i->info)) {
+    i->info->kernel_problem = g_strdup ("has no kernel");
+    return TRUE;
+  }
   if (mkdirat (i->part.dir, KERNEL, 0700) < 0)
     return vm_error_errno (error, errno, "cannot make '%s'", dir);
   if (!extract (i, dir, error))

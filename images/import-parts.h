@@ -18,13 +18,14 @@ typedef struct {
   const char *format; /* borrowed or static */
   ImageStorePart part;
   ImageInfo *info; /* owned */
+  char *sum;       /* owned; the SHA-256 of the part's disk.qcow2, if it was taken on the way; or NULL */
 } ImageImporting;
 
 /* convert.c: the part's disk.qcow2 from the source, whatever that is. */
 gboolean image_convert (ImageImporting *i, GError **error);
 /* The file's content, from `path` in format `from`, into `to`, both of the host; `size` is its virtual size.
  */
-gboolean image_convert_file (const char *ext, const char *path, const char *from, const char *to_dir,
+gboolean image_convert_file (const ImageTools *tools, const char *path, const char *from, const char *to_dir,
                              const char *to_name, const char *to_format, guint64 size, ImageProgress progress,
                              gpointer data, GError **error);
 
@@ -32,7 +33,10 @@ gboolean image_convert_file (const char *ext, const char *path, const char *from
 gboolean image_examine (ImageImporting *i, GError **error);
 
 /* The SHA-256 of a file (fd borrowed). (transfer full) */
-char *image_sum (const char *ext, int fd, ImageProgress progress, gpointer data, GError **error);
+char *image_sum (const ImageTools *tools, int fd, ImageProgress progress, gpointer data, GError **error);
+/* The same of `to`, which is made from `from` by a verb of vmctl-ext: "copy" or "pack". Both borrowed. */
+char *image_write (const ImageTools *tools, const char *verb, int from, int to, ImageProgress progress,
+                   gpointer data, GError **error);
 /* Runs vmctl-ext, whose words are complete but for the result's descriptor, which is the slot "result": what
  * it wrote there. (transfer full) NULL and error. */
 json_object *image_run_for_result (VmArgv *argv, ImageProgress progress, gpointer data, GError **error);

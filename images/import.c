@@ -241,14 +241,14 @@ static gboolean
 take_sum (ImageImporting *i, char **ret, GError **error)
 {
   vm_autofd disk = openat (i->part.dir, IMAGE_STORE_DISK, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-  g_autofree char *sum = NULL;
 
   if (disk < 0)
     return vm_error_errno (error, errno, "cannot open the new disk");
-  sum = image_sum (i->import->ext, disk, i->progress, i->data, error);
-  if (sum == NULL)
+  if (i->sum == NULL)
+    i->sum = image_sum (&i->import->tools, disk, i->progress, i->data, error);
+  if (i->sum == NULL)
     return FALSE;
-  *ret = g_strconcat (IMAGE_ID_PREFIX, sum, NULL);
+  *ret = g_strconcat (IMAGE_ID_PREFIX, i->sum, NULL);
   return TRUE;
 }
 
@@ -288,7 +288,7 @@ run (ImageImporting *i, const char *name, gboolean *ret_was_there, GError **erro
 
   i->info = find_earlier (i, NULL);
   if (i->info == NULL && g_str_equal (i->format, "tar")) {
-    if ((sum = image_sum (i->import->ext, i->fd, i->progress, i->data, error)) == NULL)
+    if ((sum = image_sum (&i->import->tools, i->fd, i->progress, i->data, error)) == NULL)
       return FALSE;
     i->info = find_earlier (i, sum);
   }
@@ -335,6 +335,7 @@ image_import (const ImageImport *import, ImageProgress progress, gpointer data, 
   image_store_part_clear (&i.part);
   vm_fd_clear (&i.fd);
   g_free (i.path);
+  g_free (i.sum);
   if (ok) {
     *ret = image_store_find (import->data_dir, i.info->id, error);
     image_info_free (i.info);
@@ -347,7 +348,7 @@ image_import (const ImageImport *import, ImageProgress progress, gpointer data, 
 }
 
 gboolean
-image_import_verify (const char *ext, const ImageInfo *info, ImageProgress progress, gpointer data,
+image_import_verify (const ImageTools *tools, const ImageInfo *info, ImageProgress progress, gpointer data,
                      GError **error)
 {
   g_autofree char *path = image_info_disk (info), *sum = NULL;
@@ -358,12 +359,12 @@ image_import_verify (const char *ext, const ImageInfo *info, ImageProgress progr
     return vm_error_errno (error, errno, "cannot open '%s'", path);
   if (!S_ISREG (st.st_mode))
     return vm_error (error, VM_ERROR_INVALID, "'%s' is not a regular file", path);
-  sum = image_sum (ext, disk, progress, data, error);
+  sum = image_sum (tools, disk, progress, data, error);
   return sum != NULL && image_store_trust (info, sum, disk, error);
 }
 
 gboolean
-image_import_export (const char *ext, const ImageInfo *info, const char *format, const char *path,
+image_import_export (const ImageTools *tools, const ImageInfo *info, const char *format, const char *path,
                      ImageProgress progress, gpointer data, GError **error)
 {
   g_autofree char *full = g_canonicalize_filename (path, NULL), *dir = g_path_get_dirname (full);
@@ -381,7 +382,7 @@ image_import_export (const char *ext, const ImageInfo *info, const char *format,
   if ((fd = g_mkstemp_full (part, O_RDWR | O_CLOEXEC, 0600)) < 0)
     return vm_error_errno (error, errno, "cannot write in '%s'", dir);
   name = g_path_get_basename (part);
-  ok = image_convert_file (ext, disk, "qcow2", dir, name, format, info->size, progress, data, error) &&
+  ok = image_convert_file (tools, disk, "qcow2", dir, name, format, info->size, progress, data, error) &&
        (fsync (fd) == 0 || vm_error_errno (error, errno, "cannot write '%s'", path));
   /* Never over a file that came meanwhile. */
   if (ok && link (part, full) < 0)

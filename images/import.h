@@ -6,19 +6,20 @@
 #include <glib.h>
 
 #include "images/boot.h"
+#include "images/cage.h"
 #include "images/info.h"
 
 typedef struct {
   const char *data_dir; /* VmDirs.data */
-  const char *ext;      /* the path of vmctl-ext */
-  const char *path;     /* what is imported */
-  const char *origin;   /* what to note as its origin; NULL: `path` */
-  const char *format;   /* one of image_import_formats; NULL: by what it begins with */
-  const char *name;     /* NULL: made of the file's name */
-  gboolean force;       /* the name may move */
-  gboolean any_owner;   /* a directory's files of this user belong to this user inside, too */
-  guint64 size;         /* of the new disk, from a tar or directory; 0: as fits */
-  int root;             /* the partition that is the root; -1: find it */
+  ImageTools tools;
+  const char *path;   /* what is imported */
+  const char *origin; /* what to note as its origin; NULL: `path` */
+  const char *format; /* one of image_import_formats; NULL: by what it begins with */
+  const char *name;   /* NULL: made of the file's name */
+  gboolean force;     /* the name may move */
+  gboolean any_owner; /* a directory's files of this user belong to this user inside, too */
+  guint64 size;       /* of the new disk, from a tar or directory; 0: as fits */
+  int root;           /* the partition that is the root; -1: find it */
 } ImageImport;
 
 /* "qcow2", "raw", "vmdk", "vdi", "tar", "directory"; NULL-terminated */
@@ -34,9 +35,9 @@ gboolean image_import (const ImageImport *import, ImageProgress progress, gpoint
 const char *image_import_sniff (const guint8 *data, gsize length, guint64 size, const char **ret_what);
 
 /* The disk has the checksum that is its id. */
-gboolean image_import_verify (const char *ext, const ImageInfo *info, ImageProgress progress, gpointer data,
-                              GError **error);
+gboolean image_import_verify (const ImageTools *tools, const ImageInfo *info, ImageProgress progress,
+                              gpointer data, GError **error);
 
 /* Copies its disk to a new file `path`, as "qcow2" or "raw". EXISTS: it is there. */
-gboolean image_import_export (const char *ext, const ImageInfo *info, const char *format, const char *path,
-                              ImageProgress progress, gpointer data, GError **error);
+gboolean image_import_export (const ImageTools *tools, const ImageInfo *info, const char *format,
+                              const char *path, ImageProgress progress, gpointer data, GError **error);

@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* vmctl-ext limit MEMORY FILE -- PROGRAM...          a program with limits, for the jail
  * vmctl-ext sum FD RESULT                            {"sha256": ...} of a file
+ * vmctl-ext copy FROM TO RESULT                      a file as it is (images/ext/pack.h), and the same of it
+ * vmctl-ext pack FROM TO RESULT                      a raw disk to a qcow2, and the same of that
  * vmctl-ext look NBD RESULT ROOT                     what is on a disk (images/ext/look.h); ROOT -1: find it
  * vmctl-ext kernel NBD ROOT DIR MODULE...            its kernels into a directory (images/ext/kernel.h)
  * vmctl-ext count tar|directory PATH RESULT          {"bytes": ..., "entries": ...}
  * vmctl-ext fill tar|directory PATH DISK BYTES UID GID
  *
  * The helper of images/import.c: it links libext2fs, libarchive and libgcrypt, and reads what is hostile.
- * RESULT and NBD are descriptors. It says "PERCENT TEXT" lines on stdout and its error on stderr; status 1:
- * failed. */
+ * FD, FROM, TO, RESULT and NBD are descriptors. It says "PERCENT TEXT" lines on stdout and its error on
+ * stderr; status 1: failed. */
 #include <errno.h>
 #include <fcntl.h>
-#include <gcrypt.h>
 #include <glib.h>
 #include <locale.h>
 #include <seccomp.h>
@@ -26,6 +27,7 @@
 #include "images/ext/fill.h"
 #include "images/ext/kernel.h"
 #include "images/ext/look.h"
+#include "images/ext/pack.h"
 #include "vmctl/base/error.h"
 #include "vmctl/base/fd.h"
 #include "vmctl/base/json.h"
@@ -38,7 +40,7 @@
 #endif
 #endif
 
-enum { SUM_BLOCK = 1 << 20, LOOK_SECONDS = 600 };
+enum { LOOK_SECONDS = 600 };
 
 static void
 lower_limit (int what, rlim_t value)
@@ -112,50 +114,41 @@ do_limit (int argc, char **argv, GError **error)
   return vm_error_errno (error, errno, "cannot run '%s'", argv[3]);
 }
 
-static char *
-sum_file (int fd, guint64 size, GError **error)
+static gboolean
+put_sum (const char *fd, char *take_sum, GError **error)
 {
-  g_autofree guint8 *block = g_malloc (SUM_BLOCK);
-  g_autoptr (GString) out = g_string_new (NULL);
-  gcry_md_hd_t md;
-  guint64 at = 0;
-  ssize_t n;
+  g_autofree char *sum = take_sum;
+  json_object *object;
 
-  if (gcry_check_version (NULL) == NULL || gcry_control (GCRYCTL_DISABLE_SECMEM, 0) != 0 ||
-      gcry_control (GCRYCTL_INITIALIZATION_FINISHED, 0) != 0 || gcry_md_open (&md, GCRY_MD_SHA256, 0) != 0) {
-    vm_error (error, VM_ERROR_HOST, "libgcrypt cannot do SHA-256");
-    return NULL;
-  }
-  while ((n = pread (fd, block, SUM_BLOCK, (off_t)at)) > 0) {
-    gcry_md_write (md, block, (gsize)n);
-    at += (guint64)n;
-    if (at / SUM_BLOCK % 64 == 0)
-      say ("checking", (int)MIN (at * 100 / MAX (size, 1), 100), NULL);
-  }
-  for (guint i = 0; n == 0 && i < 32; i++)
-    g_string_append_printf (out, "%02x", gcry_md_read (md, GCRY_MD_SHA256)[i]);
-  gcry_md_close (md);
-  if (n == 0)
-    return g_strdup (out->str);
-  vm_error_errno (error, errno, "cannot read the file");
-  return NULL;
+  if (sum == NULL)
+    return FALSE;
+  object = json_object_new_object ();
+  vm_json_add_str (object, "sha256", sum);
+  return put_result (fd, object, error);
 }
 
 static gboolean
 do_sum (int argc, char **argv, GError **error)
 {
-  json_object *object;
-  g_autofree char *sum = NULL;
-  struct stat st;
-
-  if (argc != 2 || fstat (atoi (argv[0]), &st) < 0)
+  if (argc != 2)
     return usage (error);
-  sum = sum_file (atoi (argv[0]), (guint64)st.st_size, error);
-  if (sum == NULL)
-    return FALSE;
-  object = json_object_new_object ();
-  vm_json_add_str (object, "sha256", sum);
-  return put_result (argv[1], object, error);
+  return put_sum (argv[1], image_pack_sum (atoi (argv[0]), say, NULL, error), error);
+}
+
+static gboolean
+do_copy (int argc, char **argv, GError **error)
+{
+  if (argc != 3)
+    return usage (error);
+  return put_sum (argv[2], image_pack_copy (atoi (argv[0]), atoi (argv[1]), say, NULL, error), error);
+}
+
+static gboolean
+do_pack (int argc, char **argv, GError **error)
+{
+  if (argc != 3)
+    return usage (error);
+  return put_sum (argv[2], image_pack_raw (atoi (argv[0]), atoi (argv[1]), say, NULL, error), error);
 }
 
 static gboolean
@@ -257,8 +250,9 @@ main (int argc, char **argv)
     const char *name;
     VerbFunc run;
     gboolean is_free; /* runs something else */
-  } verbs[] = {{"limit", do_limit, TRUE},    {"sum", do_sum, FALSE},     {"look", do_look, FALSE},
-               {"kernel", do_kernel, FALSE}, {"count", do_count, FALSE}, {"fill", do_fill, FALSE}};
+  } verbs[] = {{"limit", do_limit, TRUE},  {"sum", do_sum, FALSE},   {"copy", do_copy, FALSE},
+               {"pack", do_pack, FALSE},   {"look", do_look, FALSE}, {"kernel", do_kernel, FALSE},
+               {"count", do_count, FALSE}, {"fill", do_fill, FALSE}};
   const char *verb = argc > 1 ? argv[1] : "";
   g_autoptr (GError) error = NULL;
   gboolean ok = FALSE;

@@ -9,7 +9,7 @@
  * --root FD --uid N --gid N [PLACES], the same for a user who has used sudo (vmctl/keeper-root.h), with
  * --make-group ID:MEMORY:CPUS:PROCESSES in place of --group (vmctl/keeper-group.h)
  *
- * --cage yes -- COMMAND..., makes the namespaces, and ends COMMAND with whoever started this
+ * --cage yes -- COMMAND..., which ends with whoever started this (in others, --users: vmctl/keeper-ids.h)
  *
  * --stamp FD -- COMMAND..., in the jail: writes the time to FD and becomes COMMAND (vmctl up --trace)
  *
@@ -36,8 +36,7 @@
  *      status                "running PID"
  *      end                   kills COMMAND: for those who may not signal a keeper that is root's
  * 5. When COMMAND ends, the file `exit` ("status N" or "signal N") in --dir says how, connected clients hear
- * "exit ...", and it exits. Before that they may hear "net restarted ..." or "net down ...": vmctl-net ended.
- */
+ * "exit ...", and it exits. Before that they may hear "net restarted ..." or "net down ..." of vmctl-net. */
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -62,6 +61,7 @@
 #include "vmctl/keeper-door.h"
 #include "vmctl/keeper-enter.h"
 #include "vmctl/keeper-group.h"
+#include "vmctl/keeper-ids.h"
 #include "vmctl/keeper-net.h"
 #include "vmctl/container.h"
 #include "vmctl/keeper-root.h"
@@ -528,9 +528,7 @@ let_go_of_files (Keeper *k)
   }
 }
 
-/* nspawn is the first process of a pid namespace itself (vmctl/container.h); without namespaces there is
- * none.
- */
+/* nspawn is the first process of a pid namespace itself (vmctl/container.h). */
 static pid_t
 start_child (Keeper *k)
 {
@@ -566,6 +564,8 @@ main (int argc, char **argv)
   (void)signal (SIGPIPE, SIG_IGN);
   if (argc > 4 && strcmp (argv[1], "--stamp") == 0)
     return keeper_cage_stamp (parse_fd (argv[2]), argv + 4);
+  if (argc > 1 && strcmp (argv[1], "--users") == 0)
+    return keeper_ids_run (argc, argv, parent);
   if (argc > 1 && strcmp (argv[1], "--root") == 0)
     keeper_root_receive (&argc, &argv, &k.group);
   if (parse_arguments (&k, argc, argv) < 0) {

@@ -179,8 +179,15 @@ is root "$(get disk 'j["partition"], j["format"], j["os-id"]')" "(3, 'raw', 'tin
 for format in qcow2 vmdk vdi; do
   qemu-img convert -f raw -O $format "$work/disk.raw" "$work/x.$format"
   run 0 "$V" image import "$work/x.$format" --name "x-$format"
-  is same "$(id_of "x-$format")" "$(id_of disk)" # one disk, however it came
+  is same "$(id_of "x-$format")" "$(id_of x-qcow2)" # what qemu-img has made is one disk, however it came
 done
+# A raw one is packed by our own code: what QEMU reads in it is what was there, and where nothing was is nothing.
+stored=$(get disk 'j["directory"]')/disk.qcow2
+run 0 qemu-img check -q -f qcow2 "$stored"
+run 0 qemu-img compare -q -f raw -F qcow2 "$work/disk.raw" "$stored"
+cp --sparse=never "$work/disk.raw" "$work/full.raw"
+run 0 "$V" image import "$work/full.raw"
+is same "$(id_of full)" "$(id_of disk)"
 # A qcow2 is taken as it is, and its id is its checksum.
 is id "$(id_of x-qcow2)" "sha256-$(sha256sum < "$work/x.qcow2" | cut -d' ' -f1)"
 qemu-img convert -c -f raw -O qcow2 "$work/disk.raw" "$work/c.qcow2"
@@ -256,6 +263,40 @@ refuse 1 "--root 7 is no" "$work/two.raw" --root 7
 run 0 "$V" image import "$work/two.raw" --root 2
 is root "$(get two 'j["partition"]')" 2
 
+# No init: that is what it says, and it can be imported.
+rm "$root/sbin/init"
+run 0 "$V" image import "$root" --name noinit --size 64M
+is init "$(get noinit 'j["init-kind"], j.get("init")')" "('none', None)"
+ln -s /bin/busybox "$root/sbin/init"
+run 0 "$V" image rm noinit
+
+# The disk fills up: it says so, and nothing is left. Some fail before the work, when it can be known.
+in_namespace () { if [ "$(id -u)" -eq 0 ]; then unshare --mount "$@"; else unshare --mount --map-root-user "$@"; fi; }
+mkdir "$tmp/small"
+cat > "$work/full.sh" <<'END'
+mount -t tmpfs -o size=2m none "$1" || exit 99
+XDG_DATA_HOME=$1 "$2" image import --name full "$3" --size 64M
+status=$?
+find "$1" -type f -o -name '.part-*'
+exit $status
+END
+if in_namespace mount -t tmpfs none "$tmp/small" 2> /dev/null; then
+  head -c 4M /dev/urandom > "$root/srv/random"
+  python3 "$work/tar.py" :gz "$root" "$work/big.tar.gz"
+  "$V" image import "$root" --name random --size 64M -q > /dev/null || fail "4 MiB more"
+  for format in raw qcow2; do run 0 "$V" image export random "$work/big.$format" --format $format -q; done
+  qemu-img convert -f raw -O vmdk "$work/big.raw" "$work/big.vmdk"
+  for file in "$work/big.raw" "$work/big.qcow2" "$work/big.vmdk" "$work/big.tar.gz" "$root"; do
+    run 1 in_namespace sh "$work/full.sh" "$tmp/small" "$V" "$file"
+    case $err in *'No space left'* | *'no room'*) ;; *) fail "$file: $err" ;; esac
+    is "left of $file" "$out" ""
+  done
+  rm "$root/srv/random"
+  run 0 "$V" image rm random
+else
+  echo "not tested: a disk that is full, since no tmpfs can be mounted here"
+fi
+
 # Names.
 run 1 "$V" image import "$work/disk.raw" --name t
 has "$err" "there is an image 't' already"
@@ -286,6 +327,34 @@ run 1 "$V" image export dir "$work/out2.qcow2"
 run 0 "$V" image rm dir
 run 1 "$V" image inspect dir
 
+# What others can write, or own, is not used; nor one whose disk has gone.
+disk=$(get t 'j["directory"]')/disk.qcow2
+chmod 0660 "$disk"
+run 1 "$V" image export t "$work/out3.qcow2"
+has "$err" "can be written by others"
+chmod 0400 "$disk"
+if [ "$(id -u)" -eq 0 ]; then
+  chown 4321 "$disk"
+  run 1 "$V" image export t "$work/out3.qcow2"
+  has "$err" "is not the store's"
+  chown 0 "$disk"
+  chown 4321 "$images"
+  run 1 "$V" image list
+  has "$err" "belongs to somebody else"
+  chown 0 "$images"
+fi
+run 0 "$V" image verify t
+mv "$disk" "$work/moved"
+run 1 "$V" image export t "$work/out3.qcow2"
+has "$err" "cannot open the disk of the image"
+mv "$work/moved" "$disk"
+run 0 "$V" image verify t
+chmod 0777 "$images"
+run 1 "$V" image list
+has "$err" "can be written by others"
+chmod 0700 "$images"
+[ ! -e "$work/out3.qcow2" ] || fail "an image that is not sound was exported"
+
 # One that is in use stays. (flock's descriptor is what a machine's would be.)
 if command -v flock > /dev/null; then
   id=$(id_of disk)
@@ -300,7 +369,7 @@ has "$out" sha256-
 run 0 "$V" image prune
 run 0 "$V" image list --json
 is left "$(json "$out" 'sorted(n for i in j for n in i["names"])')" \
-  "['again', 'c', 'copy', 'disk', 'kind', 't', 'x-qcow2', 'x-vdi', 'x-vmdk']"
+  "['again', 'c', 'copy', 'disk', 'full', 'kind', 't', 'x-qcow2', 'x-vdi', 'x-vmdk']"
 run 0 "$V" complete image
 has "$out" "x-vmdk"
 
@@ -340,63 +409,123 @@ END
   [ ! -e "$(get less 'j["directory"]')/kernel" ] || fail "the files of a kernel that cannot be used are there"
 fi
 
-# Building: by an mmdebstrap of our own, which fails, and then makes the tar.
+# Building: by an mmdebstrap of our own, which fails, and then makes the tar. A user's runs in a namespace that sees
+# nothing of his: it has to be where others may look.
+builds=yes
+if [ "$(id -u)" -ne 0 ]; then
+  command -v newuidmap > /dev/null && grep -qs "^$(id -un):" /etc/subuid && grep -qs "^$(id -un):" /etc/subgid || builds=
+fi
+chmod 0711 "$tmp" "$work"
 mkdir "$work/bin"
 cat > "$work/bin/mmdebstrap" <<END
 #!/bin/sh
 echo "\$@" > "$work/words"
+echo "I: running apt-get update..." >&2
 [ -e "$work/works" ] || { echo "E: no such suite" >&2; exit 1; }
-for word; do case \$word in */root.tar) cp "$work/bad.tar" "\$word" ;; esac done
+for word; do case \$word in */root.tar) tar=\$word ;; esac done
+mkdir -m 0700 -p "\$TMPDIR/root/etc"
+echo x > "\$TMPDIR/root/etc/x"
+[ "\$(id -u)" -ne 0 ] || chown -R 42:42 "\$TMPDIR/root"
+if [ -e "$work/waits" ]; then : > "\${tar%/*}/waiting"; sleep 1000 & wait; fi
+cp "$work/bad.tar" "\$tar"
 END
 chmod +x "$work/bin/mmdebstrap"
 python3 "$work/tar.py" : "$root" "$work/bad.tar"
+chmod 0644 "$work/bad.tar"
+words () { rm -f "$work/words"; : > "$work/words"; chmod 0666 "$work/words"; }
+words
 run 2 "$V" image build fedora:40
 has "$err" "debian:bookworm"
 run 2 "$V" image build debian:sid --packages 'a b'
-run 1 env PATH="$work/bin:$PATH" "$V" image build debian:nosuch
-has "$err" "cannot build debian:nosuch: E: no such suite"
-is parts "$(parts)" 0
-touch "$work/works"
-run 0 env PATH="$work/bin:$PATH" "$V" image build debian:sid --packages git,g++ --size 64M
-has "$(cat "$work/words")" ",git,g++ sid "
-is built "$(get debian-sid 'j["origin"], j["format"], j["os-id"], j["size"]')" "('debian:sid', 'tar', 'tiny', 67108864)"
-rm "$work/words"
-run 1 env PATH="$work/bin:$PATH" "$V" image build debian:sid
-has "$err" "there is an image 'debian-sid' already"
-[ ! -e "$work/words" ] || fail "it was built for nothing"
+if [ -n "$builds" ]; then
+  run 1 env PATH="$work/bin:$PATH" "$V" image build debian:nosuch
+  has "$err" "cannot build debian:nosuch: E: no such suite"
+  hasnt "$err" apt-get
+  is parts "$(parts)" 0
+  touch "$work/works"
+  run 0 env PATH="$work/bin:$PATH" "$V" image build debian:sid --packages git,g++ --size 64M
+  has "$(cat "$work/words")" ",git,g++ sid "
+  is built "$(get debian-sid 'j["origin"], j["format"], j["os-id"], j["size"]')" "('debian:sid', 'tar', 'tiny', 67108864)"
+  is parts "$(parts)" 0
+  words
+  run 1 env PATH="$work/bin:$PATH" "$V" image build debian:sid
+  has "$err" "there is an image 'debian-sid' already"
+  is words "$(cat "$work/words")" ""
+fi
 
-# Killed at a step: the next one takes what is left, and does it all. (Each step makes a file, and the import is stopped
-# where that appears.)
+# Killed at a step: its processes end, the next one takes what is left, and does it all. (Each step makes a file, and
+# vmctl is stopped where that appears.)
 rm -rf "$images"
-kill_at () { # FILE-THAT-APPEARS SIGNAL TAR
-  "$V" image import "$3" --size 128M -q > /dev/null 2>&1 &
-  pid=$!
-  python3 - "$images" "$1" "$pid" "$2" <<'END'
-import glob, os, signal, sys, time
-store, name, pid, number = sys.argv[1:]
+cat > "$work/kill.py" <<'END'
+import glob, os, signal, subprocess, sys, time
+store, name, number, vmctl, *words = sys.argv[1:]
 end = time.time() + 60
-while not glob.glob(f'{store}/.part-*/{name}'):
-    if time.time() > end or not os.path.exists(f'/proc/{pid}/fd/2'):
+def stat(p):
+    try:
+        with open(f'/proc/{p}/stat') as f:
+            words = f.read().rsplit(')', 1)[1].split()
+    except OSError:
+        return None
+    return None if words[0] == 'Z' else (int(words[1]), words[19])
+def below(p):
+    found, level = {}, {p}
+    while level:
+        all = {int(q): stat(q) for q in os.listdir('/proc') if q.isdigit()}
+        level = {q for q, s in all.items() if s and s[0] in level and q not in found}
+        found.update({q: all[q][1] for q in level})
+    return found
+def start():
+    child = subprocess.Popen([vmctl, 'image', *words, '-q'], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not glob.glob(f'{store}/.part-*/{name}'):
+        if child.poll() is not None:
+            return None
+    os.kill(child.pid, signal.SIGSTOP)
+    return child if os.waitpid(child.pid, os.WUNTRACED)[1] & 0xff == 0x7f else None
+while not (child := start()): # it was faster than we looked
+    if time.time() > end:
         sys.exit(f'{name} never appeared')
-os.kill(int(pid), int(number))
+    subprocess.run([vmctl, 'image', 'rm', '--all'])
+pid = child.pid
+children = below(pid)
+os.kill(pid, int(number))
+os.kill(pid, signal.SIGCONT)
+child.wait()
+left = children
+while left:
+    left = {q: s for q, s in left.items() if (stat(q) or (0, 0))[1] == s}
+    if time.time() > end:
+        sys.exit(f'still there: {left}')
+print(len(children))
 END
-  # shellcheck disable=SC2181
-  [ $? -eq 0 ] || fail "$1"
-  wait "$pid"
+kill_at () { # FILE-THAT-APPEARS SIGNAL COMMAND...
+  file=$1 signal=$2
+  shift 2
+  children=$(python3 "$work/kill.py" "$images" "$file" "$signal" "$V" "$@" 2>&1) || fail "$file, signal $signal: $children"
 }
-for file in disk.raw disk.qcow2 kernel; do
-  tar=$work/t.tar.gz
-  [ "$file" != kernel ] || tar=$work/kernel.tar
-  [ -e "$tar" ] || continue
-  kill_at "$file" 9 "$tar"
+steps () { # FILE-THAT-APPEARS COMMAND...
+  file=$1
+  shift
+  kill_at "$file" 9 "$@"
   is "after $file" "$(ls -d "$images"/sha256-* 2> /dev/null)" ""
   is "parts after $file" "$(parts)" 1
   run 0 "$V" image prune
   is "parts swept" "$(parts)" 0
   # A signal that can be answered leaves nothing at all.
-  kill_at "$file" 15 "$tar"
+  kill_at "$file" 15 "$@"
   is "parts after a signal" "$(parts)" 0
+}
+for file in disk.raw disk.qcow2; do
+  steps "$file" import "$work/t.tar.gz" --size 128M
 done
+[ ! -e "$work/kernel.tar" ] || steps kernel import "$work/kernel.tar" --size 128M
+steps disk.qcow2 import "$work/disk.raw"
+steps disk.qcow2 import "$work/x.vmdk"
+if [ -n "$builds" ]; then
+  touch "$work/waits"
+  export PATH="$work/bin:$PATH"
+  steps build/waiting build debian:sid
+  [ "$children" -ge 4 ] || fail "it had $children processes, and ran in no cage"
+fi
 run 0 "$V" image import "$work/t.tar.gz" --size 64M
 run 0 "$V" image rm --all
 is "the end" "$(ls "$images"/names "$images" | grep -v "^$\|:$\|^names$")" ""

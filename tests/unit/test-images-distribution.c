@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "images/distribution.h"
 
+#include "images/subids.h"
+
 #include "vmctl/base/error.h"
 
 static char *
@@ -21,7 +23,7 @@ test_words (void)
 
   g_assert_cmpstr (
       plain, ==,
-      "--variant=minbase|--format=tar|--mode=auto|--include=systemd,systemd-sysv,udev,dbus,login,passwd,"
+      "--variant=minbase|--format=tar|--mode=unshare|--include=systemd,systemd-sysv,udev,dbus,login,passwd,"
       "util-linux,mount,iproute2,kmod,procps,netbase,ca-certificates|bookworm|/x/root.tar");
   d.packages = "git,g++";
   d.mirror = "http://localhost:8000/debian";
@@ -65,11 +67,27 @@ test_refuses (void)
   }
 }
 
+static void
+test_subids (void)
+{
+  const char *text =
+      "# none\nbob:1:70000\nann:100000:1000\nann:x:65536\nann:200000:65536\n1234:300000:100000\n"
+      "eve:4294967295:65536\nann:1:2:3\n";
+  g_autofree char *ann = image_subids_parse (text, "ann", 5), *number = image_subids_parse (text, NULL, 1234);
+
+  g_assert_cmpstr (ann, ==, "200000:65536");
+  g_assert_cmpstr (number, ==, "300000:65536");
+  g_assert_null (image_subids_parse (text, "eve", 5));
+  g_assert_null (image_subids_parse (text, "an", 6));
+  g_assert_null (image_subids_parse ("", "ann", 5));
+}
+
 int
 main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/images/distribution/words", test_words);
   g_test_add_func ("/images/distribution/refuses", test_refuses);
+  g_test_add_func ("/images/distribution/subids", test_subids);
   return g_test_run ();
 }

@@ -56,6 +56,27 @@ print_one (const ImageInfo *info, const ImageOptions *o)
     printf ("%s\n", info->id);
 }
 
+typedef struct {
+  char *ext, *keeper; /* owned */
+} Tools;
+
+static void
+tools_clear (Tools *tools)
+{
+  g_free (tools->ext);
+  g_free (tools->keeper);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Tools, tools_clear)
+
+static gboolean
+find_tools (VmContext *context, Tools *tools, ImageTools *ret, GError **error)
+{
+  tools->ext = vm_dirs_helper (&context->dirs, "vmctl-ext", error);
+  tools->keeper = tools->ext != NULL ? vm_dirs_helper (&context->dirs, "vmctl-keeper", error) : NULL;
+  *ret = (ImageTools){.ext = tools->ext, .keeper = tools->keeper};
+  return tools->keeper != NULL;
+}
+
 /* Each is called with the words after its own name, as many as its row allows. */
 
 static int
@@ -98,9 +119,8 @@ parse_import (const ImageOptions *o, ImageImport *ret, GError **error)
 static int
 import (VmContext *context, const ImageOptions *o, char **args, GError **error)
 {
-  g_autofree char *ext = vm_dirs_helper (&context->dirs, "vmctl-ext", error);
+  g_auto (Tools) tools = {NULL};
   ImageImport what = {.data_dir = context->dirs.data,
-                      .ext = ext,
                       .path = args[0],
                       .format = o->format,
                       .name = o->name,
@@ -110,7 +130,7 @@ import (VmContext *context, const ImageOptions *o, char **args, GError **error)
   gboolean was_there = FALSE, ok;
   VmProgress progress;
 
-  if (ext == NULL || !parse_import (o, &what, error))
+  if (!find_tools (context, &tools, &what.tools, error) || !parse_import (o, &what, error))
     return -1;
   image_interrupt_catch ();
   vm_progress_begin (&progress, o->quiet);
@@ -127,9 +147,8 @@ import (VmContext *context, const ImageOptions *o, char **args, GError **error)
 static int
 build (VmContext *context, const ImageOptions *o, char **args, GError **error)
 {
-  g_autofree char *ext = vm_dirs_helper (&context->dirs, "vmctl-ext", error);
+  g_auto (Tools) tools = {NULL};
   ImageDistribution what = {.data_dir = context->dirs.data,
-                            .ext = ext,
                             .what = args[0],
                             .packages = o->packages,
                             .mirror = o->mirror,
@@ -139,7 +158,8 @@ build (VmContext *context, const ImageOptions *o, char **args, GError **error)
   VmProgress progress;
   gboolean ok;
 
-  if (ext == NULL || (o->size != NULL && !vm_size_parse (o->size, 1, "--size", &what.size, error)))
+  if (!find_tools (context, &tools, &what.tools, error) ||
+      (o->size != NULL && !vm_size_parse (o->size, 1, "--size", &what.size, error)))
     return -1;
   image_interrupt_catch ();
   vm_progress_begin (&progress, o->quiet);
@@ -186,16 +206,17 @@ unname (VmContext *context, const ImageOptions *o, char **args, GError **error)
 
 static int export(VmContext *context, const ImageOptions *o, char **args, GError **error)
 {
-  g_autofree char *ext = vm_dirs_helper (&context->dirs, "vmctl-ext", error);
-  g_autoptr (ImageInfo) info = ext != NULL ? image_store_find (context->dirs.data, args[0], error) : NULL;
+  g_autoptr (ImageInfo) info = image_store_find (context->dirs.data, args[0], error);
+  g_auto (Tools) tools = {NULL};
   VmProgress progress;
+  ImageTools paths;
   gboolean ok;
 
-  if (info == NULL)
+  if (info == NULL || !find_tools (context, &tools, &paths, error))
     return -1;
   image_interrupt_catch ();
   vm_progress_begin (&progress, o->quiet);
-  ok = image_import_export (ext, info, o->format != NULL ? o->format : "qcow2", args[1], vm_progress_step,
+  ok = image_import_export (&paths, info, o->format != NULL ? o->format : "qcow2", args[1], vm_progress_step,
                             &progress, error);
   vm_progress_end (&progress);
   return ok ? 0 : -1;
@@ -249,15 +270,16 @@ rm (VmContext *context, const ImageOptions *o, char **args, GError **error)
 static int
 verify (VmContext *context, const ImageOptions *o, char **args, GError **error)
 {
-  g_autofree char *ext = vm_dirs_helper (&context->dirs, "vmctl-ext", error);
-  g_autoptr (GPtrArray) chosen = ext != NULL ? choose (context, o, "verify", args, error) : NULL;
-  gboolean ok = chosen != NULL;
+  g_autoptr (GPtrArray) chosen = choose (context, o, "verify", args, error);
+  g_auto (Tools) tools = {NULL};
   VmProgress progress;
+  ImageTools paths;
+  gboolean ok = chosen != NULL && find_tools (context, &tools, &paths, error);
 
   image_interrupt_catch ();
   vm_progress_begin (&progress, o->quiet);
   for (guint i = 0; ok && i < chosen->len; i++)
-    ok = image_import_verify (ext, g_ptr_array_index (chosen, i), vm_progress_step, &progress, error);
+    ok = image_import_verify (&paths, g_ptr_array_index (chosen, i), vm_progress_step, &progress, error);
   vm_progress_end (&progress);
   return ok ? 0 : -1;
 }
@@ -266,9 +288,13 @@ verify (VmContext *context, const ImageOptions *o, char **args, GError **error)
 static int
 prune (VmContext *context, const ImageOptions *o, char **args, GError **error)
 {
-  g_autoptr (GPtrArray) all = image_store_list (context->dirs.data, NULL, error);
+  g_auto (Tools) tools = {NULL};
+  ImageTools paths;
+  g_autoptr (GPtrArray) all =
+      find_tools (context, &tools, &paths, error) ? image_store_list (context->dirs.data, NULL, error) : NULL;
 
-  image_store_sweep (context->dirs.data);
+  if (all != NULL && !o->dry_run)
+    image_distribution_sweep (context->dirs.data, &paths);
   for (guint i = 0; all != NULL && i < all->len; i++) {
     const ImageInfo *info = g_ptr_array_index (all, i);
     g_autoptr (GError) problem = NULL;
