@@ -34,6 +34,7 @@ image_disk_free (ImageDisk *disk)
   g_free (disk->dir);
   g_free (disk->image);
   g_free (disk->image_name);
+  g_free (disk->problem);
   g_free (disk);
 }
 
@@ -80,15 +81,20 @@ static void
 look_at_overlay (ImageDisk *disk, int dir_fd)
 {
   vm_autofd fd = openat (dir_fd, IMAGE_STORE_DISK, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+  g_autoptr (GError) problem = NULL;
   ImageQcow2Head head = {0};
   struct stat st;
 
-  if (fd < 0 || fstat (fd, &st) < 0 || !S_ISREG (st.st_mode))
+  if (fd < 0 || fstat (fd, &st) < 0 || !S_ISREG (st.st_mode)) {
+    disk->problem = g_strdup ("its file '" IMAGE_STORE_DISK "' is missing");
     return;
+  }
   disk->bytes = (guint64)st.st_blocks * 512;
   disk->busy = flock (fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK;
-  if (read_head (fd, &head, NULL))
+  if (read_head (fd, &head, &problem))
     disk->size = head.size;
+  else
+    disk->problem = g_strdup (problem->message);
 }
 
 static ImageDisk *
@@ -219,6 +225,7 @@ image_disk_to_json (const ImageDisk *disk)
   vm_json_add_str (object, "image", disk->image);
   vm_json_add_str (object, "image-name", disk->image_name);
   vm_json_add_int (object, "created", disk->created);
+  vm_json_add_str (object, "problem", disk->problem);
   vm_json_add_int (object, "size", (gint64)disk->size);
   vm_json_add_int (object, "bytes", (gint64)disk->bytes);
   vm_json_add_bool (object, "busy", disk->busy);

@@ -16,6 +16,8 @@
 #include <glib.h>
 #include <json-c/json.h>
 
+#include "images/boot.h"
+#include "images/cage.h"
 #include "images/info.h"
 
 typedef struct {
@@ -23,7 +25,8 @@ typedef struct {
   char *image;      /* owned; the id of its base */
   char *image_name; /* owned; what that was called when the disk was made */
   gint64 created;   /* microseconds since the epoch */
-  guint64 size;     /* virtual, bytes; 0: it cannot be read now */
+  char *problem;    /* owned; why it cannot be used; NULL: nothing is known against it */
+  guint64 size;     /* virtual, bytes; 0: there is a problem */
   guint64 bytes;    /* on the host's disk */
   gboolean busy;    /* somebody has it */
 } ImageDisk;
@@ -54,5 +57,22 @@ int image_disk_open (const char *dir, const char *id, const char *image_name, gu
 gboolean image_disk_reset (const ImageDisk *disk, guint64 size, GError **error);
 /* Also one whose disk.json cannot be read. */
 gboolean image_disk_remove (const char *data_dir, const char *name, GError **error);
+
+/* Makes it larger, to whole MiB: the guest's file system follows at its next start, if it is the whole disk.
+ * USAGE: it would become smaller, or larger than 16 TiB. */
+gboolean image_disk_resize (const ImageTools *tools, const ImageDisk *disk, guint64 size, GError **error);
+
+typedef struct {
+  const char *data_dir;
+  ImageTools tools;
+  const ImageDisk *disk;
+  const ImageInfo *base; /* its image */
+  const char *name;      /* of the new one */
+  gboolean force;        /* the name may move */
+} ImageDiskCommit;
+
+/* Makes an image of it and its base (images/import.h). The disk is as it was. */
+gboolean image_disk_commit (const ImageDiskCommit *commit, ImageProgress progress, gpointer data,
+                            ImageInfo **ret, GError **error);
 
 json_object *image_disk_to_json (const ImageDisk *disk); /* (transfer full) */

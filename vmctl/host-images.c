@@ -198,8 +198,9 @@ take_disk (VmHost *host, const ImageInfo *info, const char *name, GError **error
                        "the disk '%s' is of the image '%s' (%.19s), not of '%s'; leave out --image, or write "
                        "another --keep",
                        name, disk->image_name, disk->image, host->image.name);
-    if (disk->size != 0)
-      host->image.size = disk->size;
+    if (disk->problem != NULL)
+      return vm_error (error, VM_ERROR_INVALID, "the kept disk '%s' cannot be used: %s", name, disk->problem);
+    host->image.size = disk->size;
   }
   host->image.keep = g_steal_pointer (&path);
   return TRUE;

@@ -196,6 +196,8 @@ put_disks (VmContext *context, gboolean with_verbs)
 
   if (with_verbs) {
     put ("list", "show them");
+    put ("resize", "make one larger");
+    put ("commit", "make an image of one");
     put ("reset", "throw away what was written to some");
     put ("rm", "remove some");
   }
