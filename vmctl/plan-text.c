@@ -44,6 +44,18 @@ accel_note (const VmPlan *plan)
   return g_strcmp0 (plan->accel, "kvm") == 0 ? ", accel kvm" : "";
 }
 
+/* The host's comes with its modules. */
+static const char *
+kernel_note (const VmPlan *plan)
+{
+  if (plan->image.name == NULL)
+    return "";
+  for (guint i = 0; i < plan->mounts->len; i++)
+    if (vm_path_is_within (((const VmMount *)g_ptr_array_index (plan->mounts, i))->target, "/lib/modules"))
+      return ", this host's: the image has none that will do (see: vmctl image inspect)";
+  return ", the image's own";
+}
+
 static void
 add_screen (GString *out, const VmPlan *plan)
 {
@@ -95,7 +107,7 @@ add_head (GString *out, const VmPlan *plan)
   if (plan->image.keep != NULL)
     line (out, "kept disk", "%s", plan->image.keep);
   if (plan->kernel_version != NULL)
-    line (out, "kernel", "%s", plan->kernel_version);
+    line (out, "kernel", "%s%s", plan->kernel_version, kernel_note (plan));
 }
 
 static void

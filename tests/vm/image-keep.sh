@@ -43,6 +43,8 @@ is "$(record "$ID" keep)" tools "kept: the record has the disk's name"
 run_up --keep tools "$T/second" -- true
 is "$STATUS" 125 "a second sandbox: refused"
 like "$ERR" "the kept disk 'tools' is in use" "and why"
+run_up --image tiny "$T/second" -- /bin/sh -c 'cat "$HOME/kept" 2>/dev/null || echo none'
+is "$OUT" none "a second one of the same image, with an overlay of its own, is fine"
 for what in "disk rm" "disk reset"; do
   run "$VMCTL" $what tools
   is "$STATUS" 1 "$what of a disk in use: refused"

@@ -28,6 +28,14 @@ put arm "$images/tiny.qcow2" partition=1 arch=aarch64 >"$T/arm"
 run_up --image arm "$P" -- true
 is "$STATUS" 125 "an image for other processors is refused"
 like "$ERR" "aarch64" "and they are named"
+put changed "$images/tiny.qcow2" partition=1 origin=changed >"$T/changed"
+touch -d yesterday "$(cat "$T/changed")/disk.qcow2"
+run_up --image changed "$P" -- true
+is "$STATUS" 125 "an image whose disk was changed is refused"
+like "$ERR" "vmctl image verify" "and how to mend it"
+chmod 0666 "$(cat "$T/changed")/disk.qcow2"
+run_up --image changed "$P" -- true
+like "$ERR" "can be written by others" "nor one that others can write"
 run_up --image debian --serial "$P" -- true
 like "$ERR" "vmctl console" "--serial is refused: the console is systemd's"
 
@@ -43,11 +51,15 @@ init
 tiny" "tiny: the project, the user, and nothing of the host's programs"
 is "$(stat -c %u "$P/made" 2>/dev/null)" "$(id -u)" "tiny: what is written to the project is the user's"
 
+run "$VMCTL" plan --image tiny "$P"
+like "$OUT" ", this host's: the image has none" "tiny: that the kernel is the host's is said"
+
 # With a kernel of its own, which the host's need not be.
 kernel=$(ls /boot/vmlinuz-* 2>/dev/null | sed 's/.*vmlinuz-//' | while read -r v; do [ ! -e "/lib/modules/$v/modules.dep" ] || echo "$v"; done | head -n 1)
 if [ -n "$kernel" ] && [ -r "/boot/vmlinuz-$kernel" ]; then
   put own "$images/tiny.qcow2" partition=1 kernel="$kernel" >"$T/own"
   run "$VMCTL" plan --image own "$P"
+  like "$OUT" "$kernel, the image's own" "own kernel: said"
   unlike "$OUT" "/lib/modules" "own kernel: the host's modules are not let in"
   run_up --image own "$P" -- /bin/cat /proc/sys/kernel/osrelease
   is "$OUT" "$kernel" "own kernel: it is booted"

@@ -40,8 +40,8 @@ debian () {
 # Programs of busybox, and a file system that begins at 1 MiB.
 tiny () {
   mkdir -p tree/bin tree/etc tree/home && cp "$(command -v busybox)" tree/bin/busybox || return 1
-  for program in sh cat id ls mkdir mount pwd rm sha256sum touch true; do
-    ln -s busybox tree/bin/$program || return 1
+  for program in $(busybox --list); do
+    [ "$program" = busybox ] || ln -s busybox "tree/bin/$program" || return 1
   done
   printf 'root:x:0:0:root:/root:/bin/sh\nother:x:999:999::/:/bin/sh\n' >tree/etc/passwd
   printf 'root:x:0:\nother:x:999:\n' >tree/etc/group
