@@ -122,7 +122,7 @@ copy_range (Pack *p, guint64 from, guint64 length, GError **error)
       return FALSE;
     from += n;
     length -= n;
-    if (from / IMAGE_SUM_BLOCK % 16 == 0)
+    if (from / IMAGE_SUM_BLOCK % 64 == 0)
       p->progress (p->what, (int)(from * 100 / p->size), p->data);
   }
   return TRUE;

@@ -4,7 +4,7 @@
 
 #include <glib.h>
 
-enum { IMAGE_SUM_BLOCK = 1 << 20 };
+enum { IMAGE_SUM_BLOCK = 1 << 18 };
 
 typedef struct ImageSum ImageSum;
 

@@ -355,13 +355,14 @@ image (VmContext *context, gpointer data, char **args, char **command, GError **
 
 const VmVerb vm_verb_image = {
     .name = "image",
-    .usage = "[OPTIONS] [list|import FILE|build debian:SUITE|inspect IMAGE|name IMAGE NAME|unname "
-             "NAME|export IMAGE FILE|verify "
-             "IMAGE...|rm IMAGE...|prune]",
+    .usage = "[OPTIONS] [ACTION] [WORD...]",
     .summary = "guests that are not this host",
     .details =
-        "A whole distribution as the guest: imported from a disk image, the tar of a root file system, or a "
-        "directory. What was imported is never changed; each machine writes into an overlay of its own.",
+        "list; import FILE|DIRECTORY; build debian:SUITE; inspect IMAGE; name IMAGE NAME; unname NAME; "
+        "export "
+        "IMAGE FILE; verify IMAGE...; rm IMAGE...; prune. A whole distribution as the guest: imported from a "
+        "disk image, the tar of a root file system, or a directory, or built of its packages. An image is "
+        "never changed; each machine writes into an overlay of its own.",
     .options = options,
     .options_size = sizeof (ImageOptions),
     .max_args = 66,
