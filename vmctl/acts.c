@@ -15,6 +15,7 @@ enum {
   RELEASE_WAIT_MS = 15000, /* for the guest to let a device go */
   REFUSALS_MAX = 8,        /* memory that a guest is still taking into use is busy for a moment ... */
   REFUSED_WAIT_MS = 400,   /* ... so it is asked again after this */
+  LOST_WAIT_MS = 4000,     /* a wish that can get lost is said again after this */
   RESULT_MAX = 200,
   BALLOON_LOOK_MS = 100,
   BALLOON_IDLE = 20, /* looks without a change: the guest has done what it can */
@@ -37,6 +38,8 @@ struct VmActs {
   char *awaits;           /* owned; of this device QEMU is to say that it has gone; NULL */
   gboolean is_gone;       /* it has said so */
   gboolean is_asked;      /* QEMU has taken the wish */
+  gboolean repeats;       /* the wish can get lost */
+  guint said;             /* how often it was, without an answer */
   guint refusals;         /* how often the guest has said no */
   gboolean is_refused;    /* it has, and is to be asked again; it may say so by two events */
   gint64 wanted, reached; /* of the balloon, bytes; 0: it is not asked */
@@ -59,8 +62,8 @@ clear_act (VmActs *acts)
   if (acts->timer != 0)
     g_source_remove (acts->timer);
   acts->timer = 0;
-  acts->asks_keeper = acts->is_gone = acts->is_asked = acts->is_refused = FALSE;
-  acts->change = acts->refusals = 0;
+  acts->asks_keeper = acts->is_gone = acts->is_asked = acts->is_refused = acts->repeats = FALSE;
+  acts->change = acts->refusals = acts->said = 0;
   acts->wanted = acts->reached = 0;
   acts->idle = 0;
   acts->done = NULL;
@@ -139,6 +142,15 @@ typedef struct {
 } Asked;
 
 static gboolean ask_balloon (gpointer data);
+static gboolean ask_again (gpointer data);
+
+static gboolean
+nothing_said (gpointer data)
+{
+  VmActs *acts = data;
+
+  return ++acts->said * LOST_WAIT_MS < RELEASE_WAIT_MS ? ask_again (acts) : timed_out (acts);
+}
 
 static void
 device_may_have_gone (VmActs *acts)
@@ -147,6 +159,8 @@ device_may_have_gone (VmActs *acts)
     return;
   if (acts->is_gone)
     finish (acts, NULL, NULL);
+  else if (acts->timer == 0 && acts->repeats)
+    acts->timer = g_timeout_add (LOST_WAIT_MS, nothing_said, acts);
   else if (acts->timer == 0)
     wait_for (acts, RELEASE_WAIT_MS);
 }
@@ -267,6 +281,7 @@ ask_qemu (VmActs *acts, json_object *act, const char *command, json_object *argu
   }
   if (vm_json_str (act, "awaits", NULL) != NULL)
     acts->awaits = g_strdup (vm_json_str (arguments, "id", ""));
+  acts->repeats = vm_json_bool (act, "repeats", FALSE);
   if (g_str_equal (command, "balloon"))
     acts->wanted = vm_json_int (arguments, "value", 0);
   send_to_qemu (acts, command, json_object_get (arguments), passes);

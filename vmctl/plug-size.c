@@ -130,12 +130,16 @@ dimm_act (const char *command, const char *key, const char *what, gint64 n)
   return vm_plug_qmp (command, key, id);
 }
 
+/* One interrupt may tell the guest that a module has come and is to go. It then looks at the slot once, and
+ * hears of the coming only (QEMU's AML method MSCN): the wish is said again. */
 static json_object *
 dimm_del (gint64 n)
 {
   g_autofree char *id = g_strdup_printf (VM_PLUG_QEMU_PREFIX "dimm%" G_GINT64_FORMAT, n);
+  json_object *act = vm_plug_device_del (id);
 
-  return vm_plug_device_del (id);
+  vm_json_add_bool (act, "repeats", TRUE);
+  return act;
 }
 
 static json_object *

@@ -64,9 +64,11 @@ gboolean vm_plug_is_id (const char *text);
 /* Acts and steps. An act is {"at": WHERE, "command": NAME, "arguments": ...}:
  *
  *   qmp     a command for QEMU; with "descriptor": true the descriptor that was opened before travels along;
- * with "awaits": EVENT it is done when QEMU has said that of the device; "may-fail": true: its error does not
- * matter keeper  a request; the arguments are words agent   a change (meta/agent/change.h); the arguments are
- * words here    the supervisor's own; what there is, is in vmctl/supervisor-acts.c */
+ *           with "awaits": EVENT it is done when QEMU has said that of the device; with "repeats": true it is
+ *           said again when nothing comes; with "may-fail": true its error does not matter
+ *   keeper  a request; the arguments are words
+ *   agent   a change (meta/agent/change.h); the arguments are words
+ *   here    the supervisor's own; what there is, is in vmctl/acts-here.c */
 typedef struct {
   json_object *act;  /* owned */
   json_object *undo; /* owned; NULL: nothing to undo */

@@ -417,6 +417,23 @@ test_guest_is_busy (Fixture *f, gconstpointer data)
   g_assert_cmpuint (n_devices (f), ==, 0);
 }
 
+#define MODULE_DEL "expect device_del {\"id\":\"plug-dimm0\"}\nreturn\n"
+
+/* The wish to take a module of memory away may not reach the guest. */
+static void
+test_wish_is_lost (Fixture *f, gconstpointer data)
+{
+  f->sup.plan->memory = G_GUINT64_CONSTANT (512) << 20;
+  f->sup.plan->memory_max = G_GUINT64_CONSTANT (1) << 30;
+  start_qemu (f, "handshake\nexpect object-add {\"id\":\"plug-mem0\"}\nreturn\n"
+                 "expect device_add {\"id\":\"plug-dimm0\"}\nreturn\n" MODULE_DEL MODULE_DEL
+                 "event DEVICE_DELETED {\"device\":\"plug-dimm0\",\"path\":\"/x\"}\n"
+                 "expect object-del {\"id\":\"plug-mem0\"}\nreturn\nignore\n");
+  plug (f, "mem=1G", 3);
+  until_logged (f, "behind step 3");
+  g_assert_cmpuint (n_devices (f), ==, 0);
+}
+
 static void
 plug_less (Fixture *f, const char *script)
 {
@@ -526,6 +543,7 @@ main (int argc, char **argv)
   ADD ("disk", test_disk);
   ADD ("guest-refuses", test_guest_refuses);
   ADD ("guest-is-busy", test_guest_is_busy);
+  ADD ("wish-is-lost", test_wish_is_lost);
   ADD ("balloon", test_balloon);
   ADD ("no-balloon", test_no_balloon);
   ADD ("take-over", test_take_over);
