@@ -194,10 +194,11 @@ disk (VmContext *context, gpointer data, char **args, char **command, GError **e
 
 const VmVerb vm_verb_disk = {
     .name = "disk",
-    .usage = "[OPTIONS] [list|resize NAME SIZE|commit NAME|reset NAME...|rm NAME...]",
+    .usage = "[OPTIONS] [ACTION] [WORD...]",
     .summary = "the disks that were kept of images",
     .details =
-        "What a machine writes to its image is thrown away with it, unless 'vmctl up --keep NAME' keeps "
+        "list; resize NAME SIZE; commit NAME; reset NAME...; rm NAME.... What a machine writes to its image "
+        "is thrown away with it, unless 'vmctl up --keep NAME' keeps "
         "it in a disk of that name, with which the next one goes on. The image itself is never changed, "
         "and stays in the store as long as such a disk needs it.",
     .options = options,
