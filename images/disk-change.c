@@ -17,7 +17,6 @@
 #include "vmctl/base/file.h"
 
 #define MIB ((guint64)1 << 20)
-#define WHOLE ".part-whole.qcow2"
 
 /* In the jail. `IMAGE_CAGE_OUT` is the disk's directory. */
 #define BASE "/base"
@@ -91,7 +90,8 @@ flatten (const ImageDiskCommit *commit, const char *base, ImageProgress progress
 
   if (argv == NULL)
     return FALSE;
-  vm_argv_add_many (argv, "convert", "-p", "-O", "qcow2", OVER_BASE, IMAGE_CAGE_OUT "/" WHOLE, NULL);
+  vm_argv_add_many (argv, "convert", "-p", "-O", "qcow2", OVER_BASE, IMAGE_CAGE_OUT "/" IMAGE_DISK_WHOLE,
+                    NULL);
   return image_build_run_as (argv, "putting image and disk together", progress, data, error);
 }
 
@@ -119,7 +119,7 @@ image_disk_commit (const ImageDiskCommit *commit, ImageProgress progress, gpoint
                    GError **error)
 {
   g_autofree char *base = image_info_disk (commit->base);
-  g_autofree char *path = g_build_filename (commit->disk->dir, WHOLE, NULL);
+  g_autofree char *path = g_build_filename (commit->disk->dir, IMAGE_DISK_WHOLE, NULL);
   vm_autofd held = -1, lock = -1;
   gboolean ok;
 
@@ -128,7 +128,6 @@ image_disk_commit (const ImageDiskCommit *commit, ImageProgress progress, gpoint
       (lock = image_disk_lock (commit->disk->dir, error)) < 0 ||
       !image_disk_is_sound (lock, commit->disk->name, error))
     return FALSE;
-  (void)unlink (path); /* of one that was killed; the lock is ours */
   ok = flatten (commit, base, progress, data, error) && import (commit, path, progress, data, ret, error);
   (void)unlink (path);
   return ok;

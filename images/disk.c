@@ -349,6 +349,17 @@ open_once (const char *dir, const char *name, gboolean *ret_again, GError **erro
   return -1;
 }
 
+static void
+sweep (const char *dir)
+{
+  vm_autofd fd = open (dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+  if (fd >= 0) {
+    (void)unlinkat (fd, IMAGE_DISK_NEW, 0);
+    (void)unlinkat (fd, IMAGE_DISK_WHOLE, 0);
+  }
+}
+
 int
 image_disk_lock (const char *dir, GError **error)
 {
@@ -358,6 +369,8 @@ image_disk_lock (const char *dir, GError **error)
     gboolean again = FALSE;
     vm_autofd fd = open_once (dir, name, &again, error);
 
+    if (fd >= 0 && !again)
+      sweep (dir);
     if (fd < 0 || !again)
       return vm_fd_steal (&fd);
   }
@@ -406,11 +419,9 @@ image_disk_reset (const ImageDisk *disk, guint64 size, GError **error)
   dir_fd = open (disk->dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
   if (dir_fd < 0)
     return vm_error_errno (error, errno, "cannot open '%s'", disk->dir);
-  (void)unlinkat (dir_fd, PART_PREFIX IMAGE_STORE_DISK, 0); /* of one that was killed; the lock is ours */
-  if (!write_overlay (dir_fd, PART_PREFIX IMAGE_STORE_DISK, size, error))
+  if (!write_overlay (dir_fd, IMAGE_DISK_NEW, size, error))
     return FALSE;
-  return (renameat (dir_fd, PART_PREFIX IMAGE_STORE_DISK, dir_fd, IMAGE_STORE_DISK) == 0 &&
-          fsync (dir_fd) == 0) ||
+  return (renameat (dir_fd, IMAGE_DISK_NEW, dir_fd, IMAGE_STORE_DISK) == 0 && fsync (dir_fd) == 0) ||
          vm_error_errno (error, errno, "cannot empty the kept disk '%s'", disk->name);
 }
 

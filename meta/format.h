@@ -18,9 +18,9 @@
  *                  (a window manager; may be missing), "size 1280x800", "vnc 5900" (the server is Xvnc, and
  *                  lets viewers in at this port of the loopback address). Empty: there is no screen
  *   disk           "blk" (the scratch disk is the upper layer), "tmpfs SIZE-IN-MIB", or, where the root is
- *                  an image's, "image PARTITION FILE-SYSTEM" (partition 0: the whole disk; the agent is its
- *                  init), perhaps with " INIT" (the path of its systemd: the agent becomes a service of it)
- *   mounts         operations, four NUL-ended words each: OP A B C, done in order (below)
+ *                  an image's, "image PARTITION FILE-SYSTEM" ("kept" if it is there the next time; partition
+ * 0: the whole disk; the agent is its init), perhaps with " INIT" (the path of its systemd: the agent becomes
+ * a service of it) mounts         operations, four NUL-ended words each: OP A B C, done in order (below)
  *   bundle         all of the above once more, in one file for those to whom a file costs: for each its name
  *                  and its size in decimal, both NUL-ended, then its bytes. Optional
  *   files/N        contents for the `file` operation, 0600

@@ -192,8 +192,8 @@ put_disk (Writer *w, const MetaDir *m, GError **error)
   g_autoptr (GString) text = g_string_new (NULL);
 
   if (m->filesystem != NULL)
-    g_string_printf (text, "image %u %s%s%s", m->partition, m->filesystem, m->init != NULL ? " " : "",
-                     m->init != NULL ? m->init : "");
+    g_string_printf (text, "%s %u %s%s%s", m->keeps ? "kept" : "image", m->partition, m->filesystem,
+                     m->init != NULL ? " " : "", m->init != NULL ? m->init : "");
   else if (m->tmpfs_mib != 0)
     g_string_printf (text, "tmpfs %" G_GUINT64_FORMAT, m->tmpfs_mib);
   else

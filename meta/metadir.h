@@ -21,6 +21,7 @@ typedef struct {
   const char *filesystem,
       *init; /* borrowed; of an image's root and its systemd (META format, `disk`); NULL */
   guint partition;
+  gboolean keeps;            /* what is written to that root is there the next time */
   const char *const *mounts; /* borrowed; groups of four words (OP A B C) */
   GBytes *const *files;      /* borrowed, NULL-terminated or NULL; become files/0, files/1, ... */
 } MetaDir;

@@ -159,6 +159,7 @@ write_dir (VmSupervisor *sup, const Operations *operations, GError **error)
       .filesystem = plan->image.filesystem,
       .init = plan->image.init,
       .partition = plan->image.partition,
+      .keeps = plan->image.keep != NULL,
       .vnc = vm_plan_has_xvnc (plan) ? META_VNC_PORT : 0,
       .tmpfs_mib = plan->disk != 0 ? 0 : MAX (plan->memory / 2 >> 20, 64),
       .mounts = (const char *const *)operations->words->pdata,

@@ -57,6 +57,7 @@ typedef struct {
 
 typedef struct {
   bool wanted;
+  bool had_ended;   /* the main command, before anybody asked for the end */
   bool by_init;     /* systemd, which ends the service, or all */
   bool killed;      /* SIGKILL was sent */
   int64_t deadline; /* ms; SIGKILL, later the end */

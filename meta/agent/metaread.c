@@ -278,6 +278,10 @@ load_disk (Loader *loader)
     return 0;
   if (strncmp (text, "image ", 6) == 0)
     return load_image (loader, (char *)text + 6);
+  if (strncmp (text, "kept ", 5) == 0) {
+    loader->meta->keeps = true;
+    return load_image (loader, (char *)text + 5);
+  }
   if (strncmp (text, "tmpfs ", 6) != 0 || parse_number (text + 6, 1 << 30, &loader->meta->tmpfs_mib) < 0 ||
       loader->meta->tmpfs_mib == 0)
     return bad (loader, "disk", "neither 'blk' nor 'tmpfs SIZE' nor an image");

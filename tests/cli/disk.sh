@@ -96,6 +96,7 @@ run 0 "$V" disk list --json
 is "the size" "$(json "$out" 'j[0]["size"]')" $((100 << 20))
 run 0 qemu-img check -q -f qcow2 "$disk"
 
+echo x > "$disks/tools/.part-whole.qcow2" # of one that was killed
 sum=$(sha256sum "$disk")
 run 2 "$V" disk commit -q tools --name a/b
 run 1 "$V" disk commit -q tools --name base

@@ -173,6 +173,17 @@ test_image (Fixture *f, gconstpointer data)
 }
 
 static void
+test_kept_image (Fixture *f, gconstpointer data)
+{
+  MetaDir meta = good ();
+
+  meta.filesystem = "ext4";
+  meta.keeps = TRUE;
+  write_well (f, &meta);
+  assert_text (f, "disk", "kept 0 ext4");
+}
+
+static void
 test_bad_image (Fixture *f, gconstpointer data)
 {
   static const struct {
@@ -305,6 +316,7 @@ main (int argc, char **argv)
   fixture_test ("/meta/metadir/umask", test_umask);
   fixture_test ("/meta/metadir/refuses", test_refuses);
   fixture_test ("/meta/metadir/image", test_image);
+  fixture_test ("/meta/metadir/kept-image", test_kept_image);
   fixture_test ("/meta/metadir/bad-image", test_bad_image);
   fixture_test ("/meta/metadir/exists", test_exists);
   fixture_test ("/meta/metadir/disk-full-leaves-nothing", test_disk_full);
