@@ -122,7 +122,9 @@ def runs(b):
         print("no image: tests/vm/make-images.sh wants root, and a Debian mirror the first time", file=sys.stderr)
         return
     words = [b.project, "--", "true"]
-    subprocess.run([lib.VMCTL, "up", "-q", "--image", "debian", *words], env=env, check=True)
+    subprocess.run([lib.VMCTL, "up", "-q", "--image", "debian", "--keep", "bench", *words], env=env, check=True)
+    made = lib.interleaved(b.n, {"reset": lambda: subprocess.run([lib.VMCTL, "disk", "reset", "bench"], env=env, check=True)})
+    b.row("a new overlay, on the disk (`vmctl disk reset`)", lib.median(made["reset"]) * 1000, "ms", target="<= 30")
     plan = json.loads(subprocess.run([lib.VMCTL, "plan", "--json", "--image", "debian", *words], env=env, check=True,
                                      stdout=subprocess.PIPE).stdout)["plan"]
     cpio = initramfs(b, plan)
