@@ -63,10 +63,14 @@ keeper_door_make (const char *door)
     complain ("cannot make a user and mount namespace");
     return -1;
   }
+  /* What root's child mounts would else be mounted on the host, too. */
+  if (mount (NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0) {
+    complain ("cannot part from the host's mounts");
+    return -1;
+  }
   if (door == NULL)
     return 0;
-  if (mount (NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0 || mount (door, door, NULL, MS_BIND, NULL) < 0 ||
-      mount (NULL, door, NULL, MS_SHARED, NULL) < 0) {
+  if (mount (door, door, NULL, MS_BIND, NULL) < 0 || mount (NULL, door, NULL, MS_SHARED, NULL) < 0) {
     complain ("cannot make the door");
     return -1;
   }
