@@ -71,7 +71,8 @@ def imports(b):
 
 # Running
 
-READY = b"Multi-User"  # the name of the target; its unit has colours around it
+# The name of the target (its unit has colours around it), or the login prompt, whose program drops what was not sent yet.
+READY = (b"Multi-User", b" login: ")
 
 
 def put(b, env):
@@ -106,7 +107,7 @@ def boot_by_hand(b, plan, base, cpio):
     with subprocess.Popen(words + (["-bios", qboot] if os.access(qboot, os.R_OK) else []), stdin=subprocess.DEVNULL,
                           stdout=subprocess.PIPE) as p:
         said = b""
-        while READY not in said:
+        while not any(word in said for word in READY):
             more = os.read(p.stdout.fileno(), 4096)
             if not more:
                 raise RuntimeError(said[-2000:])
