@@ -31,11 +31,15 @@ image_module_name (const char *path)
 
 /* Kernels from 6.15 on have crc32c in their library, and ext4 lists it as an ordinary dependency. In older
  * ones ext4 asks for it at run time by its algorithm, which modules.dep does not show. Without a balloon no
- * memory comes back, and nothing else is amiss. */
+ * memory comes back, and nothing else is amiss. Without autofs4 systemd mounts at once what it would mount
+ * later.
+ */
 static gboolean
 is_optional (const char *name)
 {
-  return strcmp (name, "crc32c_generic") == 0 || strcmp (name, "virtio_balloon") == 0;
+  static const char *const optional[] = {"autofs4", "crc32c_generic", "virtio_balloon", NULL};
+
+  return g_strv_contains (optional, name);
 }
 
 /* Compares a file name in [at, end) with a canonical module name without making a copy: this runs for each of

@@ -50,5 +50,7 @@ gboolean image_scratch_take (const char *base, const char *path, int *ret_overla
                              GError **error);
 /* A new, empty qcow2 of that size in `dir`, likewise unlinked at once. -1 and error. (qcow2.c) */
 int image_scratch_new (guint64 bytes, const char *dir, GError **error);
+/* The same in `fd`, an empty file. */
+gboolean image_scratch_format (int fd, guint64 bytes, GError **error);
 /* A copy of the empty overlay in `to_fd`. */
 gboolean image_scratch_copy (const char *base, int to_fd, GError **error);

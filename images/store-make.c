@@ -8,6 +8,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include "images/disk.h"
 #include "images/store-parts.h"
 #include "vmctl/base/error.h"
 #include "vmctl/base/fd.h"
@@ -275,7 +276,7 @@ gboolean
 image_store_remove (const char *data_dir, const ImageInfo *info, GError **error)
 {
   g_autofree char *part = g_strdup_printf (IMAGE_STORE_PART_PREFIX "%08x", g_random_int ());
-  g_autofree char *label = image_info_label (info);
+  g_autofree char *label = image_info_label (info), *kept = NULL;
   vm_autofd lock = -1, disk = -1;
 
   if (info->system)
@@ -285,6 +286,10 @@ image_store_remove (const char *data_dir, const ImageInfo *info, GError **error)
                      label, info->dir);
   if ((lock = image_store_lock (data_dir, error)) < 0 || !lock_disk (info, &disk, error))
     return FALSE;
+  if ((kept = image_disk_that_needs (data_dir, info->id)) != NULL)
+    return vm_error (error, VM_ERROR_BUSY,
+                     "the image '%s' is needed by the kept disk '%s'; remove that first: vmctl disk rm %s",
+                     label, kept, kept);
   remove_names (lock, info);
   if (renameat (lock, info->id, lock, part) < 0)
     return errno == ENOENT || vm_error_errno (error, errno, "cannot remove the image '%s'", label);

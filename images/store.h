@@ -52,7 +52,8 @@ image_store_name (const char *data_dir, const char *name, const char *id, gboole
 /* NOT_FOUND if there is no such name. */
 gboolean image_store_unname (const char *data_dir, const char *name, GError **error);
 
-/* Removes it with all its names. BUSY: a sandbox has it open. UNSUPPORTED: it is the system's. */
+/* Removes it with all its names. BUSY: a sandbox has it open, or a kept disk (images/disk.h) needs it.
+ * UNSUPPORTED: it is the system's. */
 gboolean image_store_remove (const char *data_dir, const ImageInfo *info, GError **error);
 
 /* Its disk (`disk_fd`, open for reading) was read, and has the checksum `sum`: it is good again for

@@ -17,8 +17,10 @@
  *   display        lines: "server PATH" (an X server: Xorg in a VM, else Xvfb or Xvnc), "manager PATH"
  *                  (a window manager; may be missing), "size 1280x800", "vnc 5900" (the server is Xvnc, and
  *                  lets viewers in at this port of the loopback address). Empty: there is no screen
- *   disk           "blk" (the scratch disk is the upper layer) or "tmpfs SIZE-IN-MIB"
- *   mounts         operations, four NUL-ended words each: OP A B C, done in order (below)
+ *   disk           "blk" (the scratch disk is the upper layer), "tmpfs SIZE-IN-MIB", or, where the root is
+ *                  an image's, "image PARTITION FILE-SYSTEM" ("kept" if it is there the next time; partition
+ * 0: the whole disk; the agent is its init), perhaps with " INIT" (the path of its systemd: the agent becomes
+ * a service of it) mounts         operations, four NUL-ended words each: OP A B C, done in order (below)
  *   bundle         all of the above once more, in one file for those to whom a file costs: for each its name
  *                  and its size in decimal, both NUL-ended, then its bytes. Optional
  *   files/N        contents for the `file` operation, 0600
@@ -34,6 +36,9 @@
  *   relay index                 target  mode         a UNIX stream socket, the user's: who connects to it
  *                                                    is relayed to the host's socket number `index` (from
  *                                                    0; meta/frame.h, "Relays"); replaces what is there
+ *   show  target                path    -            what the read-only share has there, also in an image;
+ *                                                    unless `path` is "-", only where the image has that
+ *   take  target                mode    -            a copy of that file, root's; replaces what is there
  *
  * Outside a VM there are only `file` and `relay`, done as the user in the root that is there: everything else
  * has been mounted by whoever started the agent.
@@ -41,7 +46,8 @@
  * Missing parents are made 0755: root's, or the user's below its home (/tmp/.X11-unix: 1777). Every target is
  * resolved inside the sandbox's root, links included; every `bind` name below the rw share. Before the
  * operations there are: /proc, /sys, /dev, /run and /tmp (tmpfs; what the tree has directly in these two is
- * shown in them again), /root (0700), /run/user/UID, and the directories of this file.
+ * shown in them again), /root (0700), /run/user/UID, and the directories of this file. In an image /run and
+ * /tmp begin empty, and `relay` waits until systemd has started.
  */
 #pragma once
 
@@ -57,11 +63,14 @@
 #define META_NET_GATEWAY "10.0.2.2"
 #define META_VNC_PORT 5900                  /* of the loopback address inside, with "vnc" */
 #define META_WORD_TEMPLATE "vmctl-template" /* on the kernel's command line: to be saved */
+#define META_WORD_IMAGE "vmctl-image"       /* likewise: to go on as a service of the image's systemd */
 #define META_DISK_SERIAL "vmctl-scratch"    /* serial number of the scratch disk */
+#define META_ROOT_SERIAL "vmctl-root"       /* and of an image's overlay */
 #define META_RW_DIR "/run/vmctl/rw" /* 0700 root: hides META_RW_SHARE, whose root has the host's mode */
 #define META_RW_SHARE META_RW_DIR "/share" /* where the agent mounts META_TAG_RW */
 #define META_TTY_GID "5"                   /* of the group `tty` inside */
 #define META_BIN_DIR "/run/vmctl/bin"      /* the agent's own programs inside: sudo */
 #define META_AGENT "/run/vmctl/agent"      /* the agent, in containers and namespaces; a VM has none there */
+#define META_SERVICE "/run/vmctl/service"  /* but this, where an image's systemd starts it */
 #define META_9P_OPTIONS_RO "trans=virtio,version=9p2000.L,msize=65536,cache=loose"
 #define META_9P_OPTIONS_RW "trans=virtio,version=9p2000.L,msize=131072,cache=mmap"

@@ -124,6 +124,14 @@ check (const MetaDir *meta, GError **error)
   if (meta->manager != NULL && (!check_line ("window manager", meta->manager, error) ||
                                 !check_path ("window manager", meta->manager, error)))
     return FALSE;
+  if (meta->filesystem != NULL && !check_line ("file system", meta->filesystem, error))
+    return FALSE;
+  if (meta->filesystem != NULL && strchr (meta->filesystem, ' ') != NULL)
+    return vm_error (error, VM_ERROR_INVALID, "the sandbox's file system '%s' has a space in it",
+                     meta->filesystem);
+  if (meta->init != NULL &&
+      (!check_line ("init", meta->init, error) || !check_path ("init", meta->init, error)))
+    return FALSE;
   if (meta->mac != NULL && !check_line ("network card's address", meta->mac, error))
     return FALSE;
   if (count_words (meta->mounts) % 4 != 0)
@@ -181,10 +189,16 @@ put_display (Writer *w, const MetaDir *m, GError **error)
 static gboolean
 put_disk (Writer *w, const MetaDir *m, GError **error)
 {
-  g_autofree char *text =
-      m->tmpfs_mib != 0 ? g_strdup_printf ("tmpfs %" G_GUINT64_FORMAT, m->tmpfs_mib) : g_strdup ("blk");
+  g_autoptr (GString) text = g_string_new (NULL);
 
-  return put_text (w, "disk", text, error);
+  if (m->filesystem != NULL)
+    g_string_printf (text, "%s %u %s%s%s", m->keeps ? "kept" : "image", m->partition, m->filesystem,
+                     m->init != NULL ? " " : "", m->init != NULL ? m->init : "");
+  else if (m->tmpfs_mib != 0)
+    g_string_printf (text, "tmpfs %" G_GUINT64_FORMAT, m->tmpfs_mib);
+  else
+    g_string_assign (text, "blk");
+  return put_text (w, "disk", text->str, error);
 }
 
 static gboolean

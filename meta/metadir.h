@@ -18,8 +18,12 @@ typedef struct {
   guint width, height;              /* of the screen, with `server` */
   guint16 vnc;                      /* port inside for viewers: the server is Xvnc; 0: it is not */
   guint64 tmpfs_mib;                /* 0: the scratch disk */
-  const char *const *mounts;        /* borrowed; groups of four words (OP A B C) */
-  GBytes *const *files;             /* borrowed, NULL-terminated or NULL; become files/0, files/1, ... */
+  const char *filesystem,
+      *init; /* borrowed; of an image's root and its systemd (META format, `disk`); NULL */
+  guint partition;
+  gboolean keeps;            /* what is written to that root is there the next time */
+  const char *const *mounts; /* borrowed; groups of four words (OP A B C) */
+  GBytes *const *files;      /* borrowed, NULL-terminated or NULL; become files/0, files/1, ... */
 } MetaDir;
 
 /* Makes `name` below `dir_fd` (0700), empty: what is to be mounted can be mounted while it is written. It

@@ -29,6 +29,12 @@ asked_by (const VmSpec *spec)
 static gboolean
 has_what_is_asked (const VmDriver *driver, const VmSpec *spec, GError **error)
 {
+  if (spec->image != NULL && driver->isolation != VM_ISOLATION_VM)
+    return vm_error (
+        error, VM_ERROR_USAGE,
+        "%s: only a virtual machine runs an image; use --driver qemu, or leave it out for the host's own "
+        "programs",
+        spec->keep != NULL ? "--keep" : "--image");
   return !spec->serial || driver->isolation == VM_ISOLATION_VM ||
          vm_error (error, VM_ERROR_USAGE,
                    "--serial: only a virtual machine has a serial console; use --driver qemu");

@@ -21,7 +21,7 @@ start_again (VmSupervisor *sup, const char *why, VmStopStep first, guint powerdo
 void
 vm_control_restart (VmSupervisor *sup, json_object *arguments, QmpRequest *take_request)
 {
-  gint64 timeout = vm_json_int (arguments, "timeout-ms", VM_STOP_POWERDOWN_MS);
+  gint64 timeout = vm_json_int (arguments, "timeout-ms", sup->powerdown_ms);
 
   start_again (sup, "vmctl restart", VM_STOP_POWERDOWN,
                (guint)CLAMP (timeout, TIMEOUT_MIN_MS, TIMEOUT_MAX_MS), take_request);

@@ -178,7 +178,7 @@ attach (VmSupervisor *sup, json_object *arguments, QmpRequest *take_request)
   vm_json_add_bool (ret, "tty", vm_sessions_main_is_tty (sup->sessions));
   qmp_request_return (take_request, ret);
   if (has_ended) /* it only waited for this client */
-    vm_supervisor_stop (sup, VM_REASON_EXITED, NULL, VM_STOP_POWERDOWN, VM_STOP_POWERDOWN_MS);
+    vm_supervisor_stop (sup, VM_REASON_EXITED, NULL, VM_STOP_POWERDOWN, sup->powerdown_ms);
   vm_plugs_client_came (sup->plugs);
 }
 
@@ -248,7 +248,7 @@ signal_session (VmSupervisor *sup, json_object *arguments, QmpRequest *take_requ
 static void
 sandbox_stop (VmSupervisor *sup, json_object *arguments, QmpRequest *take_request)
 {
-  gint64 timeout = vm_json_int (arguments, "timeout-ms", VM_STOP_POWERDOWN_MS);
+  gint64 timeout = vm_json_int (arguments, "timeout-ms", sup->powerdown_ms);
   gboolean force = vm_json_bool (arguments, "force", FALSE);
 
   qmp_request_return (take_request, NULL);

@@ -55,6 +55,12 @@ static const Field fields[] = {
     FIELD ("firmware-id", firmware_id),
     FIELD ("cpu-id", cpu_id),
     FIELD ("disk-base", disk_base),
+    FIELD ("modules-dir", modules_dir),
+    FIELD ("image", image.name),
+    FIELD ("image-dir", image.dir),
+    FIELD ("image-filesystem", image.filesystem),
+    FIELD ("image-init", image.init),
+    FIELD ("image-keep", image.keep),
     FIELD ("runtime-dir", dirs.runtime),
     FIELD ("state-dir", dirs.state),
     FIELD ("cache-dir", dirs.cache),
@@ -201,6 +207,10 @@ vm_host_to_json (const VmHost *host)
   vm_json_add_bool (object, "confined", host->is_confined);
   vm_json_add_bool (object, "tun", host->tun);
   vm_json_add_bool (object, "runtime-is-fallback", host->dirs.runtime_is_fallback);
+  if (host->image.name != NULL) {
+    vm_json_add_int (object, "image-partition", host->image.partition);
+    vm_json_add_int (object, "image-size", (gint64)host->image.size);
+  }
   if (host->templates != NULL)
     vm_json_add_strv (object, "templates", (const char *const *)host->templates);
   vm_json_add_strv (object, "secret", (const char *const *)host->secret);
@@ -262,6 +272,8 @@ vm_host_from_json (json_object *object, VmHost *ret, GError **error)
   host.kvm = vm_json_bool (object, "kvm", FALSE);
   host.systemd = vm_json_bool (object, "systemd", FALSE);
   host.is_confined = vm_json_bool (object, "confined", FALSE);
+  host.image.partition = (guint)CLAMP (vm_json_int (object, "image-partition", 0), 0, 128);
+  host.image.size = (guint64)MAX (vm_json_int (object, "image-size", 0), 0);
   host.tun = vm_json_bool (object, "tun", TRUE);
   host.dirs.runtime_is_fallback = vm_json_bool (object, "runtime-is-fallback", FALSE);
   if (vm_json_array (object, "templates") != NULL)

@@ -291,7 +291,7 @@ vm_host_clear (VmHost *host)
                      host->xauthority,   host->nspawn,         host->nspawn_version,
                      host->root_problem, host->xorg,           host->xvfb,
                      host->xorg_problem, host->window_manager, host->gtk_problem,
-                     host->xvnc,         host->viewer};
+                     host->modules_dir,  host->xvnc,           host->viewer};
 
   for (gsize i = 0; i < G_N_ELEMENTS (strings); i++)
     g_free (strings[i]);
@@ -308,6 +308,7 @@ vm_host_clear (VmHost *host)
   vm_groups_clear (&host->groups);
   vm_groups_clear (&host->root_groups);
   vm_dirs_clear (&host->dirs);
+  vm_image_clear (&host->image);
   vm_host_project_clear (&host->project);
   *host = (VmHost){0};
 }

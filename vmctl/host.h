@@ -7,6 +7,7 @@
 #include <json-c/json.h>
 #include <sys/types.h>
 
+#include "images/boot.h"
 #include "vmctl/dirs.h"
 #include "vmctl/group.h"
 #include "vmctl/spec.h"
@@ -54,6 +55,18 @@ typedef struct {
   VmHostEntry
       *present; /* owned; what exists of vm_host_protected_paths (); ends with path NULL; never NULL */
 } VmHostProject;
+
+/* An image of the store (images/info.h) that is to be the guest's root. */
+typedef struct {
+  char *name;       /* owned; as people know it; NULL: there is none */
+  char *dir;        /* owned; its directory */
+  char *filesystem; /* owned; of its root */
+  char *init;       /* owned; path inside of its systemd; NULL: the agent has to be the init */
+  guint partition;  /* where the root is; 0: the whole disk */
+  guint64 size;     /* of the disk, bytes */
+  char *keep; /* owned; directory of the kept disk (images/disk.h) that is the overlay, whether or not it
+                 is there yet; NULL: what is written is thrown away */
+} VmImage;
 
 typedef struct {
   char *user, *group, *home, *shell; /* owned; the real user's, from the passwd database */
@@ -104,6 +117,8 @@ typedef struct {
   char *kernel_problem;          /* owned */
   char *vmlinux, *initramfs;     /* owned; in the cache, whether or not they are built; NULL with no kernel */
   char *disk_base;               /* owned; likewise, for the size the spec asks for; NULL: tmpfs */
+  VmImage image;                 /* owned; what the spec asks for */
+  char *modules_dir;             /* owned; of the kernel, where it is this host's and the image is not */
   char *ram_preload;             /* owned; vmctl-ram.so, NULL: missing */
   char *qemu_id, *firmware_id, *cpu_id; /* owned; what templates depend on: the content of QEMU and of its
                                            firmware, the processor; NULL: not known, or not asked for */
@@ -129,11 +144,17 @@ gboolean vm_host_env_is_plain (const char *name);
 /* Kernel, vmlinux, initramfs and disk base for what `spec` asks (images/). No usable kernel is a fact, not an
  * error: kernel stays NULL and kernel_problem says why. */
 gboolean vm_host_gather_images (VmHost *host, const VmSpec *spec, GError **error);
+/* Where `spec` names a kept disk and no image: the image that the disk is of. */
+gboolean vm_host_choose_image (const VmHost *host, VmSpec *spec, GError **error);
 void vm_host_clear (VmHost *host);
 /* X servers, window manager, QEMU's window: only looked for where a screen is asked for, or asked about. */
 void vm_host_gather_display (VmHost *host);
 /* The kernel's modules beyond the usual ones, for a screen. (static) NULL: none */
 const char *const *vm_host_more_modules (const VmSpec *spec);
+void vm_image_clear (VmImage *image);
+/* The kernel that the guest boots: the image's own, where it has one that will do, else this host's. HOST:
+ * there is none. */
+gboolean vm_host_find_kernel (const VmHost *host, const VmSpec *spec, ImageKernel *ret, GError **error);
 /* An array that ends with path NULL; NULL is fine. */
 void vm_host_entries_free (VmHostEntry *entries);
 void vm_host_project_clear (VmHostProject *project);

@@ -77,7 +77,8 @@ host_root (VmBwrap *b)
   for (guint i = 0; i < plan->mounts->len; i++) {
     const VmMount *m = g_ptr_array_index (plan->mounts, i);
 
-    if (!g_str_equal (m->why, "root") || g_str_has_prefix (m->target, "/etc/"))
+    if ((!g_str_equal (m->why, "root") && !g_str_equal (m->why, VM_WHY_VMM)) ||
+        g_str_has_prefix (m->target, "/etc/"))
       continue;
     if (m->kind == VM_MOUNT_RO)
       vm_bwrap_bind (b, VM_BWRAP_RO, m->source, g_strdup (m->target));
@@ -161,6 +162,8 @@ export_ro (VmBwrap *b)
   for (guint i = 0; i < plan->mounts->len; i++) {
     const VmMount *m = g_ptr_array_index (plan->mounts, i);
 
+    if (g_str_equal (m->why, VM_WHY_VMM))
+      continue;
     switch (m->kind) {
     case VM_MOUNT_RO:
       vm_bwrap_bind (b, VM_BWRAP_RO, m->source, in_ro (m->target));

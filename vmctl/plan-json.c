@@ -45,6 +45,11 @@ static const Field fields[] = {
     FIELD ("template", template, FALSE),
     FIELD ("ram-preload", ram_preload, FALSE),
     FIELD ("disk-base", disk_base, FALSE),
+    FIELD ("image", image.name, FALSE),
+    FIELD ("image-dir", image.dir, FALSE),
+    FIELD ("image-filesystem", image.filesystem, FALSE),
+    FIELD ("image-init", image.init, FALSE),
+    FIELD ("image-keep", image.keep, FALSE),
     FIELD ("kernel-version", kernel_version, FALSE),
     FIELD ("x-server", screen.server, FALSE),
     FIELD ("window-manager", screen.manager, FALSE),
@@ -195,6 +200,10 @@ to_json (const VmPlan *plan)
   if (*plan->unkept != NULL)
     vm_json_add_strv (object, "unkept", (const char *const *)plan->unkept);
   vm_json_add_int (object, "disk", (gint64)plan->disk);
+  if (plan->image.name != NULL) {
+    vm_json_add_int (object, "image-partition", plan->image.partition);
+    vm_json_add_int (object, "image-size", (gint64)plan->image.size);
+  }
   if (plan->template != NULL) {
     vm_json_add_bool (object, "has-template", plan->has_template);
     vm_json_add_strv (object, "template-inputs", (const char *const *)plan->template_inputs);
@@ -413,6 +422,8 @@ read_numbers (json_object *object, VmPlan *plan, GError **error)
                                    VM_SPEC_ROOT_PORTS_MAX);
   if (vm_json_array (object, "plugs") != NULL)
     plan->plugs = vm_json_dup_strv (vm_json_array (object, "plugs"));
+  plan->image.partition = (guint)CLAMP (vm_json_int (object, "image-partition", 0), 0, 128);
+  plan->image.size = (guint64)MAX (vm_json_int (object, "image-size", 0), 0);
   plan->boot_timeout = (guint)timeout;
   plan->net = (VmNet)net;
   plan->restart_max = (guint)CLAMP (vm_json_int (object, "restart-max", 0), 0, G_MAXINT32);

@@ -92,6 +92,10 @@ const char *vm_plan_program_dir (const VmPlan *plan);
 void vm_plan_add_tmux (VmPlan *plan);
 /* Last but tmux: puts `option` and a text about the sandbox behind the command's name. */
 void vm_plan_add_prompt (VmPlan *plan, const char *option);
+/* --image: what cannot go with it is refused, once the driver is known; and, after everything but the
+ * command's own environment, what is this host's is taken out. */
+gboolean vm_plan_check_image (const VmPlan *plan, const VmSpec *spec, GError **error);
+void vm_plan_fit_image (VmPlan *plan, const VmHost *host);
 /* After the grants: what they did not add and what must exist. */
 void vm_plan_finish_etc (VmPlan *plan);
 void vm_plan_add_environment (VmPlan *plan, const VmProfile *profile, const VmHost *host);

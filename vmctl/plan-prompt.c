@@ -80,8 +80,14 @@ make_text (const VmPlan *plan)
                           kind_of (plan));
   g_string_append_printf (out, "The project %s is the user's own and can be written. ", plan->project);
   add_protected (out, plan);
-  g_string_append (
-      out, "Of the host there are its programs and libraries, read-only, and what these grants let in: ");
+  if (plan->image.name != NULL)
+    g_string_append_printf (out,
+                            "The system is not the host's: it is the image '%s'. Of the host there is what "
+                            "these grants let in: ",
+                            plan->image.name);
+  else
+    g_string_append (
+        out, "Of the host there are its programs and libraries, read-only, and what these grants let in: ");
   g_string_append_printf (out,
                           "%s. The user's other files, processes and programs are not visible, and this is "
                           "no error.\n",

@@ -44,6 +44,18 @@ accel_note (const VmPlan *plan)
   return g_strcmp0 (plan->accel, "kvm") == 0 ? ", accel kvm" : "";
 }
 
+/* The host's comes with its modules. */
+static const char *
+kernel_note (const VmPlan *plan)
+{
+  if (plan->image.name == NULL)
+    return "";
+  for (guint i = 0; i < plan->mounts->len; i++)
+    if (vm_path_is_within (((const VmMount *)g_ptr_array_index (plan->mounts, i))->target, "/lib/modules"))
+      return ", this host's: the image has none that will do (see: vmctl image inspect)";
+  return ", the image's own";
+}
+
 static void
 add_screen (GString *out, const VmPlan *plan)
 {
@@ -89,8 +101,13 @@ add_head (GString *out, const VmPlan *plan)
   if (plan->watchdog != 0)
     line (out, "watchdog", "%u s without a sign of life end it", plan->watchdog);
   add_screen (out, plan);
+  if (plan->image.name != NULL)
+    line (out, "image", "%s (%s, %s)", plan->image.name, plan->image.filesystem,
+          plan->image.init != NULL ? "systemd" : "the agent is its init");
+  if (plan->image.keep != NULL)
+    line (out, "kept disk", "%s", plan->image.keep);
   if (plan->kernel_version != NULL)
-    line (out, "kernel", "%s", plan->kernel_version);
+    line (out, "kernel", "%s%s", plan->kernel_version, kernel_note (plan));
 }
 
 static void
@@ -142,7 +159,7 @@ add_mounts (GString *out, const VmPlan *plan, VmMountKind kind)
     const VmMount *mount = g_ptr_array_index (plan->mounts, i);
     gboolean same = g_strcmp0 (mount->source, mount->target) == 0;
 
-    if (mount->kind != kind)
+    if (mount->kind != kind || g_str_equal (mount->why, VM_WHY_VMM))
       continue;
     if (!any)
       g_string_append_printf (out, "%s\n", title (kind));

@@ -96,6 +96,7 @@ vm_plan_free (VmPlan *plan)
   g_strfreev (plan->command);
   g_strfreev (plan->environment);
   g_strfreev (plan->secrets);
+  vm_image_clear (&plan->image);
   g_strfreev (plan->template_inputs);
   g_strfreev (plan->plugs);
   g_strfreev (plan->net_rules);
@@ -223,7 +224,9 @@ set_session (VmPlan *plan, const VmSpec *spec, const VmProfile *profile, const V
   plan->trace = spec->trace;
   plan->mask = host->mask & 0777;
   plan->root_allowed = !spec->no_root;
-  plan->boot_timeout = spec->boot_timeout != 0 ? spec->boot_timeout : VM_SPEC_BOOT_TIMEOUT_DEFAULT;
+  plan->boot_timeout = spec->boot_timeout != 0 ? spec->boot_timeout
+                       : spec->image != NULL   ? VM_SPEC_IMAGE_BOOT_TIMEOUT
+                                               : VM_SPEC_BOOT_TIMEOUT_DEFAULT;
   plan->restart_max = spec->restart_max;
   plan->watchdog = spec->watchdog;
   plan->profile = g_strdup (profile->name);
@@ -279,7 +282,8 @@ fill (VmPlan *plan, const VmSpec *spec, const VmProfile *profile, const VmHost *
   plan->state_dir = g_build_filename (host->dirs.state, "sandboxes", plan->id, NULL);
   if (!set_session (plan, spec, profile, host, error) || !set_memory (plan, spec, host, error) ||
       !set_cpus (plan, spec, host, error) || !set_driver (plan, spec, host, error) ||
-      !vm_plan_set_plugs (plan, spec, error) || !vm_plan_add_root (plan, host, error))
+      !vm_plan_set_plugs (plan, spec, error) || !vm_plan_check_image (plan, spec, error) ||
+      !vm_plan_add_root (plan, host, error))
     return FALSE;
   vm_plan_set_limits (plan, spec, host);
   vm_plan_add_home (plan, host);
@@ -293,6 +297,7 @@ fill (VmPlan *plan, const VmSpec *spec, const VmProfile *profile, const VmHost *
     return FALSE;
   name_shares (plan);
   vm_plan_add_environment (plan, profile, host);
+  vm_plan_fit_image (plan, host);
   if (profile->prompt != NULL && profile->entrypoint != NULL && (spec->command == NULL || profile->appends))
     vm_plan_add_prompt (plan, profile->prompt);
   if (spec->tmux)

@@ -37,8 +37,12 @@ typedef struct {
   guint mode;
   gboolean owner_root; /* DIR, FILE, TMPFS: root's inside; else the user's */
   gboolean is_dir;     /* RO, RW, PIN, PROTECT, DEV: what `source` is; a socket is no directory */
-  char *why;           /* owned; "root", "project", "home", "meta", "option", or "grant:NAME" */
+  char *why;           /* owned; "root", "project", "home", "meta", "option", "image", or "grant:NAME"; or
+                          VM_WHY_VMM */
 } VmMount;
+
+/* Why something is mounted that the inside does not see: QEMU's programs, where the guest has its own. */
+#define VM_WHY_VMM "vmm"
 
 /* What the supervisor makes on the host before anything is mounted. Symbolic links are never followed. */
 typedef enum {
@@ -122,6 +126,7 @@ typedef struct {
 
   char *qemu, *firmware, *nspawn, *bwrap, *keeper, *vmlinux, *initramfs,
       *disk_base;         /* owned; NULL where not used */
+  VmImage image;          /* owned; the guest's root is an overlay over it; `disk_base` is then its disk */
   char *kernel_version;   /* owned */
   char *mac;              /* owned; of a machine's network card; NULL: no machine */
   char *template;         /* owned; path of the template that serves this plan; NULL: it boots */

@@ -76,6 +76,8 @@ vm_record_free (VmRecord *record)
   g_free (record->driver);
   g_free (record->isolation);
   g_free (record->accel);
+  g_free (record->image);
+  g_free (record->keep);
   g_free (record->template);
   g_strfreev (record->passed_over);
   g_strfreev (record->groups);
@@ -128,6 +130,8 @@ vm_record_to_json (const VmRecord *record)
   vm_json_add_str (object, "driver", record->driver);
   vm_json_add_str (object, "isolation", record->isolation);
   vm_json_add_str (object, "accel", record->accel);
+  vm_json_add_str (object, "image", record->image);
+  vm_json_add_str (object, "keep", record->keep);
   vm_json_add_str (object, "template", record->template);
   vm_json_add_strv (object, "passed-over", (const char *const *)record->passed_over);
   vm_json_add_str (object, "profile", record->profile);
@@ -230,6 +234,8 @@ vm_record_from_json (json_object *object, GError **error)
   record->driver = g_strdup (vm_json_str (object, "driver", ""));
   record->isolation = g_strdup (vm_json_str (object, "isolation", "none"));
   record->accel = g_strdup (vm_json_str (object, "accel", NULL));
+  record->image = g_strdup (vm_json_str (object, "image", NULL));
+  record->keep = g_strdup (vm_json_str (object, "keep", NULL));
   record->template = g_strdup (vm_json_str (object, "template", NULL));
   vm_stamps_from_json (vm_json_object (object, "stamps"), record->stamps);
   g_strfreev (record->passed_over);

@@ -48,6 +48,8 @@ const char *vm_reason_name (VmReason reason); /* "exited", "guest-panic", ... */
 typedef struct {
   char *id, *name, *project;        /* owned */
   char *driver, *isolation, *accel; /* owned; accel may be NULL */
+  char *image;                      /* owned; the guest's, as it was named; NULL: the host's own programs */
+  char *keep;                       /* owned; the name of the kept disk that it writes to; NULL: none */
   char *template;                   /* owned; key of the one that it went on from; NULL: it booted */
   char **passed_over;               /* owned, never NULL; stronger drivers, and why they were not taken */
   char *profile;                    /* owned */

@@ -43,6 +43,8 @@ take_options (const VmRunOptions *o, VmSpec *spec, GError **error)
 {
   spec->profile = g_strdup (o->profile);
   spec->kernel = g_strdup (o->kernel);
+  spec->image = g_strdup (o->image);
+  spec->keep = g_strdup (o->keep);
   spec->env = g_strdupv (o->env);
   spec->grants = g_strdupv (o->grants);
   spec->no_grants = g_strdupv (o->no_grants);
@@ -116,6 +118,7 @@ gather (VmContext *context, const VmRunOptions *options, const char *project, ch
   run->spec.project = g_strdup (project);
   run->spec.command = command != NULL && command[0] != NULL ? g_strdupv (command) : NULL;
   if (!take_options (options, &run->spec, error) || !vm_host_gather (&run->host, error) ||
+      !vm_host_choose_image (&run->host, &run->spec, error) ||
       !vm_host_gather_project (&run->host, project, error))
     return FALSE;
   for (char **pair = run->spec.sockets; pair != NULL && *pair != NULL; pair += 2)
@@ -249,8 +252,7 @@ build_boot (VmContext *context, VmRun *run, VmProgress *progress, GError **error
   if (image_boot_ready (run->host.vmlinux, run->host.initramfs))
     return TRUE;
   helper = vm_dirs_helper (&context->dirs, "vmctl-image", error);
-  if (helper == NULL ||
-      !image_kernel_find_for ("", run->spec.kernel, vm_host_more_modules (&run->spec), &kernel, error))
+  if (helper == NULL || !vm_host_find_kernel (&run->host, &run->spec, &kernel, error))
     return FALSE;
   ok = image_boot_build (helper, context->dirs.cache, &kernel, run->host.agent, run->host.vmlinux,
                          run->host.initramfs, vm_progress_step, progress, error);
@@ -263,7 +265,8 @@ build_disk (VmContext *context, VmRun *run, VmProgress *progress, GError **error
 {
   guint64 bytes = vm_spec_disk_size (&run->spec);
 
-  if (bytes == 0 || run->host.disk_base == NULL || image_scratch_ready (run->host.disk_base))
+  if (bytes == 0 || run->spec.image != NULL || run->host.disk_base == NULL ||
+      image_scratch_ready (run->host.disk_base))
     return TRUE;
   return image_scratch_build (context->dirs.cache, bytes, vm_progress_step, progress, error);
 }

@@ -9,8 +9,8 @@
 #include "vmctl/verb.h"
 
 typedef struct {
-  char *accel, *driver, *min_isolation, *profile, *name, *memory, *cpus, *processes, *disk, *kernel,
-      *boot_timeout, *restart, *watchdog, *display, *size, *root_ports;                   /* owned */
+  char *accel, *driver, *min_isolation, *profile, *name, *memory, *cpus, *processes, *disk, *kernel, *image,
+      *keep, *boot_timeout, *restart, *watchdog, *display, *size, *root_ports;            /* owned */
   char **env, **grants, **no_grants, **sockets, **plugs, **nets, **host_ports, **publish; /* owned */
   gboolean cold, no_root, serial, tmux, no_config;
 } VmRunOptions;
@@ -64,6 +64,17 @@ typedef struct {
        VM_OPTION_LIST, offsetof (type, run.grants),                                                          \
        "NAME",         "let one more thing of the host in (repeat)",                                         \
        "grant"},                                                                                             \
+      {"image",          0,                                                                                  \
+       VM_OPTION_STRING, offsetof (type, run.image),                                                         \
+       "NAME",           "an image of 'vmctl image' as the guest, instead of this host's own programs",      \
+       "image-name"},                                                                                        \
+      {"keep",                                                                                               \
+       0,                                                                                                    \
+       VM_OPTION_STRING,                                                                                     \
+       offsetof (type, run.keep),                                                                            \
+       "NAME",                                                                                               \
+       "keep what is written to the image in this disk, and go on with it",                                  \
+       "disk"},                                                                                              \
       {"kernel", 0, VM_OPTION_STRING, offsetof (type, run.kernel), "FILE", "boot this kernel of the host",   \
        "file"},                                                                                              \
       {"memory",                                                                                             \

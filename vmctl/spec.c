@@ -71,6 +71,8 @@ vm_spec_clear (VmSpec *spec)
   g_free (spec->driver);
   g_free (spec->profile);
   g_free (spec->kernel);
+  g_free (spec->image);
+  g_free (spec->keep);
   g_strfreev (spec->env);
   g_strfreev (spec->grants);
   g_strfreev (spec->no_grants);

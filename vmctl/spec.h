@@ -12,6 +12,7 @@
 #define VM_SPEC_PROCESSES_DEFAULT 4096
 #define VM_SPEC_DISK_DEFAULT (G_GUINT64_CONSTANT (16) << 30)
 #define VM_SPEC_BOOT_TIMEOUT_DEFAULT 120
+#define VM_SPEC_IMAGE_BOOT_TIMEOUT 300 /* a distribution starts its services first */
 #define VM_SPEC_RESTARTS_DEFAULT 5
 #define VM_SPEC_ROOT_PORTS_DEFAULT 4
 #define VM_SPEC_ROOT_PORTS_MAX 12
@@ -50,6 +51,8 @@ typedef struct {
   char *accel;           /* owned; "auto" (NULL), "kvm", "tcg" */
   char *profile;         /* owned; NULL: "shell" */
   char *kernel;          /* owned; a kernel image to use instead of the newest usable one; NULL */
+  char *image;           /* owned; an image of the store, the guest's root; NULL: the host's own tree is */
+  char *keep;            /* owned; a kept disk for what is written to the image; NULL: it is thrown away */
   guint64 memory;        /* bytes; 0: half the host's, at most 4 GiB */
   guint cpus;            /* 0: half the host's, at most 4 */
   guint64 memory_limit;  /* bytes; set by the project's .vmctl.conf, cuts the default; 0: no limit */

@@ -18,14 +18,21 @@ enum {
   SLACK_MS = 5000, /* for the last record, after the kill */
   KILL_MS = 5000,
   PATIENCE_MS = 1000,
+  LOOK_MS = 250,
 };
+
+typedef struct {
+  GPtrArray *stops; /* of Stop */
+  gboolean tell, late;
+  gint64 until; /* monotonic us; then it is late */
+} Wait;
 
 typedef struct {
   const VmRecord *record; /* borrowed */
   VmClient *client;       /* owned; NULL: it does not answer */
   char *step;             /* owned; the last one announced */
   gboolean told;          /* that step is on stderr */
-  gboolean *tell;         /* borrowed; steps are told as they come */
+  Wait *wait;             /* borrowed; `tell`: steps are told as they come */
 } Stop;
 
 static void
@@ -43,11 +50,18 @@ tell (Stop *stop)
 {
   g_autofree char *name = NULL;
 
-  if (!*stop->tell || stop->told || stop->step == NULL)
+  if (!stop->wait->tell || stop->told || stop->step == NULL)
     return;
   name = vm_escape_terminal (stop->record->name, -1, 100);
   fprintf (stderr, "vmctl: stopping '%s' (%s): %s\n", name, stop->record->id, stop->step);
   stop->told = TRUE;
+}
+
+/* Of a step, and what may come after it. */
+static void
+give_time (Wait *wait, gint64 step_ms)
+{
+  wait->until = MAX (wait->until, g_get_monotonic_time () + (step_ms + VM_STOP_QUIT_MS + SLACK_MS) * 1000);
 }
 
 static void
@@ -59,6 +73,7 @@ got_event (const char *name, json_object *event_data, json_object *message, gpoi
 
   if (!g_str_equal (name, "SANDBOX_STOPPING"))
     return;
+  give_time (stop->wait, deadline);
   g_free (stop->step);
   stop->step = deadline > 0 ? g_strdup_printf ("%s (at most %d s)", step, (int)((deadline + 999) / 1000))
                             : g_strdup (step);
@@ -91,11 +106,6 @@ ask (const VmDirs *dirs, Stop *stop, const VmStopping *how)
   return FALSE;
 }
 
-typedef struct {
-  GPtrArray *stops; /* of Stop */
-  gboolean tell, late;
-} Wait;
-
 static gboolean
 lost_patience (gpointer data)
 {
@@ -107,11 +117,14 @@ lost_patience (gpointer data)
   return G_SOURCE_REMOVE;
 }
 
+/* The sandbox may have said since that it takes longer. */
 static gboolean
 out_of_time (gpointer data)
 {
-  ((Wait *)data)->late = TRUE;
-  return G_SOURCE_REMOVE;
+  Wait *wait = data;
+
+  wait->late = g_get_monotonic_time () >= wait->until;
+  return wait->late ? G_SOURCE_REMOVE : G_SOURCE_CONTINUE;
 }
 
 static gboolean
@@ -146,7 +159,8 @@ ask_and_wait (const VmDirs *dirs, Wait *wait, const VmStopping *how)
     patience = g_timeout_add (PATIENCE_MS, lost_patience, wait);
   for (guint i = 0; i < wait->stops->len; i++)
     (void)ask (dirs, g_ptr_array_index (wait->stops, i), how);
-  timer = g_timeout_add (powerdown + VM_STOP_QUIT_MS + SLACK_MS, out_of_time, wait);
+  give_time (wait, powerdown);
+  timer = g_timeout_add (LOOK_MS, out_of_time, wait);
   while (any_open (wait) && !wait->late)
     g_main_context_iteration (NULL, TRUE);
   remove_source (timer);
@@ -217,7 +231,7 @@ vm_stopping_run (const VmDirs *dirs, GPtrArray *records, const VmStopping *how, 
       continue;
     }
     stop->record = record;
-    stop->tell = &wait.tell;
+    stop->wait = &wait;
     g_ptr_array_add (stops, stop);
   }
   ask_and_wait (dirs, &wait, how);

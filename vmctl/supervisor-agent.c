@@ -210,8 +210,8 @@ agent_frame (VmLink *link, const FrameHeader *header, const guint8 *payload, gpo
     vm_relays_frame (sup->relays, header, payload);
   else if (vm_forwards_wants (header))
     vm_forwards_frame (sup->forwards, header, payload);
-  else
-    vm_sessions_frame (sup->sessions, header, payload);
+  else if (sup->record->reason != VM_REASON_AGENT_FAILED)
+    vm_sessions_frame (sup->sessions, header, payload); /* else it can only say that it cannot run anything */
 }
 
 static gboolean
@@ -350,7 +350,7 @@ session_exited (guint32 channel, guint8 kind, guint32 value, json_object *captur
     return;
   /* A command that is quicker than its client: the client is there (its lifeline is), and comes. */
   if (sup->lifeline < 0 || !vm_sessions_main_waits (sup->sessions))
-    vm_supervisor_stop (sup, VM_REASON_EXITED, NULL, VM_STOP_POWERDOWN, VM_STOP_POWERDOWN_MS);
+    vm_supervisor_stop (sup, VM_REASON_EXITED, NULL, VM_STOP_POWERDOWN, sup->powerdown_ms);
 }
 
 static void
@@ -359,7 +359,7 @@ session_client_gone (gpointer data)
   VmSupervisor *sup = data;
 
   if (!sup->record->detached)
-    vm_supervisor_stop (sup, VM_REASON_CLIENT_GONE, NULL, VM_STOP_POWERDOWN, VM_STOP_POWERDOWN_MS);
+    vm_supervisor_stop (sup, VM_REASON_CLIENT_GONE, NULL, VM_STOP_POWERDOWN, sup->powerdown_ms);
 }
 
 static void

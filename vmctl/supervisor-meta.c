@@ -89,6 +89,23 @@ add_for_vm (const VmPlan *plan, const VmMount *m, Operations *out)
     add (out, "tmpfs", m->target, mode, "0");
 }
 
+/* The image's tree is not the share's: each thing is shown there, or copied into it. The kernel's modules are
+ * of use to an image that can load them, and systemd complains of them in another. */
+static void
+add_for_image (const VmMount *m, Operations *out)
+{
+  g_autofree char *mode = g_strdup_printf ("%04o", m->mode);
+
+  if (g_str_equal (m->why, VM_WHY_VMM) || g_str_equal (m->why, "meta"))
+    return; /* QEMU's own, and what the agent does by itself */
+  if (m->kind == VM_MOUNT_RO)
+    add (out, "show", m->target, g_str_equal (m->why, "image") ? "/bin/kmod" : "-", "-");
+  else if (m->kind == VM_MOUNT_FILE)
+    add (out, "take", m->target, mode, "-");
+  else if (m->kind == VM_MOUNT_LINK)
+    add (out, "link", m->source, m->target, "-");
+}
+
 static void
 make_operations (VmSupervisor *sup, Operations *out)
 {
@@ -101,6 +118,9 @@ make_operations (VmSupervisor *sup, Operations *out)
       add_relay (sup->plan, m, out);
     else if (m->kind == VM_MOUNT_COPY)
       add_copy (sup, m, out);
+    else if (sup->plan->image.name != NULL && m->kind != VM_MOUNT_RW && m->kind != VM_MOUNT_DIR &&
+             m->kind != VM_MOUNT_TMPFS)
+      add_for_image (m, out);
     else if (sup->driver->isolation == VM_ISOLATION_VM)
       add_for_vm (sup->plan, m, out);
   }
@@ -144,6 +164,10 @@ describe (const VmPlan *plan, char **environment)
       .manager = plan->screen.manager,
       .width = plan->screen.width,
       .height = plan->screen.height,
+      .filesystem = plan->image.filesystem,
+      .init = plan->image.init,
+      .partition = plan->image.partition,
+      .keeps = plan->image.keep != NULL,
       .vnc = vm_plan_has_xvnc (plan) ? META_VNC_PORT : 0,
       .tmpfs_mib = plan->disk != 0 ? 0 : MAX (plan->memory / 2 >> 20, 64),
   };

@@ -194,6 +194,8 @@ void vm_supervisor_ask_whether_paused (VmSupervisor *sup);
  * stronger first step overtakes a running stop. */
 void vm_supervisor_stop (VmSupervisor *sup, VmReason reason, const char *text, VmStopStep first,
                          guint powerdown_ms);
+/* What `powerdown_ms` is unless somebody says otherwise. */
+guint vm_supervisor_powerdown_ms (const VmPlan *plan);
 /* After taking over a sandbox that was being stopped. */
 void vm_supervisor_go_on_stopping (VmSupervisor *sup);
 /* The agent has come (again): it is told, if it should power off. */
@@ -250,4 +252,5 @@ void vm_control_refuse_waiting (VmSupervisor *sup, const char *why);
 enum {
   VM_STOP_QUIT_MS = 5000,       /* QEMU's quit may take so long before it is killed */
   VM_STOP_POWERDOWN_MS = 10000, /* the default of the first step */
+  VM_STOP_INIT_MS = 30000,      /* likewise, where an image's systemd stops its services first */
 };

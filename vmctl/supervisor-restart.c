@@ -168,7 +168,7 @@ clear_life (VmSupervisor *sup)
   record->started = 0;
   memset (record->stamps, 0, sizeof record->stamps);
   sup->stop_step = VM_STOP_NOT;
-  sup->powerdown_ms = VM_STOP_POWERDOWN_MS;
+  sup->powerdown_ms = vm_supervisor_powerdown_ms (sup->plan);
   sup->agent_up = sup->agent_hello = FALSE;
   sup->oom_kills = 0;
   sup->oom_seen = 0;

@@ -176,7 +176,7 @@ window_event (VmSupervisor *sup, const char *name)
     return;
   if (g_str_equal (name, "POWERDOWN"))
     vm_supervisor_stop (sup, VM_REASON_STOPPED, "from the menu of its window", VM_STOP_POWERDOWN,
-                        VM_STOP_POWERDOWN_MS);
+                        sup->powerdown_ms);
   else if (g_str_equal (name, "SHUTDOWN") && sup->record->reason == VM_REASON_STOPPED &&
            sup->record->text == NULL)
     sup->record->text = g_strdup ("its window was closed");

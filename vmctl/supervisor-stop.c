@@ -31,6 +31,12 @@ step_timed_out (gpointer data)
   return G_SOURCE_REMOVE;
 }
 
+guint
+vm_supervisor_powerdown_ms (const VmPlan *plan)
+{
+  return plan->image.init != NULL ? VM_STOP_INIT_MS : VM_STOP_POWERDOWN_MS;
+}
+
 static void
 announce (VmSupervisor *sup, const char *step, guint deadline_ms)
 {

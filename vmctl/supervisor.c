@@ -274,6 +274,8 @@ record_from_plan (const VmPlan *plan, gboolean detached)
   record->driver = g_strdup (plan->driver);
   record->isolation = g_strdup (vm_isolation_name (plan->isolation));
   record->accel = g_strdup (plan->accel);
+  record->image = g_strdup (plan->image.name);
+  record->keep = plan->image.keep != NULL ? g_path_get_basename (plan->image.keep) : NULL;
   record->template = plan->has_template ? g_path_get_basename (plan->template) : NULL;
   g_strfreev (record->passed_over);
   record->passed_over = g_strdupv (plan->passed_over);
@@ -352,6 +354,7 @@ static gboolean
 take_plan (VmSupervisor *sup, VmPlan *plan, GError **error)
 {
   sup->plan = plan;
+  sup->powerdown_ms = vm_supervisor_powerdown_ms (plan);
   sup->driver = vm_driver_find (sup->plan->driver);
   return sup->driver != NULL ||
          vm_error (error, VM_ERROR_UNSUPPORTED, "unknown driver '%s'", sup->plan->driver);
@@ -384,10 +387,11 @@ static gboolean
 got_signal (int fd, GIOCondition condition, gpointer data)
 {
   struct signalfd_siginfo info;
+  VmSupervisor *sup = data;
 
   if (read (fd, &info, sizeof info) == sizeof info)
-    vm_supervisor_stop (data, VM_REASON_STOPPED, "the supervisor was asked to end by a signal",
-                        VM_STOP_POWERDOWN, VM_STOP_POWERDOWN_MS);
+    vm_supervisor_stop (sup, VM_REASON_STOPPED, "the supervisor was asked to end by a signal",
+                        VM_STOP_POWERDOWN, sup->powerdown_ms);
   return G_SOURCE_CONTINUE;
 }
 
@@ -431,7 +435,7 @@ lifeline_cut (int fd, GIOCondition condition, gpointer data)
   sup->lifeline_tag = 0;
   vm_fd_clear (&sup->lifeline);
   if (!sup->record->detached && !vm_sessions_main_has_client (sup->sessions))
-    vm_supervisor_stop (sup, VM_REASON_CLIENT_GONE, NULL, VM_STOP_POWERDOWN, VM_STOP_POWERDOWN_MS);
+    vm_supervisor_stop (sup, VM_REASON_CLIENT_GONE, NULL, VM_STOP_POWERDOWN, sup->powerdown_ms);
   return G_SOURCE_REMOVE;
 }
 

@@ -8,6 +8,7 @@
  *   boot.c     PID 1 only: /proc, /sys, /dev, kernel modules, the virtio-serial port
  *   premade.c  what a template has ready
  *   setup.c    PID 1 only: from a bare initramfs to the sandbox's root (mounts.c, ops.c, net.c, metaread.c)
+ *   setup-image.c  the same with an image's root, and becoming its systemd (image-accounts.c, image-units.c)
  *   link.c     the connection: input decoder, output queue, coming and going of the host
  *   dispatch.c what each frame does
  *   session.c  one command: its life from OPEN to EXIT   (launch.c: what to run, spawn.c: running it,
@@ -57,12 +58,15 @@ typedef struct {
 
 typedef struct {
   bool wanted;
+  bool had_ended;   /* the main command, before anybody asked for the end */
+  bool by_init;     /* systemd, which ends the service, or all */
   bool killed;      /* SIGKILL was sent */
   int64_t deadline; /* ms; SIGKILL, later the end */
 } AgentStop;
 
 typedef struct Agent {
-  bool vm;                        /* PID 1 of a VM: boots, mounts, sets identities, powers off */
+  bool vm;      /* in a VM, root: boots, mounts, sets identities, powers off; PID 1 unless */
+  bool service; /* ... an image's systemd is that, and started us */
   int lifeline_fd, lifeline_poll; /* owned; -1: none */
   char *filter;                   /* owned; a BPF program for the commands, NULL: none */
   size_t filter_size;
@@ -126,6 +130,9 @@ int setup_vm (Agent *agent, Why *why);
 int setup_prepare (Agent *agent, Why *why);
 /* Not a VM: what is left to do in a root that others have made. */
 int setup_here (Agent *agent, Why *why);
+/* setup-image.c */
+int setup_hand_over (Agent *agent, Why *why); /* PID 1 becomes an image's systemd; returns what went wrong */
+int setup_service (Agent *agent, Why *why);   /* in the service: what is left to do then */
 
 /* console.c */
 void console_watch (Agent *agent); /* (re-)arms the emergency shell */

@@ -79,7 +79,7 @@ void
 console_prepare_poll (Agent *agent)
 {
   agent->console_poll = -1;
-  if (!agent->vm || in_use (agent) || (int)agent->state == agent->console_told)
+  if (!agent->vm || agent->service || in_use (agent) || (int)agent->state == agent->console_told)
     return;
   console_watch (agent);
   if (agent->console_fd >= 0)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* vmctl-agent                         PID 1 of a VM
  * vmctl-agent vmctl-template          the same in one that is saved once it waits for its host
+ * vmctl-agent vmctl-image             the same, to become an image's systemd, which starts:
+ * vmctl-agent --service               in a VM, as a service
  * vmctl-agent --socket FD --meta DIR  serves one connection, then ends (namespaces, containers, tests)
  * vmctl-agent --listen FD --meta DIR  serves one connection after another, as a VM's port does (tests)
  * vmctl-agent --listen FD --meta DIR --contained    the same in a container or in namespaces;
@@ -117,8 +119,10 @@ handle_signals (Agent *agent)
   if (!poller_events (&agent->poller, agent->signal_poll))
     return;
   while (read (agent->signal_fd, &info, sizeof info) == sizeof info)
-    if (info.ssi_signo != SIGCHLD && !agent->vm)
+    if (info.ssi_signo != SIGCHLD && (!agent->vm || agent->service)) {
+      agent->stop.by_init = !agent->stop.wanted;
       stop_begin (agent, SOCKET_GRACE_MS);
+    }
   reap (agent);
 }
 
@@ -228,8 +232,18 @@ become_template (Agent *agent)
   stop_power_off (agent);
 }
 
-static void __attribute__ ((noreturn)) run_vm (uint64_t started_us, bool is_template)
+/* What went wrong is said to the host, as by any agent. */
+static void
+become_init (Agent *agent)
 {
+  (void)setup_hand_over (agent, &agent->failure);
+  agent->state = AGENT_FAILED;
+  say ("setup failed: %s", agent->failure.text);
+}
+
+static void __attribute__ ((noreturn)) run_vm (uint64_t started_us, const char *word)
+{
+  bool is_template = word && strcmp (word, META_WORD_TEMPLATE) == 0;
   pid_t modules = 0;
   int balloon = -1, r = boot_begin (&modules, &balloon);
   Agent *agent = calloc (1, sizeof *agent);
@@ -244,6 +258,8 @@ static void __attribute__ ((noreturn)) run_vm (uint64_t started_us, bool is_temp
   premade_init (&agent->premade);
   if (is_template)
     become_template (agent);
+  else if (word && strcmp (word, META_WORD_IMAGE) == 0)
+    become_init (agent);
   r = agent_init (agent, LINK_PORT, boot_find_port (), true);
   if (r < 0)
     give_up ("cannot start", -r);
@@ -251,6 +267,29 @@ static void __attribute__ ((noreturn)) run_vm (uint64_t started_us, bool is_temp
   (void)agent_run (agent);
   stop_power_off (agent);
   give_up ("", 0);
+}
+
+static int
+run_service (uint64_t started_us)
+{
+  Agent *agent = calloc (1, sizeof *agent);
+  int r;
+
+  if (!agent)
+    return 1;
+  agent->started_us = started_us;
+  agent->balloon_fd = -1;
+  agent->service = true;
+  premade_init (&agent->premade);
+  r = agent_init (agent, LINK_PORT, boot_find_port (), true);
+  if (r < 0) {
+    say ("cannot start: %s", strerror (-r));
+    return 1;
+  }
+  r = agent_run (agent);
+  stop_power_off (agent);
+  agent_free (agent);
+  return r;
 }
 
 static int
@@ -357,6 +396,8 @@ main (int argc, char **argv)
   /* The kernel hands words of its command line that it does not know to PID 1. */
   if (getpid () == 1 &&
       (argc < 2 || (strcmp (argv[1], "--socket") != 0 && strcmp (argv[1], "--listen") != 0)))
-    run_vm (started_us, argc >= 2 && strcmp (argv[1], META_WORD_TEMPLATE) == 0);
+    run_vm (started_us, argc >= 2 ? argv[1] : NULL);
+  if (argc == 2 && strcmp (argv[1], "--service") == 0)
+    return run_service (started_us);
   return run_here (argc, argv, started_us);
 }

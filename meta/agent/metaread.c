@@ -8,7 +8,7 @@
 
 #include "meta/format.h"
 
-enum { FILE_MAX = 8 << 20 };
+enum { FILE_MAX = 8 << 20, PARTITION_MAX = 128 };
 
 typedef struct {
   Meta *meta;
@@ -242,6 +242,26 @@ load_display (Loader *loader)
   return r;
 }
 
+/* "PARTITION FILE-SYSTEM [INIT]", in place. */
+static int
+load_image (Loader *loader, char *text)
+{
+  Meta *meta = loader->meta;
+  char *type = strchr (text, ' '), *init = type ? strchr (type + 1, ' ') : NULL;
+  uint64_t partition;
+
+  if (type)
+    *type++ = '\0';
+  if (init)
+    *init++ = '\0';
+  if (!type || *type == '\0' || (init && *init != '/') || parse_number (text, PARTITION_MAX, &partition) < 0)
+    return bad (loader, "disk", "neither 'image PARTITION FILE-SYSTEM' nor with an init");
+  meta->partition = (unsigned)partition;
+  meta->filesystem = type;
+  meta->init = init;
+  return 0;
+}
+
 static int
 load_disk (Loader *loader)
 {
@@ -256,9 +276,15 @@ load_disk (Loader *loader)
     *end = '\0';
   if (strcmp (text, "blk") == 0)
     return 0;
+  if (strncmp (text, "image ", 6) == 0)
+    return load_image (loader, (char *)text + 6);
+  if (strncmp (text, "kept ", 5) == 0) {
+    loader->meta->keeps = true;
+    return load_image (loader, (char *)text + 5);
+  }
   if (strncmp (text, "tmpfs ", 6) != 0 || parse_number (text + 6, 1 << 30, &loader->meta->tmpfs_mib) < 0 ||
       loader->meta->tmpfs_mib == 0)
-    return bad (loader, "disk", "neither 'blk' nor 'tmpfs SIZE'");
+    return bad (loader, "disk", "neither 'blk' nor 'tmpfs SIZE' nor an image");
   return 0;
 }
 

@@ -26,6 +26,10 @@ typedef struct {
   unsigned width, height;                     /* of the screen */
   unsigned vnc;                               /* port of Xvnc for viewers; 0: it is another server */
   uint64_t tmpfs_mib;                         /* 0: the scratch disk */
+  const char *filesystem;                     /* of an image's root, NULL: the root is no image's */
+  unsigned partition;                         /* where that is, 0: on the whole disk */
+  bool keeps;                                 /* what is written to it is there the next time */
+  const char *init;                           /* systemd's path in it, NULL: the agent is the init */
   char *files[META_FILES];                    /* owned */
 } Meta;
 

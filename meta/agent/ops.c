@@ -90,7 +90,7 @@ replace (int parent, const char *name)
 }
 
 static int
-write_file (const Ops *ops, int parent, const char *name, const char *data, size_t size, mode_t mode)
+write_file (int parent, const char *name, const char *data, size_t size, uid_t uid, gid_t gid, mode_t mode)
 {
   int fd, r;
 
@@ -100,7 +100,7 @@ write_file (const Ops *ops, int parent, const char *name, const char *data, size
   if (fd < 0)
     return -errno;
   r = write_all (fd, data, size);
-  if (r == 0 && (fchown (fd, ops->tree->uid, ops->tree->gid) < 0 || fchmod (fd, mode) < 0))
+  if (r == 0 && (fchown (fd, uid, gid) < 0 || fchmod (fd, mode) < 0))
     r = -errno;
   close_fd (&fd);
   return r;
@@ -139,7 +139,73 @@ op_file (const Ops *ops, const char *name, const char *target, const char *mode_
   r = data ? 0 : -errno;
   close_fd (&source);
   parent = r < 0 ? r : tree_parent (ops->tree, target, &last);
-  r = parent < 0 ? parent : write_file (ops, parent, last, data, size, mode);
+  r = parent < 0 ? parent : write_file (parent, last, data, size, ops->tree->uid, ops->tree->gid, mode);
+  close_fd (&parent);
+  free (data);
+  return r;
+}
+
+static bool
+has_path (const Tree *tree, const char *path)
+{
+  int fd = tree_open (tree, path, 0);
+  bool has = fd >= 0;
+
+  close_fd (&fd);
+  return has;
+}
+
+static int
+op_show (const Ops *ops, const char *target, const char *needed)
+{
+  int source, fd, r;
+  struct stat st;
+
+  if (strcmp (needed, "-") != 0 && !has_path (ops->tree, needed))
+    return 0;
+  source = ops->lower ? tree_open (ops->lower, target, 0) : -EPERM;
+  if (source < 0)
+    return source;
+  if (fstat (source, &st) < 0)
+    fd = -errno;
+  else
+    fd = S_ISDIR (st.st_mode) ? tree_make_dirs (ops->tree, target) : tree_make_file (ops->tree, target);
+  r = fd < 0 ? fd : mount_bind_at (source, MOUNT_PLAIN | MOUNT_ATTR_RDONLY, fd);
+  close_fd (&fd);
+  close_fd (&source);
+  return r;
+}
+
+/* What an O_PATH descriptor is, to be read. */
+static char *
+read_path_fd (int fd, size_t *ret_size)
+{
+  char path[64], *data;
+  int file;
+
+  snprintf (path, sizeof path, "/proc/self/fd/%d", fd);
+  file = open (path, O_RDONLY | O_CLOEXEC);
+  data = file < 0 ? NULL : read_open_file (file, CONTENT_MAX, ret_size);
+  close_fd (&file);
+  return data;
+}
+
+static int
+op_take (const Ops *ops, const char *target, const char *mode_text)
+{
+  int source = ops->lower ? tree_open (ops->lower, target, 0) : -EPERM, parent, r;
+  const char *name;
+  mode_t mode = 0;
+  size_t size;
+  char *data;
+
+  if (source < 0)
+    return source;
+  data = read_path_fd (source, &size);
+  r = data ? parse_mode (mode_text, &mode) : -errno;
+  close_fd (&source);
+  parent = r < 0 ? r : tree_parent (ops->tree, target, &name);
+  r = parent < 0 ? parent : write_file (parent, name, data, size, 0, 0, mode);
   close_fd (&parent);
   free (data);
   return r;
@@ -283,6 +349,8 @@ run_one (const Ops *ops, char *const *words, const char **ret_target)
     return -EINVAL;
   if (ops->here && !file && !relay)
     return -EPERM;
+  if (ops->part != OPS_ALL && relay != (ops->part == OPS_SOCKETS))
+    return 0;
   if (file)
     return op_file (ops, a, b, c);
   if (relay)
@@ -297,6 +365,10 @@ run_one (const Ops *ops, char *const *words, const char **ret_target)
     return op_tmpfs (ops, a, b, c);
   if (strcmp (op, "own") == 0)
     return op_own (ops, a, b);
+  if (strcmp (op, "show") == 0)
+    return op_show (ops, a, b);
+  if (strcmp (op, "take") == 0)
+    return op_take (ops, a, b);
   return -ENOSYS;
 }
 

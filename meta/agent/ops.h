@@ -6,8 +6,14 @@
 #include "meta/agent/mounts.h"
 #include "meta/agent/relays.h"
 
+/* In an image with systemd the first process does what is to be there before that starts, and the service the
+ * rest: a descriptor does not outlive the first, nor a file in /tmp systemd's cleaning. */
+typedef enum { OPS_ALL, OPS_MOUNTS, OPS_SOCKETS } OpsPart;
+
 typedef struct {
   const Tree *tree;
+  OpsPart part;
+  const Tree *lower;     /* the read-only share, for an image; NULL: there is none */
   int meta_fd, share_fd; /* the meta dir; the root of the rw share */
   Relays *relays;        /* gets the sockets */
   bool here;             /* no VM: nothing but `file` and `relay` */

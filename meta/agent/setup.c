@@ -24,28 +24,21 @@
 #include "meta/agent/net.h"
 #include "meta/agent/ops.h"
 #include "meta/agent/premade.h"
+#include "meta/agent/setup-parts.h"
 #include "meta/format.h"
 #include "meta/netif.h"
 
-#define LOWER "/lower"
+#define LOWER SETUP_LOWER
 #define SCRATCH "/scratch"
 #define PING_GROUPS "/proc/sys/net/ipv4/ping_group_range"
 #define ALL_GROUPS "0 2147483647"
 
 enum { DISK_WAIT_MS = 3000 };
 
-typedef struct {
-  Agent *agent;
-  Meta *meta;
-  Tree tree;
-  int meta_fd, share_fd;
-  Why *why;
-} Setup;
-
 /* A file system that the kernel does not know yet may be among the modules that are being loaded. */
-static int
-mount_now (Setup *setup, const char *source, const char *target, const char *type, unsigned long flags,
-           const char *options)
+int
+setup_mount (Setup *setup, const char *source, const char *target, const char *type, unsigned long flags,
+             const char *options)
 {
   int r = mount (source, target, type, flags, options);
 
@@ -62,7 +55,7 @@ mount_lower (Setup *setup)
   unsigned long flags = MS_RDONLY | MS_NOSUID | MS_NODEV;
 
   (void)mkdir (LOWER, 0755);
-  if (mount_now (setup, META_TAG_RO, LOWER, "9p", flags, META_9P_OPTIONS_RO) < 0)
+  if (setup_mount (setup, META_TAG_RO, LOWER, "9p", flags, META_9P_OPTIONS_RO) < 0)
     return why_set (setup->why, errno, "cannot mount the read-only share '%s'", META_TAG_RO);
   setup->meta_fd = open (LOWER META_DIR, O_PATH | O_DIRECTORY | O_CLOEXEC);
   if (setup->meta_fd < 0)
@@ -70,9 +63,8 @@ mount_lower (Setup *setup)
   return meta_load (setup->meta, setup->meta_fd, setup->agent->bundle, setup->agent->bundle_size, setup->why);
 }
 
-/* "/dev/vdX" by its serial number. */
 static bool
-find_disk (char *ret, size_t n)
+find_disk (const char *serial, char *ret, size_t n)
 {
   DIR *dir = opendir ("/sys/block");
   struct dirent *entry;
@@ -86,7 +78,7 @@ find_disk (char *ret, size_t n)
     snprintf (path, sizeof path, "/sys/block/%s/serial", entry->d_name);
     if (read_line (path, text, sizeof text) < 0)
       continue;
-    found = strcmp (text, META_DISK_SERIAL) == 0;
+    found = strcmp (text, serial) == 0;
     snprintf (ret, n, "/dev/%.*s", (int)n - 6, entry->d_name);
   }
   if (dir)
@@ -94,18 +86,28 @@ find_disk (char *ret, size_t n)
   return found;
 }
 
+int
+setup_find_disk (Setup *setup, const char *serial, char *ret, size_t n)
+{
+  int64_t started = now_ms ();
+
+  boot_wait_modules (setup->agent);
+  while (!find_disk (serial, ret, n)) {
+    if (now_ms () - started > DISK_WAIT_MS)
+      return why_set (setup->why, ENODEV, "no disk with the serial number '%s'", serial);
+    usleep (1000);
+  }
+  return 0;
+}
+
 static int
 mount_disk (Setup *setup)
 {
   char path[64];
-  int64_t started = now_ms ();
+  int r = setup_find_disk (setup, META_DISK_SERIAL, path, sizeof path);
 
-  boot_wait_modules (setup->agent);
-  while (!find_disk (path, sizeof path)) {
-    if (now_ms () - started > DISK_WAIT_MS)
-      return why_set (setup->why, ENODEV, "no scratch disk with the serial number '%s'", META_DISK_SERIAL);
-    usleep (1000);
-  }
+  if (r < 0)
+    return r;
   if (mount (path, SCRATCH, "ext4", MS_NOSUID | MS_NODEV | MS_NOATIME, "noinit_itable") < 0)
     return why_set (setup->why, errno, "cannot mount the scratch disk '%s'", path);
   return 0;
@@ -197,20 +199,26 @@ mount_overlay (Setup *setup)
   make_layers (setup->meta->root);
   for (unsigned i = 0; i < 3; i++) {
     snprintf (options, sizeof options, "%s%s", layers, extras[i]);
-    if (mount_now (setup, "overlay", SETUP_ROOT, "overlay", MS_NOSUID | MS_NODEV, options) == 0)
+    if (setup_mount (setup, "overlay", SETUP_ROOT, "overlay", MS_NOSUID | MS_NODEV, options) == 0)
       break;
     if (i == 2 || errno != EINVAL)
       return why_set (setup->why, errno, "cannot mount the overlay");
   }
+  return setup_open_root (setup);
+}
+
+int
+setup_open_root (Setup *setup)
+{
   setup->tree = (Tree){.root = open (SETUP_ROOT, O_PATH | O_DIRECTORY | O_CLOEXEC),
                        .uid = setup->meta->uid,
                        .gid = setup->meta->gid,
                        .home = setup->meta->home};
-  return setup->tree.root < 0 ? why_set (setup->why, errno, "cannot open the overlay") : 0;
+  return setup->tree.root < 0 ? why_set (setup->why, errno, "cannot open the new root") : 0;
 }
 
-static int
-mount_premade (Setup *setup, PremadeWhich which, const char *path)
+int
+setup_mount_premade (Setup *setup, PremadeWhich which, const char *path)
 {
   int target = tree_make_dirs (&setup->tree, path), r;
 
@@ -219,26 +227,29 @@ mount_premade (Setup *setup, PremadeWhich which, const char *path)
   return r;
 }
 
+/* systemd finds the first three, as from every initramfs, and mounts the others itself, as it wants them. */
 static int
 mount_kernel_fs (Setup *setup)
 {
   static const struct {
     const char *path;
     PremadeWhich which;
-    bool needed;
+    bool needed, first;
   } table[] = {
-      {"/proc", PREMADE_PROC, true},
-      {"/sys", PREMADE_SYS, true},
-      {"/sys/fs/cgroup", PREMADE_CGROUP, false},
-      {"/dev", PREMADE_DEV, true},
-      {"/dev/shm", PREMADE_SHM, true},
-      {"/dev/mqueue", PREMADE_MQUEUE, false},
-      {"/dev/pts", PREMADE_PTS, true},
+      {"/proc", PREMADE_PROC, true, true},
+      {"/sys", PREMADE_SYS, true, true},
+      {"/sys/fs/cgroup", PREMADE_CGROUP, false, false},
+      {"/dev", PREMADE_DEV, true, true},
+      {"/dev/shm", PREMADE_SHM, true, false},
+      {"/dev/mqueue", PREMADE_MQUEUE, false, false},
+      {"/dev/pts", PREMADE_PTS, true, false},
   };
   int r;
 
   for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
-    r = mount_premade (setup, table[i].which, table[i].path);
+    if (setup->meta->init && !table[i].first)
+      continue;
+    r = setup_mount_premade (setup, table[i].which, table[i].path);
     if (r < 0 && table[i].needed)
       return why_set (setup->why, -r, "cannot mount '%s'", table[i].path);
   }
@@ -289,7 +300,7 @@ cover (Setup *setup, const char *path, PremadeWhich which, const char *except)
   r = premade_attach (&setup->agent->premade, which, under);
   over = r < 0 ? r : tree_open (&setup->tree, path, O_DIRECTORY);
   snprintf (lower, sizeof lower, LOWER "%s", path);
-  dir = over < 0 ? NULL : opendir (lower);
+  dir = over < 0 || setup->meta->filesystem ? NULL : opendir (lower); /* not over an image's */
   while (dir && (entry = readdir (dir)))
     if (strcmp (entry->d_name, ".") != 0 && strcmp (entry->d_name, "..") != 0 &&
         strcmp (entry->d_name, except) != 0)
@@ -301,8 +312,8 @@ cover (Setup *setup, const char *path, PremadeWhich which, const char *except)
   return r < 0 ? why_set (setup->why, -r, "cannot mount a tmpfs on '%s'", path) : 0;
 }
 
-static int
-make_owned (Setup *setup, const char *path, uid_t uid, gid_t gid, mode_t mode)
+int
+setup_make_owned (Setup *setup, const char *path, uid_t uid, gid_t gid, mode_t mode)
 {
   int fd = tree_make_dirs (&setup->tree, path), r;
 
@@ -319,10 +330,11 @@ make_run_dirs (Setup *setup)
 
   snprintf (path, sizeof path, "/run/user/%u", setup->meta->uid);
   if ((r = cover (setup, "/run", PREMADE_RUN, "vmctl")) < 0 ||
-      (r = cover (setup, "/tmp", PREMADE_TMP, "")) < 0 || (r = make_owned (setup, "/root", 0, 0, 0700)) < 0 ||
-      (r = make_owned (setup, META_RW_DIR, 0, 0, 0700)) < 0)
+      (r = cover (setup, "/tmp", PREMADE_TMP, "")) < 0 ||
+      (r = setup_make_owned (setup, "/root", 0, 0, 0700)) < 0 ||
+      (r = setup_make_owned (setup, META_RW_DIR, 0, 0, 0700)) < 0)
     return r;
-  return make_owned (setup, path, setup->meta->uid, setup->meta->gid, 0700);
+  return setup_make_owned (setup, path, setup->meta->uid, setup->meta->gid, 0700);
 }
 
 static int
@@ -357,7 +369,7 @@ show_meta (Setup *setup)
 static int
 install_sudo (Setup *setup)
 {
-  int r = mount_premade (setup, PREMADE_SUDO, META_BIN_DIR);
+  int r = setup_mount_premade (setup, PREMADE_SUDO, META_BIN_DIR);
 
   return r < 0 ? why_set (setup->why, -r, "cannot install sudo in '%s'", META_BIN_DIR) : 0;
 }
@@ -446,18 +458,33 @@ switch_root (Setup *setup)
 }
 
 static int
+make_root (Setup *setup)
+{
+  int r;
+
+  if (setup->meta->filesystem)
+    return setup_image_root (setup);
+  if ((r = mount_scratch (setup)) < 0 || (r = mount_overlay (setup)) < 0)
+    return r;
+  return setup_make_owned (setup, "/", 0, 0, 0755);
+}
+
+static int
 run (Setup *setup)
 {
   int r;
 
-  if ((r = mount_lower (setup)) < 0 || (r = mount_scratch (setup)) < 0 || (r = mount_overlay (setup)) < 0 ||
-      (r = make_owned (setup, "/", 0, 0, 0755)) < 0 || (r = mount_kernel_fs (setup)) < 0)
+  if ((r = mount_lower (setup)) < 0 || (r = make_root (setup)) < 0 || (r = mount_kernel_fs (setup)) < 0)
     return r;
   if ((r = make_run_dirs (setup)) < 0 || (r = mount_share (setup)) < 0 || (r = show_meta (setup)) < 0)
     return r;
   if (setup->meta->root && (r = install_sudo (setup)) < 0)
     return r;
+  if (setup->meta->filesystem && (r = setup_image_finish (setup)) < 0)
+    return r;
   r = ops_run (&(Ops){.tree = &setup->tree,
+                      .part = setup->meta->init ? OPS_MOUNTS : OPS_ALL,
+                      .lower = setup->lower.root >= 0 ? &setup->lower : NULL,
                       .meta_fd = setup->meta_fd,
                       .share_fd = setup->share_fd,
                       .relays = &setup->agent->relays},
@@ -498,12 +525,13 @@ setup_vm (Agent *agent, Why *why)
   Setup setup = {.agent = agent, .meta = &agent->meta, .meta_fd = -1, .share_fd = -1, .why = why};
   int r;
 
-  setup.tree.root = -1;
+  setup.tree.root = setup.lower.root = -1;
   r = run (&setup);
   close_fd (&setup.meta_fd);
   close_fd (&setup.share_fd);
   close_fd (&setup.tree.root);
-  if (r == 0)
+  close_fd (&setup.lower.root);
+  if (r == 0 && !agent->meta.init)
     say ("press Enter for a shell");
   return r;
 }

@@ -67,6 +67,7 @@ stop_begin (Agent *agent, unsigned grace_ms)
     return;
   }
   agent->stop.wanted = true;
+  agent->stop.had_ended = agent->main.ended;
   agent->stop.deadline = deadline;
   signal_all (agent, SIGTERM);
   /* Interactive shells take no notice of SIGTERM; a terminal that hangs up they understand. */
@@ -214,10 +215,28 @@ settle_mounts (void)
   free (text);
 }
 
+/* As `systemctl poweroff`, without a program or a bus: see systemd(1), "Signals". Where the command has ended
+ * by itself, and the root is thrown away, its services are not ended one after the other first, as with
+ * --force: there is nothing that they could keep. */
+static void
+ask_init (const Agent *agent)
+{
+  bool force = agent->stop.had_ended && !agent->meta.keeps;
+
+  if (!write_all_of (META_RW_SHARE))
+    sync ();
+  if (!agent->stop.by_init && kill (1, SIGRTMIN + (force ? 14 : 4)) < 0)
+    say ("cannot ask the init to power off: %s", strerror (errno));
+}
+
 void
 stop_power_off (Agent *agent)
 {
   flush_link (agent);
+  if (agent->service) {
+    ask_init (agent);
+    return;
+  }
   settle_mounts ();
   power_off_now ();
   (void)reboot ((int)LINUX_REBOOT_CMD_POWER_OFF);

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Importing a disk of 1 GiB, full of what cannot be compressed, against a copy of it that is as much on the disk in the end."""
-import os, shutil, statistics, subprocess, time
+"""Images. Importing a disk of 1 GiB, full of what cannot be compressed, against a copy of it that is as much on the disk in the
+end; and running one against QEMU by hand."""
+import json, os, shutil, statistics, subprocess, sys, time
 
-import lib
+import clone, lib
 
 GIB = 1 << 30
 FULL = 940 << 20
@@ -66,3 +67,70 @@ def imports(b):
         b.row(f"image import, {what}, 1 GiB", t["import"], "s", "cp and fsync", t["cp-sync"], "1.5x")
         b.row(f"image import, {what}, 1 GiB, to the page cache", t["import"], "s", "cp", t["cp"])
         b.row(f"image import, {what}, again", t["again"] * 1000, "ms")
+
+
+# Running
+
+# The name of the target (its unit has colours around it), or the login prompt, whose program drops what was not sent yet.
+READY = (b"Multi-User", b" login: ")
+
+
+def put(b, env):
+    """A Debian with systemd (tests/vm/make-images.sh), imported as "debian"; its disk, or None."""
+    made = subprocess.run(["bash", os.path.join(lib.ROOT, "tests/vm/make-images.sh")], stdout=subprocess.PIPE)
+    if made.returncode != 0:
+        return None
+    disk = os.path.join(made.stdout.decode().strip(), "debian.qcow2")
+    subprocess.run([lib.VMCTL, "image", "import", "-q", "--name", "debian", disk], env=env, check=True, stdout=subprocess.DEVNULL)
+    return disk
+
+
+def initramfs(b, plan):
+    init, target = os.path.join(b.dir, "image-init"), os.path.join(b.dir, "image.cpio")
+    subprocess.run(["cc", "-O2", "-static", "-D_GNU_SOURCE", "-o", init, os.path.join(lib.ROOT, "tests/bench/image-init.c")],
+                   check=True)
+    with open(init, "rb") as f:
+        lib.newc_replace(plan["initramfs"], target, "init", f.read())
+    return target
+
+
+def boot_by_hand(b, plan, base, cpio):
+    """Until systemd says that it has reached its target; then the machine is thrown away."""
+    overlay = os.path.join(b.dir, "by-hand.qcow2")
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", base, overlay], check=True)
+    words = ["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-machine", "q35", *clone.accelerator(),
+             "-m", str(plan["memory"] >> 20), "-smp", str(plan["cpus"]), "-kernel", plan["vmlinux"], "-initrd", cpio,
+             "-append", "console=ttyS0 quiet cryptomgr.notests no_timer_check systemd.show_status=1",
+             "-drive", f"file={overlay},if=virtio,format=qcow2,cache=unsafe", "-serial", "stdio", "-display", "none", "-no-reboot",
+             "-netdev", "user,id=net", "-device", "virtio-net-pci,netdev=net,romfile="]
+    qboot = "/usr/share/qemu/qboot.rom"
+    with subprocess.Popen(words + (["-bios", qboot] if os.access(qboot, os.R_OK) else []), stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE) as p:
+        said = b""
+        while not any(word in said for word in READY):
+            more = os.read(p.stdout.fileno(), 4096)
+            if not more:
+                raise RuntimeError(said[-2000:])
+            said += more
+        p.kill()
+    os.unlink(overlay)
+
+
+def runs(b):
+    env = dict(b.env, XDG_DATA_HOME=os.path.join(b.dir, "data"))
+    base = put(b, env)
+    if base is None:
+        print("no image: tests/vm/make-images.sh wants root, and a Debian mirror the first time", file=sys.stderr)
+        return
+    words = [b.project, "--", "true"]
+    subprocess.run([lib.VMCTL, "up", "-q", "--image", "debian", "--keep", "bench", *words], env=env, check=True)
+    made = lib.interleaved(b.n, {"reset": lambda: subprocess.run([lib.VMCTL, "disk", "reset", "bench"], env=env, check=True)})
+    b.row("a new overlay, on the disk (`vmctl disk reset`)", lib.median(made["reset"]) * 1000, "ms", target="<= 30")
+    plan = json.loads(subprocess.run([lib.VMCTL, "plan", "--json", "--image", "debian", *words], env=env, check=True,
+                                     stdout=subprocess.PIPE).stdout)["plan"]
+    cpio = initramfs(b, plan)
+    t = lib.interleaved(max(3, b.n // 3), {
+        "by hand": lambda: boot_by_hand(b, plan, base, cpio),
+        "up": lambda: subprocess.run([lib.VMCTL, "up", "-q", "--image", "debian", *words], env=env, check=True)})
+    b.row("`vmctl up --image debian P -- true`, cold", lib.median(t["up"]), "s", "QEMU by hand to multi-user.target",
+          lib.median(t["by hand"]), "<= 1.1")

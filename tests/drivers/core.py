@@ -89,6 +89,11 @@ def read_differences(path, driver, who):
     return found
 
 
+def matches(name, word):
+    """Of a check; "=WORD" is the whole of its name."""
+    return name == word[1:] if word.startswith("=") else name.startswith(word)
+
+
 def connects(path):
     with socket.socket(socket.AF_UNIX) as s:
         return s.connect_ex(path) == 0
@@ -99,6 +104,7 @@ class Suite:
 
     def __init__(self):
         self.driver = os.environ["VM_DRIVER"]
+        self.image = os.environ.get("VM_IMAGE")
         self.vmctl = os.environ["VMCTL"]
         # Where its programs are; with sudo `vmctl` is a script of the tests' (tests/vm/lib.sh).
         self.bin = os.path.dirname(self.vmctl) + ("/../bin" if os.environ.get("VM_WHO") == "sudo" else "")
@@ -155,7 +161,8 @@ class Suite:
     def up_words(self, *words, project=None):
         """`vmctl up`'s words; options come before "--", and the command after it."""
         cut = words.index("--") if "--" in words else len(words)
-        return [self.vmctl, "up", "-q", "--driver", self.driver, *words[:cut], project or self.project, *words[cut:]]
+        image = ["--image", self.image] if self.image else []
+        return [self.vmctl, "up", "-q", "--driver", self.driver, *image, *words[:cut], project or self.project, *words[cut:]]
 
     def up(self, *words, project=None, **more):
         return self.run(self.up_words(*words, project=project), **more)
@@ -190,7 +197,8 @@ class Suite:
     def shared(self):
         with self.box_lock:
             if self.box is None or not os.path.exists(f"{self.runtime}/{self.box}"):
-                self.box = self.start("--name", "shared")  # again, if a check has ended it
+                options = ["--no-root"] if self.image else []
+                self.box = self.start("--name", "shared", *options)  # again, if a check has ended it
         return self.box
 
     def inside(self, *command, options=(), **more):
@@ -351,7 +359,7 @@ class Suite:
         if os.environ.get("VM_OWN_HOME") and not os.path.exists(self.home + "/.gitconfig"):
             self.write(self.home + "/.gitconfig", "[user]\n\tname = suite\n")  # before the first sandbox, for all of them
         self.all([name for name, (_, _, null) in CHECKS.items()
-                  if (null or self.isolated) and (not wanted or any(name.startswith(w) for w in wanted))])
+                  if (null or self.isolated) and (not wanted or any(matches(name, w) for w in wanted))])
         for box in [self.box] * (self.box is not None) + self.boxes:
             self.verb("stop", box)
         if self.failed:

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """suite.py [NAME...]: runs the checks in the order of this list; started by run.sh."""
+import os
 import sys
 
 from core import Suite
@@ -18,5 +19,7 @@ import checks_payloads
 import checks_plug
 import checks_usb
 import transcript
+if os.environ.get("VM_IMAGE"):
+    import checks_image
 
 sys.exit(Suite().main(sys.argv[1:]))

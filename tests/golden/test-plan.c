@@ -256,6 +256,7 @@ load_spec (json_object *test, VmSpec *spec)
     (void)vm_spec_add_plug (spec, *plug, "plugs", &error);
     g_assert_no_error (error);
   }
+  spec->image = g_strdup (vm_json_str (object, "image", NULL));
   spec->no_root = vm_json_bool (object, "no-root", FALSE);
   spec->cold = vm_json_bool (object, "cold", FALSE);
   spec->serial = vm_json_bool (object, "serial", FALSE);

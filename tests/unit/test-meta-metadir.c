@@ -161,6 +161,47 @@ test_least (Fixture *f, gconstpointer unused)
 }
 
 static void
+test_image (Fixture *f, gconstpointer data)
+{
+  MetaDir meta = good ();
+
+  meta.filesystem = "ext4";
+  meta.partition = 3;
+  meta.init = "/lib/systemd/systemd";
+  write_well (f, &meta);
+  assert_text (f, "disk", "image 3 ext4 /lib/systemd/systemd");
+}
+
+static void
+test_kept_image (Fixture *f, gconstpointer data)
+{
+  MetaDir meta = good ();
+
+  meta.filesystem = "ext4";
+  meta.keeps = TRUE;
+  write_well (f, &meta);
+  assert_text (f, "disk", "kept 0 ext4");
+}
+
+static void
+test_bad_image (Fixture *f, gconstpointer data)
+{
+  static const struct {
+    const char *filesystem, *init;
+  } cases[] = {{"", NULL}, {"ext4 x", NULL}, {"ext4\n", NULL}, {"ext4", "systemd"}, {"ext4", "/a\nb"}};
+
+  for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
+    g_autoptr (GError) error = NULL;
+    MetaDir meta = good ();
+
+    meta.filesystem = cases[i].filesystem;
+    meta.init = cases[i].init;
+    g_assert_false (write_meta (f, &meta, &error));
+    g_assert_error (error, VM_ERROR, VM_ERROR_INVALID);
+  }
+}
+
+static void
 test_umask (Fixture *f, gconstpointer unused)
 {
   static const mode_t masks[] = {0, 0277};
@@ -274,6 +315,9 @@ main (int argc, char **argv)
   fixture_test ("/meta/metadir/least", test_least);
   fixture_test ("/meta/metadir/umask", test_umask);
   fixture_test ("/meta/metadir/refuses", test_refuses);
+  fixture_test ("/meta/metadir/image", test_image);
+  fixture_test ("/meta/metadir/kept-image", test_kept_image);
+  fixture_test ("/meta/metadir/bad-image", test_bad_image);
   fixture_test ("/meta/metadir/exists", test_exists);
   fixture_test ("/meta/metadir/disk-full-leaves-nothing", test_disk_full);
   return g_test_run ();

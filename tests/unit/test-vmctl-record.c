@@ -21,6 +21,8 @@ full_record (void)
   r->isolation = g_strdup ("vm");
   r->accel = g_strdup ("kvm");
   r->profile = g_strdup ("shell");
+  r->image = g_strdup ("debian");
+  r->keep = g_strdup ("tools");
   r->command = g_strdupv ((char *[]){(char *)"make", (char *)"", (char *)"-j 2", NULL});
   r->state = VM_STATE_STOPPING;
   r->step = g_strdup ("up");

@@ -50,7 +50,10 @@ vm_qemu_kernel_command_line (const VmPlan *plan, VmQemuMode mode)
   return g_strconcat ("console=ttyS0 panic=-1 quiet cryptomgr.notests no_timer_check swiotlb=512",
                       size != NULL ? " video=Virtual-1:" : "", size != NULL ? size : "",
                       size != NULL && !is_kvm (plan) ? " tsc=reliable" : "",
-                      mode == VM_QEMU_BUILD ? " " META_WORD_TEMPLATE : NULL, NULL);
+                      mode == VM_QEMU_BUILD      ? " " META_WORD_TEMPLATE
+                      : plan->image.init != NULL ? " " META_WORD_IMAGE
+                                                 : NULL,
+                      NULL);
 }
 
 /* The file is mapped, and so shared by all who start from it. */
@@ -195,7 +198,7 @@ file_node (int set, gboolean read_only)
 }
 
 static json_object *
-qcow2_node (int set, gboolean read_only)
+qcow2_node (int set, gboolean read_only, gboolean is_kept)
 {
   json_object *node = json_object_new_object (), *cache = json_object_new_object ();
 
@@ -203,16 +206,20 @@ qcow2_node (int set, gboolean read_only)
   vm_json_add_bool (node, "read-only", read_only);
   vm_json_add_str (node, "discard", "unmap");
   vm_json_add_bool (cache, "direct", FALSE);
-  vm_json_add_bool (cache, "no-flush", TRUE); /* scratch: it need not survive the host */
+  vm_json_add_bool (cache, "no-flush", !is_kept); /* scratch need not survive the host */
   vm_json_add (node, "cache", cache);
   vm_json_add (node, "file", file_node (set, read_only));
   return node;
 }
 
+/* The scratch disk, or an image's root: an overlay and what is below. An image has nothing below it, whatever
+ * it says. */
 static void
-add_disk (VmArgv *argv)
+add_disk (const VmPlan *plan, VmArgv *argv)
 {
-  json_object *overlay = qcow2_node (RW_SET, FALSE),
+  json_object *base = qcow2_node (BASE_SET, TRUE, FALSE);
+  gboolean is_image = plan->image.name != NULL;
+  json_object *overlay = qcow2_node (RW_SET, FALSE, plan->image.keep != NULL),
               *disk = pci_device ("virtio-blk-pci", "scratch", SLOT_DISK);
 
   vm_argv_add (argv, "-add-fd");
@@ -221,11 +228,13 @@ add_disk (VmArgv *argv)
   vm_argv_addf (argv, "fd=%d,set=%d", vm_argv_slot (argv, "base"), BASE_SET);
   vm_json_add_str (overlay, "node-name", "scratch");
   vm_json_add_str (overlay, "detect-zeroes", "unmap");
-  vm_json_add (overlay, "backing", qcow2_node (BASE_SET, TRUE));
+  if (is_image)
+    json_object_object_add (base, "backing", NULL);
+  vm_json_add (overlay, "backing", base);
   vm_argv_add (argv, "-blockdev");
   vm_argv_add_json (argv, overlay);
   vm_json_add_str (disk, "drive", "scratch");
-  vm_json_add_str (disk, "serial", META_DISK_SERIAL);
+  vm_json_add_str (disk, "serial", is_image ? META_ROOT_SERIAL : META_DISK_SERIAL);
   add_device (argv, disk);
 }
 
@@ -329,7 +338,7 @@ vm_qemu_argv (const VmPlan *plan, VmQemuMode mode, VmArgv *argv)
   virtfs_share_argv (&ro, argv);
   virtfs_share_argv (&rw, argv);
   if (plan->disk_base != NULL)
-    add_disk (argv);
+    add_disk (plan, argv);
   add_nic (plan, mode, argv);
   add_balloon (argv);
   add_root_ports (plan, argv);

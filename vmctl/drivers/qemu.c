@@ -4,7 +4,9 @@
 
 #include <unistd.h>
 
+#include "images/disk.h"
 #include "images/scratch.h"
+#include "images/store.h"
 #include "images/template.h"
 #include "vmctl/base/error.h"
 #include "vmctl/base/fd.h"
@@ -13,6 +15,7 @@
 #include "vmctl/drivers/qemu-argv.h"
 #include "vmctl/filter.h"
 #include "vmctl/jail.h"
+#include "vmctl/path.h"
 
 static gboolean
 probe (const VmHost *host, GError **error)
@@ -59,8 +62,8 @@ choose_template (VmPlan *plan, const VmSpec *spec, const VmHost *host)
   g_auto (GStrv) inputs = vm_qemu_template_inputs (host);
   g_autofree char *key = NULL;
 
-  if (spec->cold || spec->serial || host->qemu_id == NULL || host->cpu_id == NULL ||
-      host->ram_preload == NULL || plan->disk_base == NULL)
+  if (spec->cold || spec->serial || plan->image.name != NULL || host->qemu_id == NULL ||
+      host->cpu_id == NULL || host->ram_preload == NULL || plan->disk_base == NULL)
     return;
   key = vm_qemu_template_key (plan, (const char *const *)inputs);
   plan->has_template = host->templates != NULL && g_strv_contains ((const char *const *)host->templates, key);
@@ -85,6 +88,39 @@ leave_room (VmPlan *plan, const VmSpec *spec, const VmHost *host)
     plan->root_ports = spec->root_ports;
 }
 
+/* What is written goes to an overlay of the image, and --disk has no meaning. */
+static void
+take_image (VmPlan *plan, const VmImage *image)
+{
+  plan->image = (VmImage){.name = g_strdup (image->name),
+                          .dir = g_strdup (image->dir),
+                          .filesystem = g_strdup (image->filesystem),
+                          .init = g_strdup (image->init),
+                          .keep = g_strdup (image->keep),
+                          .partition = image->partition,
+                          .size = image->size};
+  plan->disk = image->size;
+  plan->disk_base = g_build_filename (image->dir, "disk.qcow2", NULL);
+}
+
+static gboolean
+choose_disk (VmPlan *plan, const VmSpec *spec, const VmHost *host, GError **error)
+{
+  if (host->image.name != NULL) {
+    take_image (plan, &host->image);
+    return TRUE;
+  }
+  plan->disk = vm_spec_disk_size (spec);
+  if (plan->disk != 0 &&
+      !need (host->disk_base, "the place of the disk is not known; run: vmctl doctor", error))
+    return FALSE;
+  plan->disk_base = g_strdup (host->disk_base);
+  choose_template (plan, spec, host);
+  if (plan->disk == 0 && !plan->has_template)
+    g_clear_pointer (&plan->disk_base, g_free);
+  return TRUE;
+}
+
 static gboolean
 fill (VmPlan *plan, const VmSpec *spec, const VmHost *host, GError **error)
 {
@@ -101,15 +137,7 @@ fill (VmPlan *plan, const VmSpec *spec, const VmHost *host, GError **error)
   plan->kernel_version = g_strdup (host->kernel_version);
   plan->mac = make_mac (plan->id);
   leave_room (plan, spec, host);
-  plan->disk = vm_spec_disk_size (spec);
-  if (plan->disk != 0 &&
-      !need (host->disk_base, "the place of the disk is not known; run: vmctl doctor", error))
-    return FALSE;
-  plan->disk_base = g_strdup (host->disk_base);
-  choose_template (plan, spec, host);
-  if (plan->disk == 0 && !plan->has_template)
-    g_clear_pointer (&plan->disk_base, g_free);
-  return TRUE;
+  return choose_disk (plan, spec, host, error);
 }
 
 static gboolean
@@ -133,6 +161,26 @@ render (const VmPlan *plan, VmLaunch *ret, GError **error)
   return TRUE;
 }
 
+/* The base stays open in QEMU, and so the image stays in the store. */
+static gboolean
+open_image (const VmPlan *plan, int *ret_overlay, int *ret_base, GError **error)
+{
+  g_autofree char *id = g_path_get_basename (plan->image.dir);
+  char *names[] = {plan->image.name, NULL};
+  const ImageInfo info = {.dir = plan->image.dir,
+                          .id = id,
+                          .names = names,
+                          .system = vm_path_is_within (plan->image.dir, IMAGE_STORE_SYSTEM)};
+
+  *ret_base = image_store_open (&info, error);
+  if (*ret_base < 0)
+    return FALSE;
+  *ret_overlay = plan->image.keep != NULL
+                     ? image_disk_open (plan->image.keep, id, plan->image.name, plan->image.size, error)
+                     : image_scratch_new (plan->image.size, plan->state_dir, error);
+  return *ret_overlay >= 0;
+}
+
 /* The disk, and with a template what QEMU goes on from. INVALID: the template must go. */
 static gboolean
 bind_machine (const VmPlan *plan, VmArgv *argv, GError **error)
@@ -143,7 +191,8 @@ bind_machine (const VmPlan *plan, VmArgv *argv, GError **error)
   if (plan->has_template && !image_template_open (plan->template, &files, error))
     return FALSE;
   if (plan->disk_base != NULL) {
-    if (!(plan->disk_file != NULL
+    if (!(plan->image.name != NULL ? open_image (plan, &overlay, &base, error)
+          : plan->disk_file != NULL
               ? image_scratch_take (plan->disk_base, plan->disk_file, &overlay, &base, error)
               : image_scratch_open (plan->disk_base, files.disk, plan->state_dir, &overlay, &base, error)))
       return FALSE;

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "images/disk.h"
 #include "images/import.h"
 #include "images/store.h"
 #include "images/template.h"
@@ -166,10 +167,21 @@ put_templates (VmContext *context)
 }
 
 static void
-put_images (VmContext *context)
+put_image_names (VmContext *context)
 {
   g_autoptr (GPtrArray) all = image_store_list (context->dirs.data, NULL, NULL);
 
+  for (guint i = 0; all != NULL && i < all->len; i++) {
+    const ImageInfo *info = g_ptr_array_index (all, i);
+
+    for (char **name = info->names; *name != NULL; name++)
+      put (*name, info->os_name != NULL ? info->os_name : info->origin);
+  }
+}
+
+static void
+put_images (VmContext *context)
+{
   put ("list", "show them");
   put ("import", "take a file or directory in");
   put ("build", "make one of Debian's packages");
@@ -181,11 +193,25 @@ put_images (VmContext *context)
   put ("verify", "compare with its checksum");
   put ("rm", "remove some");
   put ("prune", "remove those without a name");
-  for (guint i = 0; all != NULL && i < all->len; i++) {
-    const ImageInfo *info = g_ptr_array_index (all, i);
+  put_image_names (context);
+}
 
-    for (char **name = info->names; *name != NULL; name++)
-      put (*name, info->os_name != NULL ? info->os_name : info->origin);
+static void
+put_disks (VmContext *context, gboolean with_verbs)
+{
+  g_autoptr (GPtrArray) all = image_disk_list (context->dirs.data, NULL);
+
+  if (with_verbs) {
+    put ("list", "show them");
+    put ("resize", "make one larger");
+    put ("commit", "make an image of one");
+    put ("reset", "throw away what was written to some");
+    put ("rm", "remove some");
+  }
+  for (guint i = 0; i < all->len; i++) {
+    const ImageDisk *disk = g_ptr_array_index (all, i);
+
+    put (disk->name, disk->image_name);
   }
 }
 
@@ -355,6 +381,10 @@ complete (VmContext *context, gpointer data, char **args, char **command, GError
     put_snapshots (context, args + 1);
   else if (g_str_equal (kind, "image"))
     put_images (context);
+  else if (g_str_equal (kind, "image-name"))
+    put_image_names (context);
+  else if (g_str_equal (kind, "disk") || g_str_equal (kind, "disk-verb"))
+    put_disks (context, g_str_has_suffix (kind, "verb"));
   else if (g_str_equal (kind, "image-format"))
     put_image_formats ();
   else if (g_str_equal (kind, "shell"))

@@ -94,6 +94,9 @@ print_facts (VmContext *context, const VmRecord *record)
     row ("", "%s", note);
   for (char **p = record->passed_over; *p != NULL; p++)
     row ("", "not %s", *p);
+  if (record->image != NULL)
+    row ("image", "%s%s%s", record->image, record->keep != NULL ? ", kept disk " : "",
+         record->keep != NULL ? record->keep : "");
   if (record->template != NULL)
     row ("template", "%s", record->template);
   row ("profile", "%s", record->profile != NULL ? record->profile : "shell");

@@ -94,6 +94,8 @@ fixed_option (const VmRunOptions *run, const VmSpec *spec, const VmRecord *recor
       {"--cpus", run->cpus != NULL},
       {"--processes", run->processes != NULL},
       {"--disk", run->disk != NULL},
+      {"--image", run->image != NULL && g_strcmp0 (run->image, record->image) != 0},
+      {"--keep", run->keep != NULL && g_strcmp0 (run->keep, record->keep) != 0},
       {"--kernel", run->kernel != NULL},
       {"--grant", run->grants != NULL},
       {"--no-grant", run->no_grants != NULL},

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What systemd reads below /run/systemd: the unit of the agent, and the few settings that a sandbox needs. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "meta/agent/setup-parts.h"
+#include "meta/format.h"
+
+/* Early, so that what hangs later can be looked into; but after systemd-tmpfiles, which empties /tmp, and
+ * with D-Bus, by which programs ask systemd. KillMode: the agent ends its commands itself, and says so to the
+ * host. OOMPolicy: one command that is killed for want of memory is not the end of all. Delegate: root's
+ * containers make control groups below. */
+#define AGENT_UNIT                                                                                           \
+  "[Unit]\n"                                                                                                 \
+  "Description=vmctl's agent, and the commands that it runs\n"                                               \
+  "DefaultDependencies=no\n"                                                                                 \
+  "After=sysinit.target systemd-tmpfiles-setup.service dbus.socket\n"                                        \
+  "Conflicts=shutdown.target\n"                                                                              \
+  "Before=shutdown.target\n"                                                                                 \
+  "\n"                                                                                                       \
+  "[Service]\n"                                                                                              \
+  "ExecStart=" META_SERVICE " --service\n"                                                                   \
+  "KillMode=mixed\n"                                                                                         \
+  "TimeoutStopSec=15\n"                                                                                      \
+  "OOMPolicy=continue\n"                                                                                     \
+  "TasksMax=infinity\n"                                                                                      \
+  "Delegate=yes\n"
+
+/* logind would unmount /run/user/UID, with the sockets in it, when a login on the console ends. */
+#define LOGIND_CONF "[Login]\nUserStopDelaySec=infinity\nRemoveIPC=no\n"
+
+#define AGETTY "/sbin/agetty"
+
+static int
+make_dirs (int dir, const char *path)
+{
+  char text[128];
+
+  snprintf (text, sizeof text, "%s", path);
+  for (char *slash = strchr (text, '/'); slash; slash = strchr (slash + 1, '/')) {
+    *slash = '\0';
+    if (mkdirat (dir, text, 0755) < 0 && errno != EEXIST)
+      return -errno;
+    *slash = '/';
+  }
+  return 0;
+}
+
+static int
+put (int run, const char *path, const char *text)
+{
+  int r = make_dirs (run, path), fd;
+
+  if (r < 0)
+    return r;
+  fd = openat (run, path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+  if (fd < 0)
+    return -errno;
+  r = write_all (fd, text, strlen (text));
+  close_fd (&fd);
+  return r;
+}
+
+/* In a unit a name of other letters would mean something. */
+static bool
+is_plain (const char *name)
+{
+  return strspn (name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") ==
+             strlen (name) &&
+         *name != '\0' && *name != '-';
+}
+
+static bool
+has_agetty (int root)
+{
+  Tree tree = {.root = root};
+  int fd = tree_open (&tree, AGETTY, 0);
+  bool has = fd >= 0;
+
+  close_fd (&fd);
+  return has;
+}
+
+/* Whoever is at the serial console is the user already: `vmctl console` is for nobody else. A login shell has
+ * not what keeps a command from becoming root, though. */
+static int
+put_autologin (int run, const Meta *meta, int root)
+{
+  char text[512];
+
+  if (!meta->root || !is_plain (meta->name) || !has_agetty (root))
+    return 0;
+  snprintf (text, sizeof text,
+            "[Service]\nExecStart=\nExecStart=-" AGETTY
+            " --autologin %s --noclear --keep-baud 115200,57600,38400,9600 - $TERM\n",
+            meta->name);
+  return put (run, "systemd/system/serial-getty@ttyS0.service.d/vmctl.conf", text);
+}
+
+/* The card has its address already; networkd, where it runs, is to leave it that. */
+static int
+put_network (int run, const Meta *meta)
+{
+  char text[512];
+
+  if (!meta->address || !meta->gateway)
+    return 0;
+  snprintf (text, sizeof text,
+            "[Match]\nType=ether\nDriver=virtio_net\n\n"
+            "[Network]\nAddress=%s\nGateway=%s\nLinkLocalAddressing=no\nIPv6AcceptRA=no\n",
+            meta->address, meta->gateway);
+  return put (run, "systemd/network/05-vmctl.network", text);
+}
+
+int
+image_units_write (int run, const Meta *meta, int root)
+{
+  int r;
+
+  if ((r = put (run, "systemd/system/vmctl-agent.service", AGENT_UNIT)) < 0 ||
+      (r = put (run, "systemd/logind.conf.d/vmctl.conf", LOGIND_CONF)) < 0 ||
+      (r = make_dirs (run, "systemd/system/basic.target.wants/")) < 0)
+    return r;
+  if (symlinkat ("../vmctl-agent.service", run, "systemd/system/basic.target.wants/vmctl-agent.service") < 0)
+    return -errno;
+  r = put_autologin (run, meta, root);
+  return r < 0 ? r : put_network (run, meta);
+}

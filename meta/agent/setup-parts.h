@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Private to setup.c, setup-image.c and image-units.c. All return 0, or -errno with setup->why set. */
+#pragma once
+
+#include "meta/agent/agent.h"
+#include "meta/agent/mounts.h"
+#include "meta/agent/ops.h"
+
+/* The read-only share: the tree that the plan lets in, and the meta dir. */
+#define SETUP_LOWER "/lower"
+
+typedef struct {
+  Agent *agent;
+  Meta *meta;
+  Tree tree;  /* the new root */
+  Tree lower; /* SETUP_LOWER, where the root is an image's; else its descriptor is -1 */
+  int meta_fd, share_fd;
+  Why *why;
+} Setup;
+
+/* setup.c */
+/* A mount whose file system may still be among the modules that are being loaded: as mount(2). */
+int setup_mount (Setup *setup, const char *source, const char *target, const char *type, unsigned long flags,
+                 const char *options);
+/* "/dev/vdX" of the disk with this serial number; waits for it a little. */
+int setup_find_disk (Setup *setup, const char *serial, char *ret, size_t n);
+int setup_open_root (Setup *setup); /* what is mounted at SETUP_ROOT becomes the tree */
+int setup_make_owned (Setup *setup, const char *path, uid_t uid, gid_t gid, mode_t mode);
+int setup_mount_premade (Setup *setup, PremadeWhich which, const char *path); /* says nothing */
+
+/* setup-image.c: an image's root at SETUP_ROOT, and on it what has to be there before the shares. */
+int setup_image_root (Setup *setup);
+/* After the operations: what systemd and its service need of us. */
+int setup_image_finish (Setup *setup);
+
+/* image-units.c: below `run`, a descriptor of the new root's /run. 0 or -errno. */
+int image_units_write (int run, const Meta *meta, int root);

@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""With an image as the guest (run.sh qemu:IMAGE). The sandbox that all checks share has --no-root."""
+from core import check
+
+
+@check("image-root", "the root is the image's, and the image has nothing of the host's programs")
+def _(s):
+    s.has(s.shell("while read -r dev dir type rest; do [ $dir != / ] || echo $type; done </proc/mounts"), "ext4")
+    s.equal(s.record(s.shared())["image"], s.image)
+
+
+@check("image-no-root", "with --no-root nobody becomes root, and the console has no login of the user's")
+def _(s):
+    s.equal(s.shell("sudo id -u 2>/dev/null; grep NoNewPrivs /proc/self/status"), "NoNewPrivs:\t1")
+    if s.inside("test", "-e", "/run/systemd/system").status == 0:
+        # Before this the console may not have been asked for yet.
+        s.has("running degraded", s.inside("systemctl", "is-system-running", "--wait", timeout=300).text)
+        s.hasnt(s.verb("logs", "--console", s.shared()).text, "automatic login")
+        s.hasnt(s.shell("cat /proc/[0-9]*/cmdline | tr '\\0' ' '"), "--autologin")
+
+
+@check("image-stop", "stop ends it in order, and nothing is left")
+def _(s):
+    with s.box_lock:
+        box, s.box = s.box, None
+    s.equal(s.verb("stop", box, timeout=300).status, 0, "stop")
+    s.gone(box)
+    s.equal(s.record(box)["reason"]["kind"], "stopped")

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* vmctl disk: what machines have written to images, and what was kept of that (images/disk.h). */
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "images/disk.h"
+#include "images/interrupt.h"
+#include "images/store.h"
+#include "vmctl/base/error.h"
+#include "vmctl/base/file.h"
+#include "vmctl/base/json.h"
+#include "vmctl/progress.h"
+#include "vmctl/show.h"
+#include "vmctl/table.h"
+#include "vmctl/verbs.h"
+
+typedef struct {
+  char *name;
+  gboolean force, json, quiet;
+} DiskOptions;
+
+static const VmOption options[] = {
+    {"force", 'f', VM_OPTION_FLAG, offsetof (DiskOptions, force), NULL,
+     "commit: move a name that another image has", NULL},
+    {"json", 0, VM_OPTION_FLAG, offsetof (DiskOptions, json), NULL, "print it as JSON", NULL},
+    {"name", 0, VM_OPTION_STRING, offsetof (DiskOptions, name), "NAME",
+     "commit: what to call the image (default: as the disk)", NULL},
+    {"quiet", 'q', VM_OPTION_FLAG, offsetof (DiskOptions, quiet), NULL, "no progress", NULL},
+    {NULL},
+};
+
+/* Each is called with the words after its own name, as many as its row allows. */
+
+static void
+add_row (VmTable *table, VmContext *context, const ImageDisk *disk)
+{
+  g_autoptr (ImageInfo) base = image_store_find (context->dirs.data, disk->image, NULL);
+  g_autofree char *bytes = vm_size_format (disk->bytes), *size = vm_size_format (disk->size);
+  g_autofree char *age = vm_show_duration (g_get_real_time () - disk->created);
+  const char *state = disk->problem != NULL ? disk->problem
+                      : base == NULL        ? "its image is missing"
+                      : disk->busy          ? "in use"
+                                            : "";
+
+  vm_table_add (table, (const char *const[]){disk->name, disk->image_name, bytes,
+                                             disk->size != 0 ? size : "?", age, state, NULL});
+}
+
+static int
+list (VmContext *context, const DiskOptions *o, char **args, GError **error)
+{
+  static const char *const headers[] = {"NAME", "IMAGE", "SIZE", "DISK", "AGE", "STATE", NULL};
+  g_autoptr (GPtrArray) problems = g_ptr_array_new_with_free_func (g_free);
+  g_autoptr (GPtrArray) all = image_disk_list (context->dirs.data, problems);
+  g_autoptr (json_object) array = json_object_new_array ();
+  g_autoptr (VmTable) table = vm_table_new (headers);
+
+  vm_show_problems (problems);
+  for (guint i = 0; i < all->len; i++) {
+    json_object_array_add (array, image_disk_to_json (g_ptr_array_index (all, i)));
+    add_row (table, context, g_ptr_array_index (all, i));
+  }
+  if (o->json)
+    vm_show_json (g_steal_pointer (&array));
+  else
+    vm_table_print (table);
+  return 0;
+}
+
+/* Its image; NULL and NOT_FOUND: it is missing. (transfer full) */
+static ImageInfo *
+find_base (VmContext *context, const ImageDisk *disk, GError **error)
+{
+  ImageInfo *base = image_store_find (context->dirs.data, disk->image, error);
+
+  if (base == NULL)
+    g_prefix_error (error, "the image of the kept disk '%s': ", disk->name);
+  return base;
+}
+
+static gboolean
+reset_one (VmContext *context, const char *name, GError **error)
+{
+  g_autoptr (ImageDisk) disk = image_disk_find (context->dirs.data, name, error);
+  g_autoptr (ImageInfo) base = disk != NULL ? find_base (context, disk, error) : NULL;
+
+  return base != NULL && image_disk_reset (disk, base->size, error);
+}
+
+static int
+reset (VmContext *context, const DiskOptions *o, char **args, GError **error)
+{
+  for (; *args != NULL; args++)
+    if (!reset_one (context, *args, error))
+      return -1;
+  return 0;
+}
+
+static int
+rm (VmContext *context, const DiskOptions *o, char **args, GError **error)
+{
+  for (; *args != NULL; args++)
+    if (!image_disk_remove (context->dirs.data, *args, error))
+      return -1;
+  return 0;
+}
+
+static int
+resize (VmContext *context, const DiskOptions *o, char **args, GError **error)
+{
+  g_autoptr (ImageDisk) disk = image_disk_find (context->dirs.data, args[0], error);
+  g_autofree char *ext = disk != NULL ? vm_dirs_helper (&context->dirs, "vmctl-ext", error) : NULL;
+  g_autofree char *keeper = ext != NULL ? vm_dirs_helper (&context->dirs, "vmctl-keeper", error) : NULL;
+  const ImageTools tools = {.ext = ext, .keeper = keeper};
+  guint64 size;
+
+  return keeper != NULL && vm_size_parse (args[1], 1, "disk resize", &size, error) &&
+                 image_disk_resize (&tools, disk, size, error)
+             ? 0
+             : -1;
+}
+
+static int
+run_commit (const ImageDiskCommit *what, const DiskOptions *o, GError **error)
+{
+  g_autoptr (ImageInfo) info = NULL;
+  VmProgress progress;
+  gboolean ok;
+
+  image_interrupt_catch ();
+  vm_progress_begin (&progress, o->quiet);
+  ok = image_disk_commit (what, vm_progress_step, &progress, &info, error);
+  vm_progress_end (&progress);
+  if (!ok)
+    return -1;
+  if (o->json)
+    vm_show_json (image_info_to_shown_json (info));
+  else
+    printf ("%s\n", info->id);
+  return 0;
+}
+
+static int
+commit (VmContext *context, const DiskOptions *o, char **args, GError **error)
+{
+  g_autoptr (ImageDisk) disk = image_disk_find (context->dirs.data, args[0], error);
+  g_autoptr (ImageInfo) base = disk != NULL ? find_base (context, disk, error) : NULL;
+  g_autofree char *ext = base != NULL ? vm_dirs_helper (&context->dirs, "vmctl-ext", error) : NULL;
+  g_autofree char *keeper = ext != NULL ? vm_dirs_helper (&context->dirs, "vmctl-keeper", error) : NULL;
+
+  if (keeper == NULL)
+    return -1;
+  return run_commit (&(ImageDiskCommit){.data_dir = context->dirs.data,
+                                        .tools = {.ext = ext, .keeper = keeper},
+                                        .disk = disk,
+                                        .base = base,
+                                        .name = o->name != NULL ? o->name : disk->name,
+                                        .force = o->force},
+                     o, error);
+}
+
+typedef int (*ActFunc) (VmContext *context, const DiskOptions *o, char **args, GError **error);
+
+static const struct {
+  const char *name, *words;
+  guint min, max;
+  ActFunc act;
+} acts[] = {
+    {"list", "", 0, 0, list},         {"resize", "NAME SIZE", 2, 2, resize},
+    {"commit", "NAME", 1, 1, commit}, {"reset", "NAME...", 1, 64, reset},
+    {"rm", "NAME...", 1, 64, rm},
+};
+
+static int
+disk (VmContext *context, gpointer data, char **args, char **command, GError **error)
+{
+  const char *what = args[0] != NULL ? args[0] : "list";
+  char **rest = args[0] != NULL ? args + 1 : args;
+  guint n = g_strv_length (rest);
+
+  for (guint i = 0; i < G_N_ELEMENTS (acts); i++) {
+    if (!g_str_equal (acts[i].name, what))
+      continue;
+    if (n >= acts[i].min && n <= acts[i].max)
+      return acts[i].act (context, data, rest, error);
+    vm_error (error, VM_ERROR_USAGE, "disk %s: write vmctl disk %s %s", what, what, acts[i].words);
+    return -1;
+  }
+  vm_error (error, VM_ERROR_USAGE,
+            "disk: '%s' is not what can be done; write list, resize, commit, reset or rm", what);
+  return -1;
+}
+
+const VmVerb vm_verb_disk = {
+    .name = "disk",
+    .usage = "[OPTIONS] [ACTION] [WORD...]",
+    .summary = "the disks that were kept of images",
+    .details =
+        "list; resize NAME SIZE; commit NAME; reset NAME...; rm NAME.... What a machine writes to its image "
+        "is thrown away with it, unless 'vmctl up --keep NAME' keeps "
+        "it in a disk of that name, with which the next one goes on. The image itself is never changed, "
+        "and stays in the store as long as such a disk needs it.",
+    .options = options,
+    .options_size = sizeof (DiskOptions),
+    .max_args = 65,
+    .complete = "disk-verb...",
+    .run = disk,
+};
