@@ -346,7 +346,7 @@ serve_request (Keeper *k, int fd, const KeeperRequest *request)
 static void
 serve_client (Keeper *k, int index)
 {
-  KeeperRequest request;
+  KeeperRequest request = {.n_fds = 0};
   ssize_t n = keeper_request_receive (k->clients[index], &request);
 
   if (n > 0) {

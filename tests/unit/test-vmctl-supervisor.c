@@ -196,7 +196,7 @@ write_meta (Fixture *f)
 {
   g_autoptr (GError) error = NULL;
 
-  vm_supervisor_write_meta (&f->sup, &error);
+  g_assert_true (vm_supervisor_make_meta (&f->sup, &error) && vm_supervisor_write_meta (&f->sup, &error));
   g_assert_no_error (error);
 }
 
