@@ -303,8 +303,8 @@ test_bad (gconstpointer data)
     g_error ("said: %s", said);
 }
 
-/* The group's id and numbers, and whether root knew a place for it. A keeper that takes them comes to its list,
- * which here is none. */
+/* The group's id and numbers, and whether root knew a place for it. A keeper that takes them comes to its
+ * list, which here is none. */
 static void
 test_group (void)
 {

@@ -284,7 +284,7 @@ test_too_many_relays (Fixture *f, gconstpointer data)
   make_plan (f, "qemu");
   for (guint i = 0; i <= FRAME_RELAYS_MAX; i++)
     add_mount (f, VM_MOUNT_RELAY, "one", "/run/one");
-  g_assert_false (vm_supervisor_write_meta (&f->sup, &error));
+  g_assert_false (vm_supervisor_make_meta (&f->sup, &error));
   g_assert_error (error, VM_ERROR, VM_ERROR_USAGE);
 }
 
