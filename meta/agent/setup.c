@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -23,6 +24,7 @@
 #include "meta/agent/mounts.h"
 #include "meta/agent/net.h"
 #include "meta/agent/ops.h"
+#include "meta/agent/power.h"
 #include "meta/agent/premade.h"
 #include "meta/agent/setup-parts.h"
 #include "meta/format.h"
@@ -196,7 +198,10 @@ mount_overlay (Setup *setup)
   const char *extras[] = {",redirect_dir=on,volatile", ",redirect_dir=on", ""};
   char options[256];
 
-  make_layers (setup->meta->root);
+  if (!setup->agent->premade.disk || setup->meta->tmpfs_mib != 0)
+    make_layers (setup->meta->root);
+  else if (!setup->meta->root) /* all else is there */
+    link_sudo (false);
   for (unsigned i = 0; i < 3; i++) {
     snprintf (options, sizeof options, "%s%s", layers, extras[i]);
     if (setup_mount (setup, "overlay", SETUP_ROOT, "overlay", MS_NOSUID | MS_NODEV, options) == 0)
@@ -494,6 +499,14 @@ run (Setup *setup)
   return switch_root (setup);
 }
 
+/* A machine that goes on finds work for its kernel: a new generation, told by the firmware's byte code, a
+ * port that has a host. That is done while we wait for the shares, instead of in front of us. */
+static void
+hurry (bool yes)
+{
+  (void)setpriority (PRIO_PROCESS, 0, yes ? -20 : 0);
+}
+
 /* What a template saves others: everything that needs neither a share nor a name. */
 int
 setup_prepare (Agent *agent, Why *why)
@@ -514,6 +527,8 @@ setup_prepare (Agent *agent, Why *why)
   if ((r = net_configure (agent->premade.card, META_NET_ADDRESS, META_NET_GATEWAY)) < 0)
     return why_set (why, -r, "cannot configure the network");
   agent->premade.disk = true;
+  agent->power_port = power_find_port ();
+  hurry (true);
   premade_scrub_memory ();
   sync ();
   return 0;
@@ -527,6 +542,7 @@ setup_vm (Agent *agent, Why *why)
 
   setup.tree.root = setup.lower.root = -1;
   r = run (&setup);
+  hurry (false); /* what is started is not */
   close_fd (&setup.meta_fd);
   close_fd (&setup.share_fd);
   close_fd (&setup.tree.root);
