@@ -42,6 +42,17 @@
 
 enum { LOOK_SECONDS = 600 };
 
+#ifdef SANITIZED
+/* Leaks are looked for in /proc, which the jail does not have. What the environment says counts more. */
+const char *__asan_default_options (void);
+
+const char *
+__asan_default_options (void)
+{
+  return "detect_leaks=0";
+}
+#endif
+
 static void
 lower_limit (int what, rlim_t value)
 {
@@ -107,7 +118,9 @@ do_limit (int argc, char **argv, GError **error)
 {
   if (argc < 4 || strcmp (argv[2], "--") != 0)
     return usage (error);
+#ifndef SANITIZED
   lower_limit (RLIMIT_AS, g_ascii_strtoull (argv[0], NULL, 10));
+#endif
   lower_limit (RLIMIT_FSIZE, g_ascii_strtoull (argv[1], NULL, 10));
   lower_limit (RLIMIT_CORE, 0);
   (void)execv (argv[3], argv + 3);

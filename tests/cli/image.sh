@@ -152,7 +152,8 @@ for name in ../out a/../../out /../out; do
 done
 head -c 100000 "$work/t.tar.gz" > "$work/cut.tar.gz"
 run 1 "$V" image import "$work/cut.tar.gz"
-has "$err" "cannot import '$work/cut.tar.gz': cannot read the tar"
+has "$err" "cannot import '$work/cut.tar.gz': "
+has "$err" "cannot read the tar"
 run 2 "$V" image import "$work/copy.tar.gz" --name big --size 1M
 has "$err" "--size"
 mkdir "$work/empty"
