@@ -258,6 +258,10 @@ add_nic (const VmPlan *plan, VmQemuMode mode, VmArgv *argv)
   }
   vm_json_add_str (nic, "romfile", "");
   vm_json_add_int (nic, "host_mtu", VM_DRIVER_MTU);
+  /* QEMU takes a machine that goes on from a template for one that has moved, and would have its kernel
+   * announce it to the network, five times in its first half second. (announce-rounds 0 instead: QEMU 7.2
+   * crashes when such a card is reset.) */
+  vm_json_add_bool (nic, "guest_announce", FALSE);
   if (plan->mac != NULL && mode != VM_QEMU_BUILD)
     vm_json_add_str (nic, "mac", plan->mac);
   add_device (argv, nic);
