@@ -7,6 +7,7 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <stdio.h>
 #include <string.h>
@@ -50,6 +51,13 @@ exec_path (const char *path, const Launch *launch)
   return errno;
 }
 
+/* An execve() that finds nothing has copied the environment before it looks. */
+static bool
+is_missing (const char *path)
+{
+  return access (path, F_OK) < 0 && (errno == ENOENT || errno == ENOTDIR);
+}
+
 /* As a shell looks for it: the first that can be run; "permission denied" only if nothing better comes. */
 static int
 exec_search (const Launch *launch)
@@ -69,7 +77,7 @@ exec_search (const Launch *launch)
     r = snprintf (path, sizeof path, "%.*s/%s", (int)(end - at), end > at ? at : ".", name);
     if (end == at)
       r = snprintf (path, sizeof path, "./%s", name);
-    if (r < 0 || (size_t)r >= sizeof path)
+    if (r < 0 || (size_t)r >= sizeof path || is_missing (path))
       continue;
     r = exec_path (path, launch);
     if (r == EACCES)
