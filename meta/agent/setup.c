@@ -171,7 +171,10 @@ mount_overlay (Setup *setup)
   const char *extras[] = {",redirect_dir=on,volatile", ",redirect_dir=on", ""};
   char options[256];
 
-  make_layers (setup->meta->root);
+  if (!setup->agent->premade.disk || setup->meta->tmpfs_mib != 0)
+    make_layers (setup->meta->root);
+  else if (!setup->meta->root) /* all else is there */
+    link_sudo (false);
   for (unsigned i = 0; i < 3; i++) {
     snprintf (options, sizeof options, "%s%s", layers, extras[i]);
     if (mount_now (setup, "overlay", SETUP_ROOT, "overlay", MS_NOSUID | MS_NODEV, options) == 0)
