@@ -83,6 +83,7 @@ typedef struct Agent {
   bool is_template; /* this machine was saved before it was anybody's: it may not go on without a seed, ... */
   bool is_seeded;   /* ... a clock, a name and an address of its own */
   bool has_clock;
+  unsigned power_port; /* found by a template (power.h); 0: not yet */
 
   Session sessions[AGENT_SESSIONS];
   unsigned turn; /* whose streams go first */

@@ -38,15 +38,20 @@ power_port (const unsigned char *table, unsigned long n)
   return port <= PORT_MAX ? port : 0;
 }
 
-void
-power_off_now (void)
+unsigned
+power_find_port (void)
 {
   unsigned char table[TABLE_MIN];
   int fd = open (TABLE, O_RDONLY | O_CLOEXEC);
   ssize_t n = fd < 0 ? -1 : read (fd, table, sizeof table);
-  unsigned port = n < 0 ? 0 : power_port (table, (unsigned long)n);
 
   close_fd (&fd);
+  return n < 0 ? 0 : power_port (table, (unsigned long)n);
+}
+
+void
+power_off_now (unsigned port)
+{
 #ifdef __x86_64__
   if (port == 0 || ioperm (port, 2, 1) < 0)
     return;

@@ -23,6 +23,7 @@
 #include "meta/agent/mounts.h"
 #include "meta/agent/net.h"
 #include "meta/agent/ops.h"
+#include "meta/agent/power.h"
 #include "meta/agent/premade.h"
 #include "meta/format.h"
 #include "meta/netif.h"
@@ -467,6 +468,7 @@ setup_prepare (Agent *agent, Why *why)
   if ((r = net_configure (agent->premade.card, META_NET_ADDRESS, META_NET_GATEWAY)) < 0)
     return why_set (why, -r, "cannot configure the network");
   agent->premade.disk = true;
+  agent->power_port = power_find_port ();
   premade_scrub_memory ();
   sync ();
   return 0;

@@ -219,7 +219,7 @@ stop_power_off (Agent *agent)
 {
   flush_link (agent);
   settle_mounts ();
-  power_off_now ();
+  power_off_now (agent->power_port != 0 ? agent->power_port : power_find_port ());
   (void)reboot ((int)LINUX_REBOOT_CMD_POWER_OFF);
   say ("cannot power off: %s", strerror (errno));
 }
