@@ -8,8 +8,11 @@ export PATH=$PATH:/usr/sbin:/sbin
 
 disk=$XDG_DATA_HOME/vmctl/disks/tools
 mkdir -p -m 0700 "$XDG_DATA_HOME/vmctl" "$XDG_DATA_HOME/vmctl/images"
-put () { # NAME MEMBER=VALUE...: the tiny image, by another name
-  python3 "$vm_here/store.py" "$XDG_DATA_HOME/vmctl/images" "$1" "$images/tiny.qcow2" partition=1 "${@:2}"
+# The tiny image without its partition: a file system that is the whole disk can grow.
+qemu-img convert -f qcow2 -O raw "$images/tiny.qcow2" "$T/tiny.raw" && tail -c +1048577 "$T/tiny.raw" >"$T/whole.raw" &&
+  qemu-img convert -f raw -O qcow2 "$T/whole.raw" "$T/whole.qcow2" || { echo "Bail out! no image"; exit 1; }
+put () { # NAME MEMBER=VALUE...
+  python3 "$vm_here/store.py" "$XDG_DATA_HOME/vmctl/images" "$1" "$T/whole.qcow2" "${@:2}"
 }
 put tiny >"$T/tiny"
 put other origin=other >"$T/other"
@@ -85,8 +88,10 @@ is "$STATUS" 1 "the image is needed"
 like "$ERR" "by the kept disk 'tools'" "and by what"
 run "$VMCTL" disk reset tools
 is "$STATUS" 0 "reset"
-run_up --keep tools "$P" -- /bin/sh -c '[ ! -e "$HOME/kept" ] && echo empty'
-is "$OUT" empty "reset: the disk is as the image is"
+check "resized" "$VMCTL" disk resize tools 64M
+run_up --keep tools "$P" -- /bin/sh -c '[ ! -e "$HOME/kept" ] && echo empty; df -k / | while read -r dev size rest; do [ "$dev" = /dev/vda ] && [ "$size" -gt 40000 ] && echo grown; done'
+is "$OUT" "empty
+grown" "reset: the disk is as the image is, and its file system grows with it"
 mv "$(cat "$T/tiny")" "$T/away"
 run_up --keep tools "$P" -- true
 is "$STATUS" 125 "the image is gone: refused"
