@@ -245,13 +245,14 @@ tty_fields (guint rows, guint columns, const char *script)
   return fields;
 }
 
+/* A trap may end the shell's `read`. */
 static void
 test_tty (Fixture *f, gconstpointer data)
 {
   g_autoptr (GByteArray) fields =
       tty_fields (33, 77,
-                  "test -t 0 && test -t 1 && test -t 2 && stty size; trap 'stty size' WINCH;"
-                  "echo ready >&2; while read x; do echo \"<$x>\"; done; exit 4");
+                  "test -t 0 && test -t 1 && test -t 2 && stty size; trap 'stty size; w=1' WINCH;"
+                  "echo ready >&2; while read x || test \"$w\"; do w=; echo \"<$x>\"; done; exit 4");
   guint8 size[4] = {50, 0, 0xff, 0xff};
 
   host_open_fields (f->host, 9, fields);
