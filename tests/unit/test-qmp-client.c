@@ -387,6 +387,7 @@ test_fake_split (void)
                          "return {\"running\": true, \"status\": \"running\"}\n"
                          "expect device_del {\"id\": \"a\"}\n"
                          "error DeviceNotFound Device 'a' not found\n"
+                         "expect query-status\n" /* the end of the line has been written, too */
                          "ignore\n",
                          schema, &fd);
   s.log = g_string_new (NULL);
@@ -399,6 +400,7 @@ test_fake_split (void)
   g_assert_error (error, QMP_ERROR, QMP_ERROR_DEVICE_NOT_FOUND);
   g_assert_cmpstr (error->message, ==, "Device 'a' not found");
   g_assert_cmpstr (s.log->str, ==, "ready\nevent RESUME -\n");
+  g_assert_null (qmp_client_call (s.client, "query-status", NULL, NULL, 0, 100, NULL));
   qmp_client_free (s.client);
   fake_qmp_join (fake);
   g_string_free (s.log, TRUE);

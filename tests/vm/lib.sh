@@ -171,7 +171,13 @@ note () {
 }
 
 is () { # GOT WANTED DESCRIPTION
-  if [ "$1" = "$2" ]; then ok "$3"; else no "$3"; note "got:    $1"; note "wanted: $2"; fi
+  if [ "$1" = "$2" ]; then
+    ok "$3"
+  elif no "$3"; [ "$(printf %s "$1" | wc -l)" -gt 20 ]; then
+    note "$(diff -U 1 --label wanted --label got <(printf '%s\n' "$2") <(printf '%s\n' "$1"))"
+  else
+    note "got:    $1"; note "wanted: $2"
+  fi
 }
 
 isnt () {

@@ -21,7 +21,8 @@ machine () { # all that QEMU has, but for what counts or moves by itself
     control "$ONE" do $c
   done | python3 -c '
 import re, sys
-print(re.sub(r"\"(address|base|limit|secondary|subordinate|bus)\": -?\d+", r"\1", sys.stdin.read()))'
+moves = r"\"(actual-size|address|base|limit|secondary|subordinate|bus)\": -?\d+"
+print(re.sub(moves, r"\1", sys.stdin.read()).replace(", ", ",\n"))'
   pgrep -c -P "$(pid_of "$ONE" keeper)" -x vmctl-net
   "$VMCTL" net show "$ONE"
   ls "$XDG_RUNTIME_DIR/vmctl/$ONE" "$XDG_RUNTIME_DIR/vmctl/$ONE/door"
