@@ -17,14 +17,13 @@
  *
  * How it works
  *
- * 1. It waits for one byte on --go. The supervisor sends it once its record names this process: whatever is
- * killed when, the next vmctl finds in the record what must be ended. EOF instead of a byte: exit. While it
- * waits it opens what a container is to see, and no more.
- * 2. It makes the outer namespaces: a mount namespace, and for an ordinary user a user namespace in which it
+ * 1. It makes the outer namespaces: a mount namespace, and for an ordinary user a user namespace in which it
  * is root (facts: the jail's bwrap can then start as root of a namespace, and mounts may be added later). The
  * door (a directory of the sandbox's runtime dir) is bound onto itself and made shared: what is mounted below
  * it later propagates into the jail. And it builds the tree of mounts that bwrap is to take
- * (vmctl/keeper-tree.h).
+ * (vmctl/keeper-tree.h), or opens what a container is to see. All of that goes with this process.
+ * 2. It waits for one byte on --go. The supervisor sends it once its record names this process: whatever is
+ * killed when, the next vmctl finds in the record what must be ended. EOF instead of a byte: exit.
  * 3. It starts COMMAND (bwrap, hence QEMU) in the control groups of --group, in a pid namespace that dies
  * with it (vmctl/keeper-cage.h); and vmctl-net for its network (vmctl/keeper-net.h), as a child that dies
  * with it, but not in the groups. So this pid is the one handle on all of the sandbox.
@@ -490,12 +489,17 @@ run_check (Keeper *k)
   return 127;
 }
 
-/* A container's is its first process's to make. */
+/* What may be done before the go: nobody but this process and its children will ever see it, and so all of it
+ * goes with them. The rest of a container is its first process's to make. */
 static int
-make_world (Keeper *k)
+prepare (Keeper *k)
 {
-  if (k->plain || k->container.list >= 0)
+  if (keeper_net_prepare (&k->net) < 0)
+    return -1;
+  if (k->plain)
     return 0;
+  if (k->container.list >= 0)
+    return container_prepare (&k->container, k->command, &k->lifeline);
   return keeper_door_make (k->door) < 0 ? -1 : keeper_tree_make (&k->tree);
 }
 
@@ -564,7 +568,7 @@ main (int argc, char **argv)
     return run_check (&k);
   if (k.cage)
     return keeper_door_make (k.door) < 0 ? 1 : keeper_cage_run (k.command, parent);
-  prepared = k.container.list < 0 ? 0 : container_prepare (&k.container, k.command, &k.lifeline);
+  prepared = prepare (&k);
   if (wait_for_go (k.go) < 0)
     return 0;
   sigemptyset (&signals);
@@ -572,8 +576,7 @@ main (int argc, char **argv)
   sigaddset (&signals, SIGTERM);
   (void)sigprocmask (SIG_BLOCK, &signals, NULL);
   signal_fd = signalfd (-1, &signals, SFD_CLOEXEC);
-  if (prepared < 0 || signal_fd < 0 || keeper_net_prepare (&k.net) < 0 ||
-      keeper_group_make (&k.group, k.dir) < 0 || make_world (&k) < 0)
+  if (prepared < 0 || signal_fd < 0 || keeper_group_make (&k.group, k.dir) < 0)
     return 1;
   (void)prctl (PR_SET_CHILD_SUBREAPER, 1);
   k.self = getpid ();
