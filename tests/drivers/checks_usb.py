@@ -145,7 +145,8 @@ def _(s):
 
 @check("plug-usb-kept", "it is there, and can be taken away, when another supervisor has taken the sandbox over")
 def _(s):
-    with world(s, "usb-kept", "--plug", "usb=1.4") as (_, box):
+    with world(s, "usb-kept") as (_, box):
+        plug(s, box, "1.4")
         pid = s.record(box)["supervisor"]["pid"]
         s.kill(pid)
         s.until(lambda: s.verb("devices", "--json", box).status == 0, "another supervisor", 30)
