@@ -79,7 +79,8 @@ def killed_and_restarted(s):
     pid = s.record(box)["supervisor"]["pid"]
     os.kill(pid, signal.SIGKILL)
     s.until(lambda: gone(pid), "the supervisor has ended")
-    s.equal(s.verb("exec", box, "--", "true").status, 0, "the next supervisor")
+    done = s.verb("exec", box, "--", "true")
+    s.equal(done.status, 0, f"the next supervisor: {done}")
     return box, s.verb("restart", box)
 
 
