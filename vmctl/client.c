@@ -10,6 +10,7 @@
 
 /* A command that comes while the sandbox starts waits for it: the supervisor's own deadline ends that. */
 enum { CALL_TIMEOUT_MS = 60000, STREAM_TIMEOUT_MS = 0, STREAM_BUFFER = 1 << 20 };
+enum { TAKE_OVER_MS = 5000, LOOK_MS = 20 };
 
 static void
 got_event (QmpClient *qmp, const char *name, json_object *event_data, json_object *message, gpointer data)
@@ -39,6 +40,28 @@ got_closed (QmpClient *qmp, const GError *error, gpointer data)
 
 static const QmpClientHandlers handlers = {.event = got_event, .closed = got_closed};
 
+/* When a supervisor was killed, the first vmctl that comes starts the next one. For the others there is
+ * nobody who listens for a moment, though somebody has the sandbox. */
+static int
+connect_control (int dir, GError **error)
+{
+  const gint64 end = g_get_monotonic_time () + TAKE_OVER_MS * G_TIME_SPAN_MILLISECOND;
+
+  for (;;) {
+    GError *problem = NULL;
+    int fd = vm_fd_connect_unix (dir, "control.sock", SOCK_STREAM, &problem);
+
+    if (fd >= 0)
+      return fd;
+    if (g_get_monotonic_time () >= end || !vm_store_is_held (dir)) {
+      g_propagate_error (error, problem);
+      return -1;
+    }
+    g_error_free (problem);
+    g_usleep (LOOK_MS * G_TIME_SPAN_MILLISECOND);
+  }
+}
+
 VmClient *
 vm_client_connect (const VmDirs *dirs, const char *id, GError **error)
 {
@@ -48,7 +71,7 @@ vm_client_connect (const VmDirs *dirs, const char *id, GError **error)
 
   if (dir < 0)
     return NULL;
-  fd = vm_fd_connect_unix (dir, "control.sock", SOCK_STREAM, error);
+  fd = connect_control (dir, error);
   if (fd < 0) {
     g_prefix_error (error, "sandbox '%s' does not answer; try: vmctl list: ", id);
     return NULL;

@@ -240,6 +240,14 @@ take_lock (int lock_fd, int dir_fd)
          flock (lock_fd, LOCK_EX | LOCK_NB) == 0;
 }
 
+gboolean
+vm_store_is_held (int runtime_fd)
+{
+  vm_autofd fd = openat (runtime_fd, "lock", O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+
+  return fd >= 0 && flock (fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK;
+}
+
 /* Has it ended while somebody tried to take it over? Then there was nothing left to take over, and it is to
  * be buried; the lock is ours again. */
 static gboolean

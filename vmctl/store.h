@@ -40,6 +40,9 @@ gboolean vm_store_remove_runtime (const VmDirs *dirs, const char *id, GError **e
 /* Removes an ended sandbox's record and logs. */
 gboolean vm_store_remove (const VmDirs *dirs, const char *id, GError **error);
 
+/* Somebody has the sandbox of this runtime directory: its supervisor, or one that is about to be it. */
+gboolean vm_store_is_held (int runtime_fd);
+
 /* Directory descriptors, -1 and error. */
 int vm_store_open_runtime (const VmDirs *dirs, const char *id, GError **error);
 int vm_store_open_state (const VmDirs *dirs, const char *id, GError **error);

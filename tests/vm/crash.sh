@@ -56,6 +56,18 @@ run "$VMCTL" exec one -- sh -c 'echo works; exit 4'
 is "$STATUS|$OUT" "4|works" "exec works in it"
 head -c 3000000 /dev/urandom >"$T/bytes"
 is "$("$VMCTL" exec one -- cat <"$T/bytes" | sha256sum)" "$(sha256sum <"$T/bytes")" "and streams are exact"
+many=()
+kill -9 "$(pid_of "$ID" supervisor)"
+for i in 1 2 3 4 5 6; do
+  "$VMCTL" exec -T one -- sh -c "exit $i" >>"$T/many" 2>&1 &
+  many+=($!)
+done
+statuses=
+for i in "${many[@]}"; do
+  wait "$i"
+  statuses+="$? "
+done
+is "$statuses$(cat "$T/many")" "1 2 3 4 5 6 " "when many come at once, one makes a new supervisor and the others wait for it"
 if [ "$VM_DRIVER" = qemu ]; then
   run "$VMCTL" qmp one query-status
   like "$OUT" running "QEMU's monitor answers"
