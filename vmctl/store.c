@@ -29,6 +29,7 @@ enum {
   PREFIX_MIN = 3,
   HALF_MADE_AGE = 60,
   KILL_WAIT_MS = 5000,
+  LOCK_LOOK_MS = 5,
   ADOPT_WAIT_MS = 10000,
   KEEPER_WORDS_MAX = 512
 };
@@ -226,17 +227,32 @@ take_last_words (VmRecord *record, int dir_fd)
     record->reason = VM_REASON_SUPERVISOR_LOST;
 }
 
-/* One that was killed closes its sockets before its lock: whoever saw that it is gone, and looks, may be here
- * in between. */
 static gboolean
-take_lock (int lock_fd, int dir_fd)
+wait_for_lock (int lock_fd)
+{
+  const gint64 end = g_get_monotonic_time () + KILL_WAIT_MS * G_TIME_SPAN_MILLISECOND;
+
+  while (flock (lock_fd, LOCK_EX | LOCK_NB) < 0) {
+    if (g_get_monotonic_time () >= end)
+      return FALSE;
+    g_usleep (LOCK_LOOK_MS * G_TIME_SPAN_MILLISECOND);
+  }
+  return TRUE;
+}
+
+/* One that was killed closes its sockets before its lock: whoever saw that it is gone, and looks, may be here
+ * in between. One that takes its sandbox away, or was killed while it did, is in no record any more. */
+static gboolean
+take_lock (const VmDirs *dirs, const char *id, int lock_fd, int dir_fd)
 {
   g_autoptr (VmRecord) record = NULL;
 
   if (flock (lock_fd, LOCK_EX | LOCK_NB) == 0)
     return TRUE;
   record = vm_record_read (dir_fd, NULL);
-  return record != NULL && vm_process_wait_exiting (&record->supervisor, KILL_WAIT_MS) &&
+  if (record == NULL)
+    return is_buried (dirs, id) && wait_for_lock (lock_fd);
+  return vm_process_wait_exiting (&record->supervisor, KILL_WAIT_MS) &&
          flock (lock_fd, LOCK_EX | LOCK_NB) == 0;
 }
 
@@ -251,10 +267,10 @@ vm_store_is_held (int runtime_fd)
 /* Has it ended while somebody tried to take it over? Then there was nothing left to take over, and it is to
  * be buried; the lock is ours again. */
 static gboolean
-ended_meanwhile (const VmRecord *record, int dir_fd, int *lock_fd)
+ended_meanwhile (const VmDirs *dirs, const VmRecord *record, int dir_fd, int *lock_fd)
 {
   *lock_fd = openat (dir_fd, "lock", O_RDWR | O_NOFOLLOW | O_CLOEXEC);
-  if (*lock_fd >= 0 && take_lock (*lock_fd, dir_fd) && !keeper_lives (record, dir_fd))
+  if (*lock_fd >= 0 && take_lock (dirs, record->id, *lock_fd, dir_fd) && !keeper_lives (record, dir_fd))
     return TRUE;
   vm_fd_clear (lock_fd);
   return FALSE;
@@ -277,7 +293,7 @@ sweep_one (const VmDirs *dirs, int dir_fd, const char *id, int *lock_fd, GPtrArr
       keeper_lives (record, dir_fd)) {
     if (start_adopter (dirs, id, vm_fd_steal (lock_fd), error))
       return TRUE;
-    if (!ended_meanwhile (record, dir_fd, lock_fd))
+    if (!ended_meanwhile (dirs, record, dir_fd, lock_fd))
       return FALSE;
     g_clear_error (error);
   }
@@ -319,7 +335,7 @@ sweep_name (const VmDirs *dirs, const char *name, GPtrArray *problems)
   if (dir_fd < 0)
     return; /* gone meanwhile, or not ours */
   lock_fd = openat (dir_fd, "lock", O_RDWR | O_NOFOLLOW | O_CLOEXEC);
-  if (lock_fd >= 0 && !take_lock (lock_fd, dir_fd))
+  if (lock_fd >= 0 && !take_lock (dirs, name, lock_fd, dir_fd))
     return; /* it lives */
   /* Without a lock somebody is just making it: left alone until that cannot be any more. One that was being
    * taken away may be taken away by several. */

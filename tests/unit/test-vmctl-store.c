@@ -540,6 +540,31 @@ test_sweep_buried (Fixture *f, gconstpointer data)
   assert_problems (f, 0);
 }
 
+static gpointer
+let_go (gpointer data)
+{
+  g_usleep (100 * G_TIME_SPAN_MILLISECOND);
+  close (GPOINTER_TO_INT (data));
+  return NULL;
+}
+
+/* The same, and whoever was at it has not quite ended. */
+static void
+test_sweep_while_removed (Fixture *f, gconstpointer data)
+{
+  g_autofree char *record = g_build_filename (f->dirs.runtime, "abcd0001", "record.json", NULL);
+  int lock = add_running (f, "abcd0001", "app", "/p", 0, VM_STATE_STOPPING);
+  GThread *thread;
+
+  add_ended (f, "abcd0001", "app", "/p");
+  g_assert_cmpint (unlink (record), ==, 0);
+  thread = g_thread_new ("lock", let_go, GINT_TO_POINTER (lock));
+  vm_store_sweep (&f->dirs, f->problems);
+  g_thread_join (thread);
+  g_assert_false (exists (f->dirs.runtime, "abcd0001"));
+  assert_problems (f, 0);
+}
+
 /* The same, further on: the record had been removed already, or the lock. */
 static void
 test_sweep_half_removed (Fixture *f, gconstpointer data)
@@ -746,6 +771,7 @@ main (int argc, char **argv)
   ADD ("sweep-held", test_sweep_held);
   ADD ("sweep-exiting", test_sweep_exiting);
   ADD ("sweep-buried", test_sweep_buried);
+  ADD ("sweep-while-removed", test_sweep_while_removed);
   ADD ("sweep-half-removed", test_sweep_half_removed);
   ADD ("sweep-lock-cleaned", test_sweep_lock_cleaned);
   ADD ("sweep-half-gone", test_sweep_half_gone);
