@@ -13,23 +13,13 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "vmctl/keeper-fd.h"
 #include "vmctl/keeper-inside.h"
 
 #define DEV "/dev"
 #define SHAPE "/dev/bus/usb/ddd/ddd"
 
 enum { USB_MAJOR = 189, MEMORY_MAJOR = 1, NULL_MINOR = 3, ZERO_MINOR = 5, FULL_MINOR = 7 };
-
-static int
-let_go (int fd)
-{
-  int err = errno;
-
-  if (fd >= 0)
-    (void)close (fd);
-  errno = err;
-  return -1;
-}
 
 /* What is asked for */
 
@@ -85,9 +75,9 @@ clone_node (const char *source, dev_t device)
     else
       errno = ENODEV;
   }
-  (void)let_go (fd);
+  (void)keeper_fd_let_go (fd);
   if (tree >= 0 && syscall (SYS_mount_setattr, tree, "", AT_EMPTY_PATH, &attr, sizeof attr) < 0)
-    tree = let_go (tree);
+    tree = keeper_fd_let_go (tree);
   return tree;
 }
 
@@ -149,8 +139,8 @@ change_dev (const KeeperInside *inside, pid_t agent, const char *target, int mak
     parent = open_parent (inside, dev, target, make);
   if (parent >= 0)
     r = make ? make_node (inside, parent, name, device) : unlinkat (parent, name, 0);
-  (void)let_go (parent);
-  (void)let_go (dev);
+  (void)keeper_fd_let_go (parent);
+  (void)keeper_fd_let_go (dev);
   (void)umask (mask);
   (void)keeper_act_as (inside, before.uid, before.gid);
   return r;
@@ -169,7 +159,7 @@ mount_node (pid_t agent, int tree, const char *target)
   fd = (int)syscall (SYS_openat2, AT_FDCWD, target, &how, sizeof how);
   if (fd >= 0)
     r = (int)syscall (SYS_move_mount, tree, "", fd, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
-  (void)let_go (fd);
+  (void)keeper_fd_let_go (fd);
   keeper_inside_come_back (back);
   return r;
 }
@@ -194,7 +184,7 @@ keeper_device_add (const KeeperInside *inside, pid_t agent, int opened, const ch
     (void)change_dev (inside, agent, target, 0, device);
     errno = err;
   }
-  (void)let_go (tree);
+  (void)keeper_fd_let_go (tree);
   return r;
 }
 

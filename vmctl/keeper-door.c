@@ -13,6 +13,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "vmctl/keeper-fd.h"
+
 enum { NAME_LENGTH_MAX = 64, PATH_ROOM = 4200 };
 
 static void
@@ -96,18 +98,6 @@ open_source (const char *source)
   return (int)syscall (SYS_openat2, AT_FDCWD, source, &how, sizeof how);
 }
 
-/* Keeps errno. */
-static int
-let_go (int fd)
-{
-  int err = errno;
-
-  if (fd >= 0)
-    (void)close (fd);
-  errno = err;
-  return -1;
-}
-
 int
 keeper_door_clone (const char *source, int read_only, int *ret_is_dir)
 {
@@ -121,10 +111,10 @@ keeper_door_clone (const char *source, int read_only, int *ret_is_dir)
   if (fd >= 0 && fstat (fd, &st) == 0)
     tree = (int)syscall (SYS_open_tree, fd, "",
                          AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
-  (void)let_go (fd);
+  (void)keeper_fd_let_go (fd);
   if (tree >= 0 &&
       syscall (SYS_mount_setattr, tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof attr) < 0)
-    tree = let_go (tree);
+    tree = keeper_fd_let_go (tree);
   if (tree >= 0)
     *ret_is_dir = S_ISDIR (st.st_mode);
   return tree;
@@ -178,7 +168,7 @@ keeper_door_bind (const char *door, const char *source, const char *name, int re
       remove_mount_point (path);
     errno = err;
   }
-  (void)let_go (tree);
+  (void)keeper_fd_let_go (tree);
   return r;
 }
 

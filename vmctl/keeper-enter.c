@@ -16,18 +16,8 @@
 
 #include "vmctl/keeper-device.h"
 #include "vmctl/keeper-door.h"
+#include "vmctl/keeper-fd.h"
 #include "vmctl/keeper-inside.h"
-
-static int
-let_go (int fd)
-{
-  int err = errno;
-
-  if (fd >= 0)
-    (void)close (fd);
-  errno = err;
-  return -1;
-}
 
 /* Rights to files */
 
@@ -73,7 +63,7 @@ make_in_root (const KeeperInside *inside, int writable, const char *prefix)
     r = mkdirat (fd, name, 0755);
   if (r == 0 && inside->stage != NULL)
     r = fchownat (fd, name, inside->stage->shift, inside->stage->shift, AT_SYMLINK_NOFOLLOW);
-  (void)let_go (fd);
+  (void)keeper_fd_let_go (fd);
   (void)keeper_act_as (inside, before.uid, before.gid);
   return r;
 }
@@ -103,7 +93,7 @@ make_dir (const KeeperInside *inside, int writable, int parent, const char *pref
     return r;
   root = keeper_open_dir (AT_FDCWD, "/", 0);
   root_mount = root >= 0 ? mount_of (root) : 0;
-  (void)let_go (root);
+  (void)keeper_fd_let_go (root);
   if (root_mount == 0 || mount_of (parent) != root_mount)
     return -1;
   return make_in_root (inside, writable, prefix);
@@ -124,13 +114,13 @@ open_target (const KeeperInside *inside, int writable, const char *target)
     n += strcspn (target + n, "/");
     if (n >= sizeof prefix) {
       errno = ENAMETOOLONG;
-      return let_go (fd);
+      return keeper_fd_let_go (fd);
     }
     (void)snprintf (prefix, sizeof prefix, "%.*s", (int)n, target);
     next = keeper_open_dir (AT_FDCWD, prefix, 0);
     if (next < 0 && errno == ENOENT && make_dir (inside, writable, fd, prefix) == 0)
       next = keeper_open_dir (AT_FDCWD, prefix, 0);
-    (void)let_go (fd);
+    (void)keeper_fd_let_go (fd);
     fd = next;
   }
   return fd;
@@ -161,10 +151,10 @@ mount_inside (const KeeperInside *inside, pid_t agent, int tree, const char *tar
     (void)keeper_act_as (inside, before.uid, before.gid);
     if (fd >= 0)
       r = (int)syscall (SYS_move_mount, tree, "", fd, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
-    (void)let_go (fd);
+    (void)keeper_fd_let_go (fd);
     keeper_inside_come_back (back);
   }
-  (void)let_go (writable);
+  (void)keeper_fd_let_go (writable);
   return r;
 }
 
@@ -200,7 +190,7 @@ keeper_enter_bind (KeeperEnter *enter, const KeeperInside *inside, const char *s
   errno = ENOTDIR;
   r = is_dir && map_ids (inside, tree) == 0 ? mount_inside (inside, agent, tree, target) : -1;
   if (r < 0)
-    return let_go (tree);
+    return keeper_fd_let_go (tree);
   (void)snprintf (enter->names[at], sizeof enter->names[at], "%s", name);
   enter->mounts[at] = tree;
   return 0;

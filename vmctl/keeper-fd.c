@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "vmctl/keeper-fd.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,4 +43,15 @@ keeper_fd_send (int socket, const char *text, int passed_fd)
     memcpy (CMSG_DATA (c), &passed_fd, sizeof passed_fd);
   }
   return sendmsg (socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 ? -1 : 0;
+}
+
+int
+keeper_fd_let_go (int fd)
+{
+  int err = errno;
+
+  if (fd >= 0)
+    (void)close (fd);
+  errno = err;
+  return -1;
 }

@@ -13,20 +13,11 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "vmctl/keeper-fd.h"
+
 enum { DEPTH_MAX = 5, CHILDREN_MAX = 4096 };
 
 #define AGENT_NAME "agent\n"
-
-static int
-let_go (int fd)
-{
-  int err = errno;
-
-  if (fd >= 0)
-    (void)close (fd);
-  errno = err;
-  return -1;
-}
 
 /* The agent */
 
@@ -41,7 +32,7 @@ read_proc (pid_t pid, const char *name, char *text, size_t size)
   fd = open (path, O_RDONLY | O_CLOEXEC);
   n = fd < 0 ? -1 : read (fd, text, size - 1);
   text[n > 0 ? n : 0] = '\0';
-  (void)let_go (fd);
+  (void)keeper_fd_let_go (fd);
   return n;
 }
 
@@ -94,9 +85,9 @@ keeper_inside_go (pid_t pid, int *ret_back)
     if (r < 0 && setns (back, CLONE_NEWNS) < 0)
       abort ();
   }
-  (void)let_go (there);
-  (void)let_go (root);
-  *ret_back = r == 0 ? back : let_go (back);
+  (void)keeper_fd_let_go (there);
+  (void)keeper_fd_let_go (root);
+  *ret_back = r == 0 ? back : keeper_fd_let_go (back);
   return r;
 }
 
@@ -147,7 +138,7 @@ keeper_inside_open_writable (pid_t pid, const char *path)
    * namespace, is not to be had alone. Only its own attributes change. */
   tree = (int)syscall (SYS_open_tree, AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
   if (tree >= 0 && syscall (SYS_mount_setattr, tree, "", AT_EMPTY_PATH, &attr, sizeof attr) < 0)
-    tree = let_go (tree);
+    tree = keeper_fd_let_go (tree);
   keeper_inside_come_back (back);
   return tree;
 }

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "vmctl/idmap.h"
+#include "vmctl/keeper-fd.h"
 
 enum {
   WORDS = 5,
@@ -36,17 +37,6 @@ static int
 fail (const char *what, const char *path)
 {
   fprintf (stderr, "vmctl-keeper: %s '%s': %s\n", what, path, strerror (errno));
-  return -1;
-}
-
-static int
-close_keep_errno (int fd)
-{
-  int err = errno;
-
-  if (fd >= 0)
-    (void)close (fd);
-  errno = err;
   return -1;
 }
 
@@ -172,10 +162,10 @@ static void
 close_trees (Stage *stage)
 {
   for (size_t i = 0; i < stage->n; i++) {
-    (void)close_keep_errno (stage->trees[i]);
+    (void)keeper_fd_let_go (stage->trees[i]);
     stage->trees[i] = -1;
   }
-  (void)close_keep_errno (stage->program_tree);
+  (void)keeper_fd_let_go (stage->program_tree);
   stage->program_tree = -1;
 }
 
@@ -218,8 +208,8 @@ open_mapped (Stage *stage)
   if (idmap_make (words, 2, maps) < 0)
     return 1;
   r = open_all (stage, maps[0], maps[1]);
-  (void)close_keep_errno (maps[0]);
-  (void)close_keep_errno (maps[1]);
+  (void)keeper_fd_let_go (maps[0]);
+  (void)keeper_fd_let_go (maps[1]);
   return r;
 }
 
@@ -248,7 +238,7 @@ stage_map_ids (const Stage *stage, int tree)
 
   if (r == 0)
     r = set_attributes (tree, 0, map);
-  (void)close_keep_errno (map);
+  (void)keeper_fd_let_go (map);
   return r;
 }
 
@@ -328,7 +318,7 @@ make_parents (const Stage *stage, const char *path, unsigned long long resolve)
     fd = open_inside (stage, prefix, O_DIRECTORY, resolve);
     if (fd < 0 && errno == ENOENT && make_parent (stage, parent, prefix) == 0)
       fd = open_inside (stage, prefix, O_DIRECTORY, resolve);
-    (void)close_keep_errno (parent);
+    (void)keeper_fd_let_go (parent);
     parent = fd;
     name = slash + 1;
   }
@@ -396,7 +386,7 @@ make_file (const Stage *stage, int parent, const char *name, const Group group)
 
   if (fd >= 0 && copy (descriptor_of (group), fd) == 0 && fchmod (fd, mode_of (group)) == 0)
     r = own (stage, parent, name, group);
-  (void)close_keep_errno (fd);
+  (void)keeper_fd_let_go (fd);
   return r;
 }
 
@@ -418,7 +408,7 @@ make_tmpfs (const Stage *stage, const Group group)
       syscall (SYS_fsconfig, fs, FSCONFIG_SET_STRING, "gid", gid, 0) == 0 &&
       syscall (SYS_fsconfig, fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) == 0)
     tree = (int)syscall (SYS_fsmount, fs, FSMOUNT_CLOEXEC, attributes);
-  (void)close_keep_errno (fs);
+  (void)keeper_fd_let_go (fs);
   return tree;
 }
 
@@ -466,7 +456,7 @@ mount_at (const Stage *stage, int parent, const char *name, const Group group, i
   if (stage->shift != 0 && !is_users (stage, group[TARGET]))
     (void)fchownat (parent, name, stage->shift, stage->shift, AT_SYMLINK_NOFOLLOW);
   r = attach (tree, target);
-  (void)close_keep_errno (target);
+  (void)keeper_fd_let_go (target);
   return r;
 }
 
@@ -483,8 +473,8 @@ protect (const Stage *stage, const Group group, bool read_only)
     tree = clone_tree (target);
   if (tree >= 0 && set_attributes (tree, read_only ? MOUNT_ATTR_RDONLY : 0, -1) == 0)
     r = attach (tree, target);
-  (void)close_keep_errno (tree);
-  (void)close_keep_errno (target);
+  (void)keeper_fd_let_go (tree);
+  (void)keeper_fd_let_go (target);
   if (r < 0 && (errno == ELOOP || errno == ENOENT || errno == ENOTDIR))
     fprintf (stderr, "vmctl-keeper: the protected path '%s' was changed while the sandbox started\n",
              group[TARGET]);
@@ -511,8 +501,8 @@ make_one (const Stage *stage, const Group group, int tree)
     r = mount_at (stage, parent, name, group, tree);
   else
     errno = EINVAL;
-  (void)close_keep_errno (fs);
-  (void)close_keep_errno (parent);
+  (void)keeper_fd_let_go (fs);
+  (void)keeper_fd_let_go (parent);
   return r;
 }
 
@@ -559,8 +549,8 @@ open_root (Stage *stage, const char *path)
 
   if (tree >= 0 && target >= 0 && attach (tree, target) == 0)
     r = stage->root = open (path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-  (void)close_keep_errno (tree);
-  (void)close_keep_errno (target);
+  (void)keeper_fd_let_go (tree);
+  (void)keeper_fd_let_go (target);
   return r < 0 ? fail ("cannot make the root directory at", path) : 0;
 }
 
@@ -590,7 +580,7 @@ stage_build (Stage *stage, const char *path)
   if (r == 0 && !stage->open_ended)
     r = seal_root (path);
   close_trees (stage);
-  (void)close_keep_errno (stage->root);
+  (void)keeper_fd_let_go (stage->root);
   free (stage->trees);
   free (stage->words);
   return r;
