@@ -61,16 +61,13 @@ open_share (const Ops *ops, const char *name)
   return fd < 0 ? -errno : fd;
 }
 
-int
-ops_bind (const Ops *ops, const char *name, const char *target, const char *access)
+/* At a directory or file made for it. `source` is closed; below 0 it is an error, and the result. */
+static int
+bind_taken (const Ops *ops, int source, bool ro, const char *target)
 {
-  bool ro = strcmp (access, "ro") == 0;
   struct stat st;
-  int source, fd, r;
+  int fd, r;
 
-  if (!ro && strcmp (access, "rw") != 0)
-    return -EINVAL;
-  source = open_share (ops, name);
   if (source < 0)
     return source;
   if (fstat (source, &st) < 0)
@@ -81,6 +78,16 @@ ops_bind (const Ops *ops, const char *name, const char *target, const char *acce
   close_fd (&fd);
   close_fd (&source);
   return r;
+}
+
+int
+ops_bind (const Ops *ops, const char *name, const char *target, const char *access)
+{
+  bool ro = strcmp (access, "ro") == 0;
+
+  if (!ro && strcmp (access, "rw") != 0)
+    return -EINVAL;
+  return bind_taken (ops, open_share (ops, name), ro, target);
 }
 
 static int
@@ -158,22 +165,9 @@ has_path (const Tree *tree, const char *path)
 static int
 op_show (const Ops *ops, const char *target, const char *needed)
 {
-  int source, fd, r;
-  struct stat st;
-
   if (strcmp (needed, "-") != 0 && !has_path (ops->tree, needed))
     return 0;
-  source = ops->lower ? tree_open (ops->lower, target, 0) : -EPERM;
-  if (source < 0)
-    return source;
-  if (fstat (source, &st) < 0)
-    fd = -errno;
-  else
-    fd = S_ISDIR (st.st_mode) ? tree_make_dirs (ops->tree, target) : tree_make_file (ops->tree, target);
-  r = fd < 0 ? fd : mount_bind_at (source, MOUNT_PLAIN | MOUNT_ATTR_RDONLY, fd);
-  close_fd (&fd);
-  close_fd (&source);
-  return r;
+  return bind_taken (ops, ops->lower ? tree_open (ops->lower, target, 0) : -EPERM, true, target);
 }
 
 /* What an O_PATH descriptor is, to be read. */
