@@ -5,12 +5,15 @@
 #include <glib.h>
 
 #include "vmctl/base/argv.h"
+#include "vmctl/filter.h"
 #include "vmctl/plan.h"
 
 typedef struct {
   VmArgv *argv;     /* owned; the keeper and everything behind it */
   GPtrArray *inner; /* owned; words that travel by descriptor (bwrap --args); NULL: none */
   GPtrArray *tree;  /* owned; the same, of the keeper's --tree (vmctl/stage.h); NULL: none */
+  VmFilter filter;  /* which one has the slot "seccomp", if any: the supervisor binds it, and writes it while
+                     * the  keeper starts and waits, for that takes a while */
 } VmLaunch;
 
 void vm_launch_clear (VmLaunch *launch);
@@ -49,11 +52,8 @@ typedef struct {
   gboolean (*fill) (VmPlan *plan, const VmSpec *spec, const VmHost *host, GError **error);
   /* The command line. Pure. */
   gboolean (*render) (const VmPlan *plan, VmLaunch *ret, GError **error);
-  /* Binds what only exists when it is really started: disks, filters. May be NULL. */
+  /* Binds what only exists when it is really started: disks, words. May be NULL. */
   gboolean (*prepare) (const VmPlan *plan, VmLaunch *launch, GError **error);
-  /* Writes what takes a while to make into what is bound: the keeper exists, and waits for its "go". May be
-   * NULL. */
-  gboolean (*complete) (const VmPlan *plan, VmLaunch *launch, GError **error);
 } VmDriver;
 
 extern const VmDriver vm_driver_qemu, vm_driver_nspawn, vm_driver_bwrap, vm_driver_null;

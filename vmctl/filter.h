@@ -5,6 +5,7 @@
 #include <glib.h>
 
 typedef enum {
+  VM_FILTER_NONE,
   /* Of the jail, beside QEMU's own (-sandbox on): what a guest could have QEMU do to the host's files that no
    * project needs (setuid and setgid bits, device nodes, changing owners), and what a taken QEMU would reach
    * for next. */

@@ -330,6 +330,25 @@ bind_stamp (VmSupervisor *sup, VmArgv *argv, GError **error)
 }
 
 static gboolean
+bind_filter (VmLaunch *launch, GError **error)
+{
+  int filter;
+
+  if (launch->filter == VM_FILTER_NONE)
+    return TRUE;
+  filter = vm_filter_new (error);
+  vm_argv_bind (launch->argv, "seccomp", filter);
+  return filter >= 0;
+}
+
+static gboolean
+write_filter (const VmPlan *plan, VmLaunch *launch, GError **error)
+{
+  return launch->filter == VM_FILTER_NONE || vm_filter_write (vm_argv_bound (launch->argv, "seccomp"),
+                                                              launch->filter, plan->uid, plan->gid, error);
+}
+
+static gboolean
 bind_all (VmSupervisor *sup, VmLaunch *launch, int take_go, GError **error)
 {
   VmArgv *argv = launch->argv;
@@ -349,7 +368,8 @@ bind_all (VmSupervisor *sup, VmLaunch *launch, int take_go, GError **error)
     return FALSE;
   if (!bind_stamp (sup, argv, error) || !vm_supervisor_make_groups (sup, argv, error))
     return FALSE;
-  return sup->driver->prepare == NULL || sup->driver->prepare (sup->plan, launch, error);
+  return bind_filter (launch, error) &&
+         (sup->driver->prepare == NULL || sup->driver->prepare (sup->plan, launch, error));
 }
 
 static gboolean
@@ -371,7 +391,7 @@ spawn_keeper (VmSupervisor *sup, VmLaunch *launch, int go, GError **error)
   if (!start_keeper (sup, launch->argv, &pid, error) ||
       !vm_process_identify (pid, &sup->record->keeper, error))
     return FALSE;
-  if (sup->driver->complete != NULL && !sup->driver->complete (sup->plan, launch, error))
+  if (!write_filter (sup->plan, launch, error))
     return FALSE;
   vm_launch_clear (launch); /* our copies of its descriptors */
   vm_supervisor_step_on_record (sup, "launch");

@@ -15,7 +15,6 @@
 #include "vmctl/base/fd.h"
 #include "vmctl/bwrap.h"
 #include "vmctl/checks.h"
-#include "vmctl/filter.h"
 
 static gboolean
 probe (const VmHost *host, GError **error)
@@ -137,6 +136,7 @@ render (const VmPlan *plan, VmLaunch *ret, GError **error)
   vm_argv_addf (argv, "%d", vm_argv_slot (argv, "agent"));
   vm_argv_add_many (argv, "--meta", META_DIR, "--contained", NULL);
   ret->argv = argv;
+  ret->filter = plan->userns ? VM_FILTER_INSIDE_USERNS : VM_FILTER_INSIDE;
   add_arguments (plan, ret);
   return TRUE;
 }
@@ -145,22 +145,10 @@ static gboolean
 prepare (const VmPlan *plan, VmLaunch *launch, GError **error)
 {
   g_autoptr (GBytes) words = vm_bwrap_bytes (launch->inner), tree = vm_bwrap_bytes (launch->tree);
-  vm_autofd filter = vm_filter_new (error);
 
-  if (filter < 0)
-    return FALSE;
-  vm_argv_bind (launch->argv, "seccomp", vm_fd_steal (&filter));
   vm_argv_bind_bytes (launch->argv, "args", words);
   vm_argv_bind_bytes (launch->argv, "tree", tree);
   return TRUE;
-}
-
-static gboolean
-complete (const VmPlan *plan, VmLaunch *launch, GError **error)
-{
-  return vm_filter_write (vm_argv_bound (launch->argv, "seccomp"),
-                          plan->userns ? VM_FILTER_INSIDE_USERNS : VM_FILTER_INSIDE, plan->uid, plan->gid,
-                          error);
 }
 
 const VmDriver vm_driver_bwrap = {
@@ -172,5 +160,4 @@ const VmDriver vm_driver_bwrap = {
     .fill = fill,
     .render = render,
     .prepare = prepare,
-    .complete = complete,
 };

@@ -20,7 +20,6 @@
 #include "vmctl/bwrap.h"
 #include "vmctl/checks.h"
 #include "vmctl/drivers/nspawn-argv.h"
-#include "vmctl/filter.h"
 #include "vmctl/path.h"
 #include "vmctl/plan-parts.h"
 
@@ -50,6 +49,7 @@ static gboolean
 render (const VmPlan *plan, VmLaunch *ret, GError **error)
 {
   ret->argv = vm_argv_new ();
+  ret->filter = VM_FILTER_INSIDE;
   vm_nspawn_argv (plan, ret->argv);
   ret->inner = vm_nspawn_stage (plan, ret->argv);
   return TRUE;
@@ -112,20 +112,9 @@ static gboolean
 prepare (const VmPlan *plan, VmLaunch *launch, GError **error)
 {
   g_autoptr (GBytes) words = vm_bwrap_bytes (launch->inner);
-  vm_autofd filter = vm_filter_new (error);
 
-  if (filter < 0)
-    return FALSE;
-  vm_argv_bind (launch->argv, "seccomp", vm_fd_steal (&filter));
   vm_argv_bind_bytes (launch->argv, "stage", words);
   return bind_sources (plan, launch->argv, error);
-}
-
-static gboolean
-complete (const VmPlan *plan, VmLaunch *launch, GError **error)
-{
-  return vm_filter_write (vm_argv_bound (launch->argv, "seccomp"), VM_FILTER_INSIDE, plan->uid, plan->gid,
-                          error);
 }
 
 const VmDriver vm_driver_nspawn = {
@@ -138,5 +127,4 @@ const VmDriver vm_driver_nspawn = {
     .fill = fill,
     .render = render,
     .prepare = prepare,
-    .complete = complete,
 };

@@ -13,7 +13,6 @@
 #include "vmctl/bwrap.h"
 #include "vmctl/checks.h"
 #include "vmctl/drivers/qemu-argv.h"
-#include "vmctl/filter.h"
 #include "vmctl/jail.h"
 #include "vmctl/path.h"
 
@@ -157,6 +156,7 @@ render (const VmPlan *plan, VmLaunch *ret, GError **error)
   }
   vm_qemu_argv (plan, plan->has_template ? VM_QEMU_CLONE : VM_QEMU_COLD, argv);
   ret->argv = argv;
+  ret->filter = VM_FILTER_VMM;
   ret->inner = vm_jail_arguments (plan, argv, &ret->tree);
   return TRUE;
 }
@@ -210,21 +210,12 @@ static gboolean
 prepare (const VmPlan *plan, VmLaunch *launch, GError **error)
 {
   g_autoptr (GBytes) arguments = vm_bwrap_bytes (launch->inner), tree = vm_bwrap_bytes (launch->tree);
-  vm_autofd filter = vm_filter_new (error);
 
-  if (filter < 0 || !bind_machine (plan, launch->argv, error))
+  if (!bind_machine (plan, launch->argv, error))
     return FALSE;
-  vm_argv_bind (launch->argv, "seccomp", vm_fd_steal (&filter));
   vm_argv_bind_bytes (launch->argv, "args", arguments);
   vm_argv_bind_bytes (launch->argv, "tree", tree);
   return TRUE;
-}
-
-static gboolean
-complete (const VmPlan *plan, VmLaunch *launch, GError **error)
-{
-  return vm_filter_write (vm_argv_bound (launch->argv, "seccomp"), VM_FILTER_VMM, plan->uid, plan->gid,
-                          error);
 }
 
 const VmDriver vm_driver_qemu = {
@@ -237,5 +228,4 @@ const VmDriver vm_driver_qemu = {
     .fill = fill,
     .render = render,
     .prepare = prepare,
-    .complete = complete,
 };
