@@ -15,12 +15,9 @@
 #include <fcntl.h>
 #include <glib.h>
 #include <locale.h>
-#include <seccomp.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -28,21 +25,16 @@
 #include "images/ext/kernel.h"
 #include "images/ext/look.h"
 #include "images/ext/pack.h"
+#include "images/helper.h"
 #include "vmctl/base/error.h"
 #include "vmctl/base/fd.h"
 #include "vmctl/base/json.h"
 
-#if defined(__SANITIZE_ADDRESS__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-
 enum { LOOK_SECONDS = 600 };
 
-#ifdef SANITIZED
+static const rlim_t MEMORY_MAX = (rlim_t)4 << 30;
+
+#ifdef IMAGE_SANITIZED
 /* Leaks are looked for in /proc, which the jail does not have. What the environment says counts more. */
 const char *__asan_default_options (void);
 
@@ -52,44 +44,6 @@ __asan_default_options (void)
   return "detect_leaks=0";
 }
 #endif
-
-static void
-lower_limit (int what, rlim_t value)
-{
-  struct rlimit limit;
-
-  if (getrlimit (what, &limit) < 0)
-    return;
-  limit.rlim_cur = MIN (limit.rlim_cur, value);
-  limit.rlim_max = MIN (limit.rlim_max, value);
-  (void)setrlimit (what, &limit); /* lowering cannot fail */
-}
-
-/* It reads and writes what it was given, and nothing else. The sanitizers need more than that. */
-static gboolean
-restrict_self (GError **error)
-{
-#ifndef SANITIZED
-  static const int denied[] = {SCMP_SYS (socket), SCMP_SYS (socketpair), SCMP_SYS (connect),
-                               SCMP_SYS (execve), SCMP_SYS (execveat),   SCMP_SYS (fork),
-                               SCMP_SYS (vfork),  SCMP_SYS (ptrace),     SCMP_SYS (io_uring_setup),
-                               SCMP_SYS (bpf),    SCMP_SYS (mount),      SCMP_SYS (process_vm_writev)};
-  scmp_filter_ctx filter = seccomp_init (SCMP_ACT_ALLOW);
-  gboolean ok = filter != NULL;
-
-  for (guint i = 0; ok && i < G_N_ELEMENTS (denied); i++)
-    ok = seccomp_rule_add (filter, SCMP_ACT_ERRNO (EPERM), denied[i], 0) == 0;
-  ok = ok && seccomp_load (filter) == 0;
-  if (filter != NULL)
-    seccomp_release (filter);
-  if (!ok)
-    return vm_error (error, VM_ERROR_HOST, "cannot load a system call filter");
-  lower_limit (RLIMIT_AS, (rlim_t)4 << 30);
-#endif
-  lower_limit (RLIMIT_CORE, 0);
-  (void)signal (SIGXFSZ, SIG_IGN); /* so that write() says EFBIG */
-  return TRUE;
-}
 
 static void
 say (const char *what, int percent, gpointer data)
@@ -119,10 +73,10 @@ do_limit (int argc, char **argv, GError **error)
   if (argc < 4 || strcmp (argv[2], "--") != 0)
     return usage (error);
 #ifndef SANITIZED
-  lower_limit (RLIMIT_AS, g_ascii_strtoull (argv[0], NULL, 10));
+  image_helper_limit (RLIMIT_AS, g_ascii_strtoull (argv[0], NULL, 10));
 #endif
-  lower_limit (RLIMIT_FSIZE, g_ascii_strtoull (argv[1], NULL, 10));
-  lower_limit (RLIMIT_CORE, 0);
+  image_helper_limit (RLIMIT_FSIZE, g_ascii_strtoull (argv[1], NULL, 10));
+  image_helper_limit (RLIMIT_CORE, 0);
   (void)execv (argv[3], argv + 3);
   return vm_error_errno (error, errno, "cannot run '%s'", argv[3]);
 }
@@ -175,7 +129,7 @@ do_look (int argc, char **argv, GError **error)
 
   if (argc != 3)
     return usage (error);
-  lower_limit (RLIMIT_CPU, LOOK_SECONDS); /* a file system can be a maze */
+  image_helper_limit (RLIMIT_CPU, LOOK_SECONDS); /* a file system can be a maze */
   nbd = image_nbd_new (atoi (argv[0]), error);
   if (nbd == NULL)
     return FALSE;
@@ -202,7 +156,7 @@ do_kernel (int argc, char **argv, GError **error)
     return usage (error);
   if ((dir = open (argv[2], O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0)
     return vm_error_errno (error, errno, "cannot open '%s'", argv[2]);
-  lower_limit (RLIMIT_CPU, LOOK_SECONDS); /* a file system can be a maze */
+  image_helper_limit (RLIMIT_CPU, LOOK_SECONDS); /* a file system can be a maze */
   nbd = image_nbd_new (atoi (argv[0]), error);
   if (nbd == NULL)
     return FALSE;
@@ -279,7 +233,8 @@ main (int argc, char **argv)
   if (i == G_N_ELEMENTS (verbs))
     usage (&error);
   else
-    ok = (verbs[i].is_free || restrict_self (&error)) && verbs[i].run (argc - 2, argv + 2, &error);
+    ok = (verbs[i].is_free || image_helper_restrict (MEMORY_MAX, &error)) &&
+         verbs[i].run (argc - 2, argv + 2, &error);
   if (ok)
     return 0;
   (void)fprintf (stderr, "%s\n", error->message);
