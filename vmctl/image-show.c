@@ -148,3 +148,12 @@ vm_image_print (const ImageInfo *info)
   print_objects (info, "users", "user", "name", "home");
   print_objects (info, "mounts", "mount", "what", "where");
 }
+
+void
+vm_image_print_id (const ImageInfo *info, gboolean json)
+{
+  if (json)
+    vm_show_json (image_info_to_shown_json (info));
+  else
+    printf ("%s\n", info->id);
+}

@@ -8,3 +8,5 @@
 void vm_image_print_list (GPtrArray *all);
 /* All that is known of one, a line each. */
 void vm_image_print (const ImageInfo *info);
+/* What was made: all of it as JSON, or its id. */
+void vm_image_print_id (const ImageInfo *info, gboolean json);

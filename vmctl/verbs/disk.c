@@ -7,9 +7,12 @@
 #include "images/disk.h"
 #include "images/interrupt.h"
 #include "images/store.h"
+#include "vmctl/action.h"
 #include "vmctl/base/error.h"
 #include "vmctl/base/file.h"
 #include "vmctl/base/json.h"
+#include "vmctl/image-show.h"
+#include "vmctl/image-tools.h"
 #include "vmctl/progress.h"
 #include "vmctl/show.h"
 #include "vmctl/table.h"
@@ -48,8 +51,9 @@ add_row (VmTable *table, VmContext *context, const ImageDisk *disk)
 }
 
 static int
-list (VmContext *context, const DiskOptions *o, char **args, GError **error)
+list (VmContext *context, gconstpointer data, char **args, GError **error)
 {
+  const DiskOptions *o = data;
   static const char *const headers[] = {"NAME", "IMAGE", "SIZE", "DISK", "AGE", "STATE", NULL};
   g_autoptr (GPtrArray) problems = g_ptr_array_new_with_free_func (g_free);
   g_autoptr (GPtrArray) all = image_disk_list (context->dirs.data, problems);
@@ -89,7 +93,7 @@ reset_one (VmContext *context, const char *name, GError **error)
 }
 
 static int
-reset (VmContext *context, const DiskOptions *o, char **args, GError **error)
+reset (VmContext *context, gconstpointer data, char **args, GError **error)
 {
   for (; *args != NULL; args++)
     if (!reset_one (context, *args, error))
@@ -98,7 +102,7 @@ reset (VmContext *context, const DiskOptions *o, char **args, GError **error)
 }
 
 static int
-rm (VmContext *context, const DiskOptions *o, char **args, GError **error)
+rm (VmContext *context, gconstpointer data, char **args, GError **error)
 {
   for (; *args != NULL; args++)
     if (!image_disk_remove (context->dirs.data, *args, error))
@@ -107,16 +111,15 @@ rm (VmContext *context, const DiskOptions *o, char **args, GError **error)
 }
 
 static int
-resize (VmContext *context, const DiskOptions *o, char **args, GError **error)
+resize (VmContext *context, gconstpointer data, char **args, GError **error)
 {
   g_autoptr (ImageDisk) disk = image_disk_find (context->dirs.data, args[0], error);
-  g_autofree char *ext = disk != NULL ? vm_dirs_helper (&context->dirs, "vmctl-ext", error) : NULL;
-  g_autofree char *keeper = ext != NULL ? vm_dirs_helper (&context->dirs, "vmctl-keeper", error) : NULL;
-  const ImageTools tools = {.ext = ext, .keeper = keeper};
+  g_auto (VmImageTools) tools = {NULL};
   guint64 size;
 
-  return keeper != NULL && vm_size_parse (args[1], 1, "disk resize", &size, error) &&
-                 image_disk_resize (&tools, disk, size, error)
+  return disk != NULL && vm_image_tools_find (&context->dirs, &tools, error) &&
+                 vm_size_parse (args[1], 1, "disk resize", &size, error) &&
+                 image_disk_resize (&tools.paths, disk, size, error)
              ? 0
              : -1;
 }
@@ -134,25 +137,22 @@ run_commit (const ImageDiskCommit *what, const DiskOptions *o, GError **error)
   vm_progress_end (&progress);
   if (!ok)
     return -1;
-  if (o->json)
-    vm_show_json (image_info_to_shown_json (info));
-  else
-    printf ("%s\n", info->id);
+  vm_image_print_id (info, o->json);
   return 0;
 }
 
 static int
-commit (VmContext *context, const DiskOptions *o, char **args, GError **error)
+commit (VmContext *context, gconstpointer data, char **args, GError **error)
 {
+  const DiskOptions *o = data;
   g_autoptr (ImageDisk) disk = image_disk_find (context->dirs.data, args[0], error);
   g_autoptr (ImageInfo) base = disk != NULL ? find_base (context, disk, error) : NULL;
-  g_autofree char *ext = base != NULL ? vm_dirs_helper (&context->dirs, "vmctl-ext", error) : NULL;
-  g_autofree char *keeper = ext != NULL ? vm_dirs_helper (&context->dirs, "vmctl-keeper", error) : NULL;
+  g_auto (VmImageTools) tools = {NULL};
 
-  if (keeper == NULL)
+  if (base == NULL || !vm_image_tools_find (&context->dirs, &tools, error))
     return -1;
   return run_commit (&(ImageDiskCommit){.data_dir = context->dirs.data,
-                                        .tools = {.ext = ext, .keeper = keeper},
+                                        .tools = tools.paths,
                                         .disk = disk,
                                         .base = base,
                                         .name = o->name != NULL ? o->name : disk->name,
@@ -160,36 +160,16 @@ commit (VmContext *context, const DiskOptions *o, char **args, GError **error)
                      o, error);
 }
 
-typedef int (*ActFunc) (VmContext *context, const DiskOptions *o, char **args, GError **error);
-
-static const struct {
-  const char *name, *words;
-  guint min, max;
-  ActFunc act;
-} acts[] = {
+static const VmAction actions[] = {
     {"list", "", 0, 0, list},         {"resize", "NAME SIZE", 2, 2, resize},
     {"commit", "NAME", 1, 1, commit}, {"reset", "NAME...", 1, 64, reset},
-    {"rm", "NAME...", 1, 64, rm},
+    {"rm", "NAME...", 1, 64, rm},     {NULL},
 };
 
 static int
 disk (VmContext *context, gpointer data, char **args, char **command, GError **error)
 {
-  const char *what = args[0] != NULL ? args[0] : "list";
-  char **rest = args[0] != NULL ? args + 1 : args;
-  guint n = g_strv_length (rest);
-
-  for (guint i = 0; i < G_N_ELEMENTS (acts); i++) {
-    if (!g_str_equal (acts[i].name, what))
-      continue;
-    if (n >= acts[i].min && n <= acts[i].max)
-      return acts[i].act (context, data, rest, error);
-    vm_error (error, VM_ERROR_USAGE, "disk %s: write vmctl disk %s %s", what, what, acts[i].words);
-    return -1;
-  }
-  vm_error (error, VM_ERROR_USAGE,
-            "disk: '%s' is not what can be done; write list, resize, commit, reset or rm", what);
-  return -1;
+  return vm_action_run (actions, "disk", context, data, args, error);
 }
 
 const VmVerb vm_verb_disk = {

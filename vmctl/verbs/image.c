@@ -8,10 +8,12 @@
 #include "images/import.h"
 #include "images/interrupt.h"
 #include "images/store.h"
+#include "vmctl/action.h"
 #include "vmctl/base/error.h"
 #include "vmctl/base/file.h"
 #include "vmctl/base/json.h"
 #include "vmctl/image-show.h"
+#include "vmctl/image-tools.h"
 #include "vmctl/progress.h"
 #include "vmctl/show.h"
 #include "vmctl/verbs.h"
@@ -47,41 +49,12 @@ static const VmOption options[] = {
     {NULL},
 };
 
-static void
-print_one (const ImageInfo *info, const ImageOptions *o)
-{
-  if (o->json)
-    vm_show_json (image_info_to_shown_json (info));
-  else
-    printf ("%s\n", info->id);
-}
-
-typedef struct {
-  char *ext, *keeper; /* owned */
-} Tools;
-
-static void
-tools_clear (Tools *tools)
-{
-  g_free (tools->ext);
-  g_free (tools->keeper);
-}
-G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Tools, tools_clear)
-
-static gboolean
-find_tools (VmContext *context, Tools *tools, ImageTools *ret, GError **error)
-{
-  tools->ext = vm_dirs_helper (&context->dirs, "vmctl-ext", error);
-  tools->keeper = tools->ext != NULL ? vm_dirs_helper (&context->dirs, "vmctl-keeper", error) : NULL;
-  *ret = (ImageTools){.ext = tools->ext, .keeper = tools->keeper};
-  return tools->keeper != NULL;
-}
-
 /* Each is called with the words after its own name, as many as its row allows. */
 
 static int
-list (VmContext *context, const ImageOptions *o, char **args, GError **error)
+list (VmContext *context, gconstpointer data, char **args, GError **error)
 {
+  const ImageOptions *o = data;
   g_autoptr (GPtrArray) problems = g_ptr_array_new_with_free_func (g_free);
   g_autoptr (GPtrArray) all = image_store_list (context->dirs.data, problems, error);
   json_object *array;
@@ -117,9 +90,10 @@ parse_import (const ImageOptions *o, ImageImport *ret, GError **error)
 }
 
 static int
-import (VmContext *context, const ImageOptions *o, char **args, GError **error)
+import (VmContext *context, gconstpointer data, char **args, GError **error)
 {
-  g_auto (Tools) tools = {NULL};
+  const ImageOptions *o = data;
+  g_auto (VmImageTools) tools = {NULL};
   ImageImport what = {.data_dir = context->dirs.data,
                       .path = args[0],
                       .format = o->format,
@@ -130,8 +104,9 @@ import (VmContext *context, const ImageOptions *o, char **args, GError **error)
   gboolean was_there = FALSE, ok;
   VmProgress progress;
 
-  if (!find_tools (context, &tools, &what.tools, error) || !parse_import (o, &what, error))
+  if (!vm_image_tools_find (&context->dirs, &tools, error) || !parse_import (o, &what, error))
     return -1;
+  what.tools = tools.paths;
   image_interrupt_catch ();
   vm_progress_begin (&progress, o->quiet);
   ok = image_import (&what, vm_progress_step, &progress, &info, &was_there, error);
@@ -140,14 +115,15 @@ import (VmContext *context, const ImageOptions *o, char **args, GError **error)
     return -1;
   if (was_there && !o->quiet)
     fprintf (stderr, "vmctl: it was there already\n");
-  print_one (info, o);
+  vm_image_print_id (info, o->json);
   return 0;
 }
 
 static int
-build (VmContext *context, const ImageOptions *o, char **args, GError **error)
+build (VmContext *context, gconstpointer data, char **args, GError **error)
 {
-  g_auto (Tools) tools = {NULL};
+  const ImageOptions *o = data;
+  g_auto (VmImageTools) tools = {NULL};
   ImageDistribution what = {.data_dir = context->dirs.data,
                             .what = args[0],
                             .packages = o->packages,
@@ -158,21 +134,23 @@ build (VmContext *context, const ImageOptions *o, char **args, GError **error)
   VmProgress progress;
   gboolean ok;
 
-  if (!find_tools (context, &tools, &what.tools, error) ||
+  if (!vm_image_tools_find (&context->dirs, &tools, error) ||
       (o->size != NULL && !vm_size_parse (o->size, 1, "--size", &what.size, error)))
     return -1;
+  what.tools = tools.paths;
   image_interrupt_catch ();
   vm_progress_begin (&progress, o->quiet);
   ok = image_distribution_build (&what, vm_progress_step, &progress, &info, error);
   vm_progress_end (&progress);
   if (ok)
-    print_one (info, o);
+    vm_image_print_id (info, o->json);
   return ok ? 0 : -1;
 }
 
 static int
-inspect (VmContext *context, const ImageOptions *o, char **args, GError **error)
+inspect (VmContext *context, gconstpointer data, char **args, GError **error)
 {
+  const ImageOptions *o = data;
   g_autoptr (ImageInfo) info = image_store_find (context->dirs.data, args[0], error);
 
   if (info == NULL)
@@ -185,8 +163,9 @@ inspect (VmContext *context, const ImageOptions *o, char **args, GError **error)
 }
 
 static int
-name (VmContext *context, const ImageOptions *o, char **args, GError **error)
+name (VmContext *context, gconstpointer data, char **args, GError **error)
 {
+  const ImageOptions *o = data;
   g_autoptr (ImageInfo) info = image_store_find (context->dirs.data, args[0], error);
 
   if (info == NULL)
@@ -199,25 +178,25 @@ name (VmContext *context, const ImageOptions *o, char **args, GError **error)
 }
 
 static int
-unname (VmContext *context, const ImageOptions *o, char **args, GError **error)
+unname (VmContext *context, gconstpointer data, char **args, GError **error)
 {
   return image_store_unname (context->dirs.data, args[0], error) ? 0 : -1;
 }
 
-static int export(VmContext *context, const ImageOptions *o, char **args, GError **error)
+static int export(VmContext *context, gconstpointer data, char **args, GError **error)
 {
+  const ImageOptions *o = data;
   g_autoptr (ImageInfo) info = image_store_find (context->dirs.data, args[0], error);
-  g_auto (Tools) tools = {NULL};
+  g_auto (VmImageTools) tools = {NULL};
   VmProgress progress;
-  ImageTools paths;
   gboolean ok;
 
-  if (info == NULL || !find_tools (context, &tools, &paths, error))
+  if (info == NULL || !vm_image_tools_find (&context->dirs, &tools, error))
     return -1;
   image_interrupt_catch ();
   vm_progress_begin (&progress, o->quiet);
-  ok = image_import_export (&paths, info, o->format != NULL ? o->format : "qcow2", args[1], vm_progress_step,
-                            &progress, error);
+  ok = image_import_export (&tools.paths, info, o->format != NULL ? o->format : "qcow2", args[1],
+                            vm_progress_step, &progress, error);
   vm_progress_end (&progress);
   return ok ? 0 : -1;
 }
@@ -257,8 +236,9 @@ choose (VmContext *context, const ImageOptions *o, const char *what, char **name
 }
 
 static int
-rm (VmContext *context, const ImageOptions *o, char **args, GError **error)
+rm (VmContext *context, gconstpointer data, char **args, GError **error)
 {
+  const ImageOptions *o = data;
   g_autoptr (GPtrArray) chosen = choose (context, o, "rm", args, error);
 
   for (guint i = 0; chosen != NULL && i < chosen->len; i++)
@@ -268,33 +248,35 @@ rm (VmContext *context, const ImageOptions *o, char **args, GError **error)
 }
 
 static int
-verify (VmContext *context, const ImageOptions *o, char **args, GError **error)
+verify (VmContext *context, gconstpointer data, char **args, GError **error)
 {
+  const ImageOptions *o = data;
   g_autoptr (GPtrArray) chosen = choose (context, o, "verify", args, error);
-  g_auto (Tools) tools = {NULL};
+  g_auto (VmImageTools) tools = {NULL};
   VmProgress progress;
-  ImageTools paths;
-  gboolean ok = chosen != NULL && find_tools (context, &tools, &paths, error);
+  gboolean ok = chosen != NULL && vm_image_tools_find (&context->dirs, &tools, error);
 
   image_interrupt_catch ();
   vm_progress_begin (&progress, o->quiet);
   for (guint i = 0; ok && i < chosen->len; i++)
-    ok = image_import_verify (&paths, g_ptr_array_index (chosen, i), vm_progress_step, &progress, error);
+    ok =
+        image_import_verify (&tools.paths, g_ptr_array_index (chosen, i), vm_progress_step, &progress, error);
   vm_progress_end (&progress);
   return ok ? 0 : -1;
 }
 
 /* What nothing names and nothing uses. */
 static int
-prune (VmContext *context, const ImageOptions *o, char **args, GError **error)
+prune (VmContext *context, gconstpointer data, char **args, GError **error)
 {
-  g_auto (Tools) tools = {NULL};
-  ImageTools paths;
-  g_autoptr (GPtrArray) all =
-      find_tools (context, &tools, &paths, error) ? image_store_list (context->dirs.data, NULL, error) : NULL;
+  const ImageOptions *o = data;
+  g_auto (VmImageTools) tools = {NULL};
+  g_autoptr (GPtrArray) all = vm_image_tools_find (&context->dirs, &tools, error)
+                                  ? image_store_list (context->dirs.data, NULL, error)
+                                  : NULL;
 
   if (all != NULL && !o->dry_run)
-    image_distribution_sweep (context->dirs.data, &paths);
+    image_distribution_sweep (context->dirs.data, &tools.paths);
   for (guint i = 0; all != NULL && i < all->len; i++) {
     const ImageInfo *info = g_ptr_array_index (all, i);
     g_autoptr (GError) problem = NULL;
@@ -311,13 +293,7 @@ prune (VmContext *context, const ImageOptions *o, char **args, GError **error)
   return all != NULL ? 0 : -1;
 }
 
-typedef int (*ActFunc) (VmContext *context, const ImageOptions *o, char **args, GError **error);
-
-static const struct {
-  const char *name, *words;
-  guint min, max;
-  ActFunc act;
-} acts[] = {
+static const VmAction actions[] = {
     {"list", "", 0, 0, list},
     {"import", "FILE|DIRECTORY", 1, 1, import},
     {"build", "debian:SUITE", 1, 1, build},
@@ -328,29 +304,13 @@ static const struct {
     {"verify", "IMAGE...", 0, 64, verify},
     {"rm", "IMAGE...", 0, 64, rm},
     {"prune", "", 0, 0, prune},
+    {NULL},
 };
 
 static int
 image (VmContext *context, gpointer data, char **args, char **command, GError **error)
 {
-  const char *what = args[0] != NULL ? args[0] : "list";
-  char **rest = args[0] != NULL ? args + 1 : args;
-  guint n = g_strv_length (rest);
-
-  for (guint i = 0; i < G_N_ELEMENTS (acts); i++) {
-    if (!g_str_equal (acts[i].name, what))
-      continue;
-    if (n >= acts[i].min && n <= acts[i].max)
-      return acts[i].act (context, data, rest, error);
-    vm_error (error, VM_ERROR_USAGE, "image %s: write vmctl image %s %s", what, what, acts[i].words);
-    return -1;
-  }
-  vm_error (error, VM_ERROR_USAGE,
-            "image: '%s' is not what can be done; write list, import, build, inspect, name, unname, export, "
-            "verify, rm or "
-            "prune",
-            what);
-  return -1;
+  return vm_action_run (actions, "image", context, data, args, error);
 }
 
 const VmVerb vm_verb_image = {
