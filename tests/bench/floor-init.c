@@ -3,7 +3,6 @@
  * runs the command that the kernel command line names, powers off. No agent, no sessions, no identity, no
  * cleaning up. */
 #include <errno.h>
-#include <dirent.h>
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -17,6 +16,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "modules.h"
+
 #define NINEP "trans=virtio,version=9p2000.L,msize=512000"
 
 static void
@@ -24,26 +25,6 @@ die (const char *what)
 {
   printf ("floor: %s: %s\n", what, strerror (errno));
   reboot (RB_POWER_OFF);
-}
-
-static void
-load_modules (void)
-{
-  struct dirent **names;
-  int n = scandir ("/modules", &names, NULL, alphasort);
-
-  for (int i = 0; i < n; i++) {
-    char path[512];
-    int fd;
-
-    if (names[i]->d_name[0] == '.')
-      continue;
-    (void)snprintf (path, sizeof path, "/modules/%s", names[i]->d_name);
-    fd = open (path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0 || (syscall (SYS_finit_module, fd, "", 0) < 0 && errno != EEXIST))
-      die (path);
-    (void)close (fd);
-  }
 }
 
 static void
@@ -97,7 +78,7 @@ main (void)
   mount_or_die ("proc", "/proc", "proc", 0, NULL);
   mount_or_die ("sys", "/sys", "sysfs", 0, NULL);
   mount_or_die ("dev", "/dev", "devtmpfs", 0, NULL);
-  load_modules ();
+  load_modules (die);
   if (is_template ())
     wait_for_host ();
   mount_or_die ("floor.ro", "/lower", "9p", MS_RDONLY, NINEP ",cache=loose");

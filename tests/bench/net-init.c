@@ -3,7 +3,6 @@
  * asks again. "down N": reads from port 5001 to its end; "up N": writes N bytes to port 5002 and waits for
  * one. */
 #include <arpa/inet.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <net/if.h>
@@ -20,6 +19,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "modules.h"
+
 #define SERVER "198.51.100.10"
 
 static void
@@ -27,26 +28,6 @@ die (const char *what)
 {
   printf ("net-init: %s: %s\n", what, strerror (errno));
   reboot (RB_POWER_OFF);
-}
-
-static void
-load_modules (void)
-{
-  struct dirent **names;
-  int n = scandir ("/modules", &names, NULL, alphasort);
-
-  for (int i = 0; i < n; i++) {
-    char path[512];
-    int fd;
-
-    if (names[i]->d_name[0] == '.')
-      continue;
-    (void)snprintf (path, sizeof path, "/modules/%s", names[i]->d_name);
-    fd = open (path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0 || (syscall (SYS_finit_module, fd, "", 0) < 0 && errno != EEXIST))
-      die (path);
-    (void)close (fd);
-  }
 }
 
 static void
@@ -134,7 +115,7 @@ main (void)
   setbuf (stdout, NULL);
   (void)mkdir ("/proc", 0755);
   (void)mount ("proc", "/proc", "proc", 0, NULL);
-  load_modules ();
+  load_modules (die);
   configure ();
   fd = connected (5000);
   host = fdopen (fd, "r");
