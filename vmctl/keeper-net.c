@@ -88,26 +88,6 @@ write_settings (void)
 }
 
 static int
-send_fd (int socket, int fd)
-{
-  union {
-    struct cmsghdr header;
-    char space[CMSG_SPACE (sizeof (int))];
-  } control = {0};
-  char byte = 't';
-  struct iovec iov = {.iov_base = &byte, .iov_len = 1};
-  struct msghdr message = {
-      .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof control.space};
-  struct cmsghdr *c = CMSG_FIRSTHDR (&message);
-
-  c->cmsg_level = SOL_SOCKET;
-  c->cmsg_type = SCM_RIGHTS;
-  c->cmsg_len = CMSG_LEN (sizeof (int));
-  memcpy (CMSG_DATA (c), &fd, sizeof fd);
-  return sendmsg (socket, &message, MSG_NOSIGNAL) == 1 ? 0 : -1;
-}
-
-static int
 make_tap (void)
 {
   const struct in_addr address = {htonl (NET_GUEST)}, gateway = {htonl (NET_GATEWAY)},
@@ -150,7 +130,7 @@ keeper_net_enter (KeeperNet *net)
   fd = make_tap ();
   if (fd < 0)
     return -1;
-  r = send_fd (net->pair[1], fd);
+  r = keeper_fd_send (net->pair[1], "t", fd);
   (void)close (fd);
   if (r < 0)
     complain ("cannot hand the network interface over");
