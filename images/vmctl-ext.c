@@ -72,7 +72,7 @@ do_limit (int argc, char **argv, GError **error)
 {
   if (argc < 4 || strcmp (argv[2], "--") != 0)
     return usage (error);
-#ifndef SANITIZED
+#ifndef IMAGE_SANITIZED
   image_helper_limit (RLIMIT_AS, g_ascii_strtoull (argv[0], NULL, 10));
 #endif
   image_helper_limit (RLIMIT_FSIZE, g_ascii_strtoull (argv[1], NULL, 10));

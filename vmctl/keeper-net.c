@@ -23,8 +23,9 @@
 #include "vmctl/net/frame.h"
 #include "vmctl/net/policy.h"
 
-/* One that has run for so long is worth replacing, and so often. */
-enum { GOOD_LIFE_MS = 1000, STARTS_MAX = 8 };
+/* One that has run for so long is worth replacing; one that has not, this often in a row; all together so
+ * often. */
+enum { GOOD_LIFE_MS = 1000, SHORT_LIVES_MAX = 3, STARTS_MAX = 8 };
 
 static void
 complain (const char *what)
@@ -238,7 +239,8 @@ keeper_net_ended (KeeperNet *net, pid_t pid, int status, char *text, size_t size
   if (net->pid == 0 || pid != net->pid)
     return 0;
   net->pid = 0;
-  again = now_ms () - net->started_ms >= GOOD_LIFE_MS && net->starts < STARTS_MAX;
+  net->short_lives = now_ms () - net->started_ms >= GOOD_LIFE_MS ? 0 : net->short_lives + 1;
+  again = net->short_lives < SHORT_LIVES_MAX && net->starts < STARTS_MAX;
   if (again)
     start (net);
   (void)snprintf (text, size, "net %s %s %d", net->pid != 0 ? "restarted" : "down",

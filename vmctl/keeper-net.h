@@ -10,7 +10,8 @@
  *   --net-user UID:GID whom it runs as if the keeper is real root
  *
  * It lives as long as the sandbox, whatever happens to the supervisor. If it dies before, the sandbox has no
- * network until a new one reads the same descriptor; one that dies at once, or too often, is not replaced. */
+ * network until a new one reads the same descriptor; one that dies at once three times in a row, or too
+ * often, is not replaced. */
 #pragma once
 
 #include <sys/types.h>
@@ -21,7 +22,7 @@ typedef struct {
   int packet, control, control_peer, log; /* -1: none */
   int pair[2];                            /* from the child with the tap to the keeper */
   pid_t pid;                              /* 0: does not run */
-  unsigned starts;
+  unsigned starts, short_lives;           /* the latter in a row */
   long long started_ms;
 } KeeperNet;
 
