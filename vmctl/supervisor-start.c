@@ -237,18 +237,40 @@ qmp_closed (QmpClient *client, const GError *error, gpointer data)
 
 static const QmpClientHandlers qmp_handlers = {.event = qmp_event, .ready = qmp_ready, .closed = qmp_closed};
 
+/* A sandbox may be ending while it is taken over: nobody listens any more, and its keeper has not said so
+ * yet. That is no failure of the take-over, after which nobody would be there to bury it: it gets what one
+ * gets that ends a moment later, a connection that is closed. */
+static int
+connect_to (VmSupervisor *sup, const char *name, GError **error)
+{
+  g_autoptr (GError) problem = NULL;
+  int ends[2], fd = vm_fd_connect_unix (sup->runtime_fd, name, SOCK_STREAM, &problem);
+
+  if (fd >= 0)
+    return fd;
+  if (!sup->adopted || !g_error_matches (problem, VM_ERROR, VM_ERROR_NO_PEER)) {
+    g_propagate_error (error, g_steal_pointer (&problem));
+    return -1;
+  }
+  vm_log_line (sup->log, "%s: it is ending", problem->message);
+  if (!vm_fd_socketpair (SOCK_STREAM, ends, error))
+    return -1;
+  vm_fd_clear (&ends[1]);
+  return ends[0];
+}
+
 static gboolean
 connect_vmm (VmSupervisor *sup, GError **error)
 {
   int fd;
 
   if (vm_driver_has_monitor (sup->driver)) {
-    fd = vm_fd_connect_unix (sup->runtime_fd, "qmp.sock", SOCK_STREAM, error);
+    fd = connect_to (sup, "qmp.sock", error);
     if (fd < 0)
       return FALSE;
     sup->qmp = qmp_client_new (fd, &qmp_handlers, sup);
   }
-  fd = vm_fd_connect_unix (sup->runtime_fd, "agent.sock", SOCK_STREAM, error);
+  fd = connect_to (sup, "agent.sock", error);
   if (fd < 0)
     return FALSE;
   vm_supervisor_connect_agent (sup, fd);

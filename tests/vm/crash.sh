@@ -135,6 +135,20 @@ nothing_left "supervisor killed while it stops: the next vmctl goes on with that
 is "$(kind "$ID")" stopped "and the reason stays"
 exec 9>&-
 
+# It ends while it is taken over, and its keeper has not said so yet. (Of bubblewrap's nothing is asked then.)
+driver=$VM_DRIVER VM_DRIVER=bwrap
+start ending --net none "$P" -- sleep 1000
+keeper=$(pid_of "$ID" keeper) supervisor=$(pid_of "$ID" supervisor) inner=$(pid_of "$ID" inner)
+VM_DRIVER=$driver
+kill -STOP "$keeper"
+kill -9 "$supervisor" "$inner"
+until_true 10 dead "$supervisor"
+until_true 10 dead "$inner"
+list
+kill -CONT "$keeper"
+is "$STATUS|$ERR" "0|" "a sandbox that is ending is taken over"
+nothing_left "and ended"
+
 # A take-over that fails harms nothing: what is in its way can be mended.
 start later "$P" -- cat
 vmm=$(pid_of "$ID" vmm)

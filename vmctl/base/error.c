@@ -18,6 +18,8 @@ code_from_errno (int err)
     return VM_ERROR_EXISTS;
   case EBUSY:
     return VM_ERROR_BUSY;
+  case ECONNREFUSED:
+    return VM_ERROR_NO_PEER;
   default:
     return VM_ERROR_FAILED;
   }

@@ -18,14 +18,15 @@ typedef enum {
   VM_ERROR_HOST,        /* the host lacks something: `vmctl doctor` explains */
   VM_ERROR_CHILD,       /* a child process failed */
   VM_ERROR_TIMEOUT,
+  VM_ERROR_NO_PEER,    /* a socket is there, but nobody listens */
   VM_ERROR_NO_PROGRAM, /* the program that a sandbox should run is not there: exit status 127 */
 } VmErrorCode;
 
 GQuark vm_error_quark (void);
 
-/* Sets `error` to "<formatted>: <strerror (err)>". ENOENT becomes NOT_FOUND, EEXIST EXISTS, EBUSY BUSY, all
- * else FAILED. `err` is a positive errno. Always returns FALSE, so that `return vm_error_errno (...)` reads.
- */
+/* Sets `error` to "<formatted>: <strerror (err)>". ENOENT becomes NOT_FOUND, EEXIST EXISTS, EBUSY BUSY,
+ * ECONNREFUSED NO_PEER, all else FAILED. `err` is a positive errno. Always returns FALSE, so that
+ * `return vm_error_errno (...)` reads. */
 gboolean vm_error_errno (GError **error, int err, const char *format, ...) G_GNUC_PRINTF (3, 4);
 
 /* g_set_error in this domain that returns FALSE. */
