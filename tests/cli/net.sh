@@ -133,7 +133,6 @@ kill -9 "$(json "$("$V" status jail --json)" 'j["supervisor"]["pid"]')"
 run 0 "$V" net allow jail c.example
 is "taken over" "$out" "allow:a.example,c.example"
 keeper=$(json "$("$V" status jail --json)" 'j["keeper"]["pid"]')
-sleep 1 # a helper that lived for less is not replaced
 for child in $(cat "/proc/$keeper/task/$keeper/children"); do
   case $(cat "/proc/$child/comm") in vmctl-net) kill -9 "$child" ;; esac
 done
