@@ -23,8 +23,8 @@
 #include "vmctl/net/frame.h"
 #include "vmctl/net/policy.h"
 
-/* One that has run for so long is worth replacing; one that has not, this often in a row; all together so
- * often. */
+/* One that has run for so long is worth replacing. So is one that was killed sooner, unless it is the third
+ * in a row; one that ended by itself would again. And all together so often. */
 enum { GOOD_LIFE_MS = 1000, SHORT_LIVES_MAX = 3, STARTS_MAX = 8 };
 
 static void
@@ -240,7 +240,7 @@ keeper_net_ended (KeeperNet *net, pid_t pid, int status, char *text, size_t size
     return 0;
   net->pid = 0;
   net->short_lives = now_ms () - net->started_ms >= GOOD_LIFE_MS ? 0 : net->short_lives + 1;
-  again = net->short_lives < SHORT_LIVES_MAX && net->starts < STARTS_MAX;
+  again = net->short_lives < (by_signal ? SHORT_LIVES_MAX : 1) && net->starts < STARTS_MAX;
   if (again)
     start (net);
   (void)snprintf (text, size, "net %s %s %d", net->pid != 0 ? "restarted" : "down",

@@ -10,8 +10,8 @@
  *   --net-user UID:GID whom it runs as if the keeper is real root
  *
  * It lives as long as the sandbox, whatever happens to the supervisor. If it dies before, the sandbox has no
- * network until a new one reads the same descriptor; one that dies at once three times in a row, or too
- * often, is not replaced. */
+ * network until a new one reads the same descriptor. Not replaced is one that ended by itself within a
+ * second, the third in a row that was killed within one, and the eighth. */
 #pragma once
 
 #include <sys/types.h>
