@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* How it works
  *
- * start:  directory and lock -> record -> control socket -> "ready" to the client -> meta dir -> keeper
- * (waits) -> record with the keeper's identity -> go -> QMP and agent connections -> agent up -> running end:
- * the main command's EXIT, a stop, a vanished client, a dead QEMU -> stop steps -> the keeper's last word ->
- * record in the state directory -> runtime directory removed -> control socket closed (clients take that as
- * the end)
+ * Start: directory and lock -> record -> control socket -> "ready" to the client -> meta dir -> keeper, which
+ * waits -> record with the keeper's identity -> go -> QMP and agent connections -> agent up. End: the
+ * command's EXIT, a stop, a vanished client, a dead QEMU -> stop steps -> the keeper's last word -> record in
+ * the state directory -> runtime directory removed -> control socket closed, which is the end for clients.
  *
  * With vmctl restart, or a policy, it starts again where it would be buried (supervisor-restart.c).
  *
@@ -531,6 +530,7 @@ fail_start (VmSupervisor *sup, const GError *why)
   if (sup->adopted) {
     if (sup->log != NULL)
       vm_log_line (sup->log, "cannot take over: %s", why->message);
+    vm_fd_clear (&sup->lock_fd); /* whoever hears of it may have to bury the sandbox */
     return;
   }
   if (sup->record != NULL && sup->state_fd >= 0) {

@@ -149,6 +149,22 @@ kill -CONT "$keeper"
 is "$STATUS|$ERR" "0|" "a sandbox that is ending is taken over"
 nothing_left "and ended"
 
+# Or it ends just before: what was to take it over cannot, and whoever asked for that buries it.
+start ended --net none "$P" -- cat
+keeper=$(pid_of "$ID" keeper) supervisor=$(pid_of "$ID" supervisor)
+kill -9 "$supervisor"
+until_true 10 dead "$supervisor"
+VMCTL_FAILPOINT=hold:control "$VMCTL" list --json >"$T/out" 2>"$T/err" &
+adopter () { pgrep -f "supervise --adopt $ID"; }
+held () { grep -q '^State:.T' "/proc/$(adopter)/status"; }
+check "it waits" until_true 20 held
+kill -9 "$keeper"
+until_true 10 dead "$keeper"
+kill -CONT "$(adopter)"
+wait $!
+is "$?|$(cat "$T/err")|$(listed id)" "0||" "a sandbox that ended while it was taken over is buried"
+check_not "at once" test -e "$XDG_RUNTIME_DIR/vmctl/$ID"
+
 # A take-over that fails harms nothing: what is in its way can be mended.
 start later "$P" -- cat
 vmm=$(pid_of "$ID" vmm)

@@ -319,7 +319,15 @@ left_over () {
 
 # Waits a little for what is ending by itself: the supervisor removes its directory as its last act.
 nothing_left () {
-  if until_true "${2:-10}" left_over; then ok "$1"; else no "$1"; left_over; fi
+  if until_true "${2:-10}" left_over; then ok "$1"; else no "$1"; left_over; tell_logs 20 "$XDG_RUNTIME_DIR/vmctl"; fi
+}
+
+tell_logs () { # LINES DIRECTORY: of the three newest sandboxes that are named there
+  local name
+  for name in $(ls -t "$2" 2>/dev/null | head -n 3); do
+    echo "# supervisor.log of $name:"
+    tail -n "$1" "$XDG_STATE_HOME/vmctl/sandboxes/$name/supervisor.log" 2>/dev/null | cut -c -300 | sed 's/^/#   /'
+  done
 }
 
 finish () {
@@ -343,12 +351,7 @@ run_suite () {
 
 tidy () {
   local status=$? name
-  if [ "$vm_failed" != 0 ]; then
-    for name in $(ls -t "$XDG_STATE_HOME/vmctl/sandboxes" 2>/dev/null | head -n 3); do
-      echo "# supervisor.log of $name:"
-      tail -n 12 "$XDG_STATE_HOME/vmctl/sandboxes/$name/supervisor.log" 2>/dev/null | cut -c -300 | sed 's/^/#   /'
-    done
-  fi
+  [ "$vm_failed" = 0 ] || tell_logs 12 "$XDG_STATE_HOME/vmctl/sandboxes"
   # what the test failed to end
   for name in $(ls "$XDG_RUNTIME_DIR/vmctl" 2>/dev/null); do
     kill_all "$(record "$name" supervisor.pid)" "$(record "$name" keeper.pid)"
