@@ -85,6 +85,7 @@ printf '22.05pre' > "$system/nixos-version"
 printf 'ID=nixos\nVERSION_ID="22.05"\nPRETTY_NAME="NixOS 22.05 (Quokka)"\n' > "$system/etc/os-release"
 chmod 0555 "$system/init"
 printf '%s\n' "$tools" "$store/cccc-file" "$store/dddd-link" "$system" > "$work/closure"
+[ "$(id -u)" -ne 0 ] || chown -hR 1234:1234 "$store" # in an image all is root's, whoever it is here
 echo "$system" > "$work/system"
 
 # Words pass as they are.

@@ -7,6 +7,7 @@ requires python3
 top=$here/../..
 export NIX_STATE_DIR="$tmp/nix/var" NIX_STORE_DIR="$tmp/nix/store" NIX_CONF_DIR="$tmp/nix/etc" NIX_REMOTE=
 mkdir -p "$tmp/nix/etc"
+echo 'build-users-group =' > "$tmp/nix/etc/nix.conf"
 
 for file in flake.nix nix/default.nix nix/module.nix nix/package.nix tests/nix/eval.nix tests/nix/lib.nix; do
   run 0 nix-instantiate --parse "$top/$file"
