@@ -223,8 +223,9 @@ find_toplevel (Building *b, GError **error)
   if (!g_file_test (b->toplevel, G_FILE_TEST_EXISTS))
     return vm_error (
         error, VM_ERROR_HOST,
-        "nix has built '%s', which is not there on this host: vmctl reads the store by itself, and so "
-        "builds into another one (NIX_REMOTE, 'store' in nix.conf) cannot be taken",
+        "nix has built '%s', which is not there on this host: its store is elsewhere (NIX_REMOTE, "
+        "'store' in nix.conf, or ~/.local/share/nix/root, which it uses without a daemon), and vmctl "
+        "reads it at its own place; start a daemon, or build as root",
         b->toplevel);
   for (guint i = 0; i < G_N_ELEMENTS (needed); i++)
     if (!has (b, needed[i]))

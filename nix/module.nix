@@ -152,7 +152,11 @@ in
       useDHCP = guestDefault false;
       dhcpcd.enable = guestDefault false;
       resolvconf.enable = guestDefault false;
+      # Where it is enabled, for the machine that the configuration is also for.
+      networkmanager.unmanaged = [ "driver:virtio_net" ];
+      networkmanager.dns = guestDefault "none";
     };
+    services.resolved.enable = lib.mkIf cfg.network (guestDefault false);
     environment.etc.hosts.enable = lib.mkIf cfg.network (guestDefault false);
 
     systemd.services = lib.mkMerge [

@@ -39,7 +39,8 @@ is root "$(get 'j["config"]["fileSystems"]')" "{'/': {'device': '/dev/disk/by-la
 is loader "$(get 'j["config"]["boot"]["loader"]["grub"]["enable"]')" False
 is network "$(get '[j["config"]["networking"][n] for n in ("hostName", "useDHCP", "dhcpcd", "resolvconf")]')" \
   "['', False, {'enable': False}, {'enable': False}]"
-is hosts "$(get 'j["config"]["environment"]["etc"]["hosts"]["enable"]')" False
+is hosts "$(get 'j["config"]["environment"]["etc"]["hosts"]["enable"], j["config"]["services"]["resolved"]["enable"]')" "(False, False)"
+is manager "$(get 'j["config"]["networking"]["networkmanager"]')" "{'dns': 'none', 'unmanaged': ['driver:virtio_net']}"
 is modules "$(get 'set("virtio_pci virtio_blk virtio_console virtio_net 9p 9pnet_virtio overlay ext4".split()) - set(j["config"]["boot"]["initrd"]["availableKernelModules"])')" "set()"
 is services "$(get 'sorted(j["config"]["systemd"]["services"])')" "['serial-getty@ttyS0', 'vmctl-guest-agent']"
 is agent "$(get 'j["config"]["systemd"]["services"]["vmctl-guest-agent"]["serviceConfig"]["ExecStart"]')" \

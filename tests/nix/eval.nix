@@ -17,7 +17,6 @@ let
     package
     str
     ;
-  option = type: lib.mkOption { inherit type; };
   withDefault = type: default: lib.mkOption { inherit type default; };
 
   fakePackage = name: {
@@ -48,11 +47,14 @@ let
     fileSystems = withDefault (attrsOf anything) { };
     networking.dhcpcd.enable = withDefault bool true;
     networking.hostName = withDefault str "nixos";
+    networking.networkmanager.dns = withDefault str "default";
+    networking.networkmanager.unmanaged = withDefault (listOf str) [ ];
     networking.resolvconf.enable = withDefault bool true;
     networking.useDHCP = withDefault bool true;
     nix.enable = withDefault bool true;
     nix.package = withDefault package (fakePackage "nix");
     services.getty.loginProgram = withDefault str "/bin/login";
+    services.resolved.enable = withDefault bool true;
     services.udev.extraRules = withDefault lines "";
     services.xserver.displayManager.startx.enable = withDefault bool false;
     services.xserver.enable = withDefault bool false;
