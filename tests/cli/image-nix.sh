@@ -193,6 +193,9 @@ again iiii
 echo "$tools" > "$work/closure"
 build 1 nix:.#nosuch
 has "$err" "nix-store does not list"
+printf '%s\n' "$store/nnnn-vanished" "$system2" > "$work/closure"
+build 1 nix:.#nosuch
+has "$err" "nnnn-vanished"
 build 1 nix:.#box
 has "$err" "there is an image 'box' already"
 is before "$(ls "$images" "$images/names")" "$before"

@@ -57,6 +57,8 @@ has "$(get 'j["config"]["boot"]["postBootCommands"]')" "/nix/store/nix/bin/nix-s
 for word in '"vmctl.ro"' '"vmctl.agent"' '"/run/vmctl/meta"' '"/mnt/meta"'; do
   grep -qF "$word" "$top/meta/format.h" || fail "meta/format.h has not $word any more"
 done
+options=$(get 'j["config"]["systemd"]["mounts"][0]["options"]')
+grep -qF "\"${options#ro,nosuid,nodev,}\"" "$top/meta/format.h" || fail "meta/format.h mounts the share with other options"
 grep -qF systemd/system/vmctl-agent.service "$top/meta/agent/image-units.c" || fail "the agent's unit has another name"
 
 # The login, run: as the user whom the meta dir names, if that user may become root.
