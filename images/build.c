@@ -19,7 +19,7 @@
 #include "vmctl/base/fd.h"
 #include "vmctl/base/file.h"
 
-enum { STDERR_MAX = 64 << 10, LINE_MAX_BYTES = 512 };
+enum { STDERR_MAX = 64 << 10, LINE_MAX_BYTES = 4096, LINES_SHOWN = 20 };
 
 gboolean
 image_build_exists (const char *path)
@@ -73,6 +73,8 @@ image_build_lock (const char *dir, const char *what, ImageProgress progress, gpo
 typedef struct {
   const char *what; /* NULL: the child says it in each line */
   const char *mark; /* that those lines begin with; NULL: with a percentage */
+  gboolean told;    /* all lines are shown; `mark` begins an error */
+  gboolean failing; /* and has done so */
   int said_fd;      /* borrowed; where lines without the mark go */
   ImageProgress progress;
   gpointer data;
@@ -85,6 +87,23 @@ report_marked (const Following *f, const char *line)
     f->progress (line + strlen (f->mark), -1, f->data);
     return;
   }
+  (void)vm_fd_write_all (f->said_fd, line, strlen (line), NULL);
+  (void)vm_fd_write_all (f->said_fd, "\n", 1, NULL);
+}
+
+/* Only what may be the error is kept. */
+static void
+report_told (Following *f, const char *line)
+{
+  gboolean begins = g_str_has_prefix (line, f->mark);
+
+  f->failing |= begins;
+  if (*line == '\0' && !f->failing)
+    return;
+  if (!f->failing)
+    f->progress (line, -1, f->data);
+  if ((begins || !f->failing) && ftruncate (f->said_fd, 0) == 0)
+    (void)lseek (f->said_fd, 0, SEEK_SET);
   (void)vm_fd_write_all (f->said_fd, line, strlen (line), NULL);
   (void)vm_fd_write_all (f->said_fd, "\n", 1, NULL);
 }
@@ -105,6 +124,15 @@ report_line (const Following *f, const char *line)
                  f->data);
 }
 
+static void
+report (Following *f, const char *line)
+{
+  if (f->told)
+    report_told (f, line);
+  else
+    (f->mark != NULL ? report_marked : report_line) (f, line);
+}
+
 /* Its end, or that we were interrupted: then the child has to go. */
 static ssize_t
 read_some (int fd, pid_t pid, char *to, gsize room)
@@ -122,7 +150,7 @@ read_some (int fd, pid_t pid, char *to, gsize room)
 
 /* Reads to the end; lines that are too long are cut. */
 static void
-follow (int fd, pid_t pid, const Following *f)
+follow (int fd, pid_t pid, Following *f)
 {
   char buffer[LINE_MAX_BYTES + 1];
   gsize used = 0;
@@ -139,7 +167,7 @@ follow (int fd, pid_t pid, const Following *f)
     buffer[used] = '\0';
     for (; (end = strpbrk (line, "\r\n")) != NULL; line = end + 1) {
       *end = '\0';
-      (f->mark != NULL ? report_marked : report_line) (f, line);
+      report (f, line);
     }
     used -= (gsize)(line - buffer);
     memmove (buffer, line, used);
@@ -148,8 +176,24 @@ follow (int fd, pid_t pid, const Following *f)
   }
 }
 
+/* The last lines, one below the other. (transfer full) */
+static char *
+shown_lines (const char *said)
+{
+  g_auto (GStrv) lines = g_strsplit (said, "\n", -1);
+  guint n = g_strv_length (lines);
+  GString *out = g_string_new (n > LINES_SHOWN ? "\n  ..." : NULL);
+
+  for (guint i = n > LINES_SHOWN ? n - LINES_SHOWN : 0; i < n; i++) {
+    g_autofree char *line = vm_escape_terminal (lines[i], -1, 500);
+
+    g_string_append_printf (out, "\n  %s", line);
+  }
+  return g_string_free (out, FALSE);
+}
+
 static gboolean
-check_status (int status, int said_fd, const char *program, GError **error)
+check_status (int status, int said_fd, gboolean in_lines, const char *program, GError **error)
 {
   g_autofree char *said = NULL, *shown = NULL;
   gsize length = 0;
@@ -161,7 +205,12 @@ check_status (int status, int said_fd, const char *program, GError **error)
                      g_strsignal (WTERMSIG (status)));
   (void)lseek (said_fd, 0, SEEK_SET);
   said = vm_fd_read_all (said_fd, STDERR_MAX, &length, NULL);
-  shown = vm_escape_terminal (said != NULL ? g_strstrip (said) : "", -1, 2000);
+  g_strstrip (said != NULL ? said : (said = g_strdup ("")));
+  if (*said != '\0' && in_lines) {
+    shown = shown_lines (said);
+    return vm_error (error, VM_ERROR_CHILD, "%s says:%s", program, shown);
+  }
+  shown = vm_escape_terminal (said, -1, 2000);
   if (*shown == '\0')
     return vm_error (error, VM_ERROR_CHILD, "the helper program '%s' failed with status %d", program,
                      WEXITSTATUS (status));
@@ -191,7 +240,7 @@ run_following (VmArgv *argv, Following *f, GError **error)
   follow (out_read, pid, f);
   while (waitpid (pid, &status, 0) < 0 && errno == EINTR)
     ;
-  return image_interrupt_check (error) && check_status (status, said_fd, program, error);
+  return image_interrupt_check (error) && check_status (status, said_fd, f->told, program, error);
 }
 
 gboolean
@@ -206,6 +255,14 @@ gboolean
 image_build_run_marked (VmArgv *argv, const char *mark, ImageProgress progress, gpointer data, GError **error)
 {
   Following f = {.mark = mark, .progress = progress, .data = data};
+
+  return run_following (argv, &f, error);
+}
+
+gboolean
+image_build_run_told (VmArgv *argv, const char *mark, ImageProgress progress, gpointer data, GError **error)
+{
+  Following f = {.mark = mark, .told = TRUE, .progress = progress, .data = data};
 
   return run_following (argv, &f, error);
 }

@@ -31,5 +31,11 @@ image_build_run_as (VmArgv *argv, const char *what, ImageProgress progress, gpoi
 gboolean image_build_run_marked (VmArgv *argv, const char *mark, ImageProgress progress, gpointer data,
                                  GError **error);
 
+/* The same for a program whose every line on stderr is what it is doing, and which tells its error at the
+ * end: the error is what it said from the last line on that begins with `mark`, or its last line; the last
+ * lines of that, one below the other. Its stdout stays as it is bound. */
+gboolean
+image_build_run_told (VmArgv *argv, const char *mark, ImageProgress progress, gpointer data, GError **error);
+
 /* TRUE for a regular file that is not empty. */
 gboolean image_build_exists (const char *path);

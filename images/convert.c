@@ -15,6 +15,7 @@
 #include "images/cage.h"
 #include "images/import-parts.h"
 #include "images/interrupt.h"
+#include "images/nix.h"
 #include "images/qcow2-head.h"
 #include "images/store-parts.h"
 #include "vmctl/base/error.h"
@@ -389,7 +390,8 @@ image_convert (ImageImporting *i, GError **error)
     return from_qcow2 (i, error);
   if (g_str_equal (i->format, "raw"))
     return from_raw (i, error);
-  if (g_str_equal (i->format, "tar") || g_str_equal (i->format, "directory"))
+  if (g_str_equal (i->format, "tar") || g_str_equal (i->format, "directory") ||
+      g_str_equal (i->format, IMAGE_NIX_FORMAT))
     return from_tree (i, error);
   return from_foreign (i, error);
 }

@@ -15,6 +15,7 @@
 #include "images/import-parts.h"
 #include "images/interrupt.h"
 #include "images/layout.h"
+#include "images/nix.h"
 #include "images/qcow2-head.h"
 #include "images/store-parts.h"
 #include "vmctl/base/error.h"
@@ -137,7 +138,7 @@ find_format (ImageImporting *i, GError **error)
   ssize_t n;
 
   if (S_ISDIR (i->stat.st_mode)) {
-    i->format = "directory";
+    i->format = i->import->sum != NULL ? IMAGE_NIX_FORMAT : "directory";
     return i->import->format == NULL || g_str_equal (i->import->format, "directory") ||
            vm_error (error, VM_ERROR_USAGE, "it is a directory, and no %s", i->import->format);
   }
@@ -287,11 +288,12 @@ run (ImageImporting *i, const char *name, gboolean *ret_was_there, GError **erro
   g_autofree char *sum = NULL;
 
   i->info = find_earlier (i, NULL);
-  if (i->info == NULL && g_str_equal (i->format, "tar")) {
-    if ((sum = image_sum (&i->import->tools, i->fd, i->progress, i->data, error)) == NULL)
-      return FALSE;
+  sum = g_strdup (i->import->sum);
+  if (i->info == NULL && g_str_equal (i->format, "tar") &&
+      (sum = image_sum (&i->import->tools, i->fd, i->progress, i->data, error)) == NULL)
+    return FALSE;
+  if (i->info == NULL && sum != NULL)
     i->info = find_earlier (i, sum);
-  }
   *ret_was_there = i->info != NULL;
   if (i->info != NULL)
     return image_store_name (i->import->data_dir, name, i->info->id, i->import->force, error);

@@ -20,6 +20,8 @@ typedef struct {
   gboolean any_owner; /* a directory's files of this user belong to this user inside, too */
   guint64 size;       /* of the new disk, from a tar or directory; 0: as fits */
   int root;           /* the partition that is the root; -1: find it */
+  const char *sum; /* NULL; or `path` is what images/nix.c has made, and this, a SHA-256, is what it is: the
+                      same costs nothing */
 } ImageImport;
 
 /* "qcow2", "raw", "vmdk", "vdi", "tar", "directory"; NULL-terminated */

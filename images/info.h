@@ -19,6 +19,8 @@
 #include <json-c/json.h>
 
 #define IMAGE_ID_PREFIX "sha256-"
+/* NixOS: the link to the system that boots, in an image; in it are init, kernel, kernel-modules, etc, sw. */
+#define IMAGE_NIXOS_SYSTEM "/nix/var/nix/profiles/system"
 enum { IMAGE_ID_DIGITS = 64, IMAGE_ID_SHORT = 12 };
 
 typedef enum {
@@ -36,9 +38,9 @@ typedef struct {
   guint64 bytes;   /* on the disk, all of it */
 
   /* How it came to be. */
-  char *origin;                 /* owned; as the user wrote it: a path, "debian:bookworm" */
-  char *format;                 /* owned; of that: "qcow2", "raw", "vmdk", "vdi", "tar", "directory" */
-  char *origin_sha256;          /* owned; of a tar or qcow2 that was imported; NULL: not taken */
+  char *origin;        /* owned; as the user wrote it: a path, "debian:bookworm", "nix:.#box" */
+  char *format;        /* owned; of that: "qcow2", "raw", "vmdk", "vdi", "tar", "directory", "nix" */
+  char *origin_sha256; /* owned; of a tar or qcow2 that was imported, or of ImageImport.sum; or NULL */
   json_object *origin_identity; /* owned; device, inode, size and times of that file; NULL: it was no file */
   gint64 created;               /* microseconds since the epoch */
   guint64 size;                 /* virtual size of the disk, bytes */

@@ -5,8 +5,8 @@
  * vmctl-ext pack FROM TO RESULT                      a raw disk to a qcow2, and the same of that
  * vmctl-ext look NBD RESULT ROOT                     what is on a disk (images/ext/look.h); ROOT -1: find it
  * vmctl-ext kernel NBD ROOT DIR MODULE...            its kernels into a directory (images/ext/kernel.h)
- * vmctl-ext count tar|directory PATH RESULT          {"bytes": ..., "entries": ...}
- * vmctl-ext fill tar|directory PATH DISK BYTES UID GID
+ * vmctl-ext count tar|directory|nix PATH RESULT      {"bytes": ..., "entries": ...}
+ * vmctl-ext fill tar|directory|nix PATH DISK BYTES UID GID
  *
  * The helper of images/import.c: it links libext2fs, libarchive and libgcrypt, and reads what is hostile.
  * FD, FROM, TO, RESULT and NBD are descriptors. It says "PERCENT TEXT" lines on stdout and its error on
@@ -26,6 +26,7 @@
 #include "images/ext/look.h"
 #include "images/ext/pack.h"
 #include "images/helper.h"
+#include "images/nix.h"
 #include "vmctl/base/error.h"
 #include "vmctl/base/fd.h"
 #include "vmctl/base/json.h"
@@ -169,24 +170,62 @@ do_kernel (int argc, char **argv, GError **error)
   return ok;
 }
 
-static gboolean
-parse_source (char **argv, ImageFillSource *ret, GError **error)
+/* What a source is made of; "nix": PATH is what images/nix.c leaves. */
+typedef struct {
+  ImageFillSource source;
+  char *path;   /* owned; NULL: that of the words */
+  char **store; /* owned; or NULL */
+} Source;
+
+static void
+source_clear (Source *s)
 {
-  *ret = (ImageFillSource){.path = argv[1], .is_directory = strcmp (argv[0], "directory") == 0};
-  ret->owner = ret->group = -1;
-  return ret->is_directory || strcmp (argv[0], "tar") == 0 || usage (error);
+  g_clear_pointer (&s->path, g_free);
+  g_clear_pointer (&s->store, g_strfreev);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Source, source_clear)
+
+static gboolean
+read_nix (const char *path, Source *ret, GError **error)
+{
+  g_autofree char *list = g_build_filename (path, IMAGE_NIX_PATHS, NULL), *text = NULL;
+
+  if (!g_file_get_contents (list, &text, NULL, error))
+    return FALSE;
+  ret->path = g_build_filename (path, IMAGE_NIX_ROOT, NULL);
+  ret->store = g_strsplit (g_strchomp (text), "\n", -1);
+  ret->source.path = ret->path;
+  ret->source.store = (const char *const *)ret->store;
+  for (char **one = ret->store; *one != NULL; one++)
+    if (**one != '/')
+      return vm_error (error, VM_ERROR_INVALID, "'%s' is not a path of the store", *one);
+  return TRUE;
+}
+
+static gboolean
+parse_source (char **argv, Source *ret, GError **error)
+{
+  gboolean is_nix = strcmp (argv[0], "nix") == 0;
+
+  ret->source = (ImageFillSource){.path = argv[1],
+                                  .is_directory = is_nix || strcmp (argv[0], "directory") == 0,
+                                  .owner = -1,
+                                  .group = -1};
+  if (is_nix)
+    return read_nix (argv[1], ret, error);
+  return ret->source.is_directory || strcmp (argv[0], "tar") == 0 || usage (error);
 }
 
 static gboolean
 do_count (int argc, char **argv, GError **error)
 {
   guint64 bytes = 0, entries = 0;
-  ImageFillSource source;
+  g_auto (Source) s = {.path = NULL};
   json_object *object;
 
   if (argc != 3)
     return usage (error);
-  if (!parse_source (argv, &source, error) || !image_fill_count (&source, say, NULL, &bytes, &entries, error))
+  if (!parse_source (argv, &s, error) || !image_fill_count (&s.source, say, NULL, &bytes, &entries, error))
     return FALSE;
   object = json_object_new_object ();
   vm_json_add_int (object, "bytes", (gint64)bytes);
@@ -197,15 +236,15 @@ do_count (int argc, char **argv, GError **error)
 static gboolean
 do_fill (int argc, char **argv, GError **error)
 {
-  ImageFillSource source;
+  g_auto (Source) s = {.path = NULL};
 
   if (argc != 6)
     return usage (error);
-  if (!parse_source (argv, &source, error))
+  if (!parse_source (argv, &s, error))
     return FALSE;
-  source.owner = g_ascii_strtoll (argv[4], NULL, 10);
-  source.group = g_ascii_strtoll (argv[5], NULL, 10);
-  return image_fill (&source, argv[2], g_ascii_strtoull (argv[3], NULL, 10), say, NULL, error);
+  s.source.owner = g_ascii_strtoll (argv[4], NULL, 10);
+  s.source.group = g_ascii_strtoll (argv[5], NULL, 10);
+  return image_fill (&s.source, argv[2], g_ascii_strtoull (argv[3], NULL, 10), say, NULL, error);
 }
 
 typedef gboolean (*VerbFunc) (int argc, char **argv, GError **error);

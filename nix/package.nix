@@ -28,6 +28,11 @@ stdenv.mkDerivation {
   pname = "vmctl";
   version = "0.1.0";
 
+  outputs = [
+    "out"
+    "agent" # by itself, for guests: nix/module.nix
+  ];
+
   src = lib.cleanSource ../.;
 
   nativeBuildInputs = [
@@ -56,6 +61,11 @@ stdenv.mkDerivation {
 
   # The tests start virtual machines and namespaces, which the build sandbox does not have: ./bootstrap test.
   doCheck = false;
+
+  # It is static, and refers to nothing.
+  postInstall = ''
+    install -D -m 0755 -t $agent/libexec/vmctl $out/libexec/vmctl/vmctl-agent
+  '';
 
   # The programs that vmctl calls, after the user's own.
   postFixup = ''

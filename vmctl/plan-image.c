@@ -78,13 +78,33 @@ add_modules (VmPlan *plan, const VmHost *host)
   vm_plan_add_ro (plan, host->modules_dir, target, TRUE, "image");
 }
 
+/* NixOS has next to nothing in /usr/bin; and it has no other program at the place of the host's shell. */
+static gboolean
+is_nixos (const VmPlan *plan)
+{
+  return plan->image.init != NULL && vm_path_is_within (plan->image.init, "/nix");
+}
+
+static char *
+search_path (const VmPlan *plan)
+{
+  if (!is_nixos (plan))
+    return g_strconcat (plan->home, "/.local/bin:/usr/local/bin:/usr/bin:/bin", NULL);
+  return g_strconcat (plan->home, "/.local/bin:/run/wrappers/bin:", plan->home,
+                      "/.nix-profile/bin:/nix/var/nix/profiles/default/bin:/run/current-system/sw/bin:"
+                      "/usr/bin:/bin",
+                      NULL);
+}
+
 /* The host's order of directories means nothing there, nor do the places of files that are not let in. */
 static void
 set_environment (VmPlan *plan)
 {
   static const char *const files[] = {"LOCALE_ARCHIVE", "NIX_SSL_CERT_FILE", "SSL_CERT_FILE", "TZDIR"};
-  g_autofree char *path = g_strconcat (plan->home, "/.local/bin:/usr/local/bin:/usr/bin:/bin", NULL);
+  g_autofree char *path = search_path (plan);
 
+  if (is_nixos (plan) && g_environ_getenv (plan->environment, "SHELL") != NULL)
+    vm_plan_setenv (plan, "SHELL", "/bin/sh");
   for (gsize i = 0; i < G_N_ELEMENTS (files); i++)
     plan->environment = g_environ_unsetenv (plan->environment, files[i]);
   vm_plan_setenv (plan, "PATH", path);

@@ -27,11 +27,19 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (Resolver, archive_entry_linkresolver_free)
 typedef struct {
   const ImageFillSource *source; /* borrowed */
   ImageWriter *writer;           /* borrowed */
-  struct archive *archive;       /* borrowed */
+  struct archive *archive;       /* owned */
+  guint opened;                  /* of source->store */
   ImageProgress progress;
   gpointer data;
   guint64 bytes, done, entries;
 } Fill;
+
+static void
+fill_clear (Fill *f)
+{
+  g_clear_pointer (&f->archive, archive_done);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Fill, fill_clear)
 
 static gboolean
 unreadable (GError **error, struct archive *a, const ImageFillSource *source)
@@ -57,7 +65,7 @@ open_tar (void)
 }
 
 static struct archive *
-open_source (const ImageFillSource *source, GError **error)
+open_source (const ImageFillSource *source, const char *path, GError **error)
 {
   g_autoptr (Archive) a = source->is_directory ? archive_read_disk_new () : open_tar ();
   int result;
@@ -66,14 +74,28 @@ open_source (const ImageFillSource *source, GError **error)
     (void)archive_read_disk_set_symlink_physical (a);
     (void)archive_read_disk_set_behavior (a, ARCHIVE_READDISK_NO_TRAVERSE_MOUNTS | ARCHIVE_READDISK_NO_ACL |
                                                  ARCHIVE_READDISK_NO_FFLAGS);
-    result = archive_read_disk_open (a, source->path);
+    result = archive_read_disk_open (a, path);
   } else {
-    result = archive_read_open_filename (a, source->path, BLOCK);
+    result = archive_read_open_filename (a, path, BLOCK);
   }
   if (result == ARCHIVE_OK)
     return g_steal_pointer (&a);
   unreadable (error, a, source);
   return NULL;
+}
+
+/* FALSE without an error: there is none. */
+static gboolean
+open_next (Fill *f, GError **error)
+{
+  const char *path = f->source->store != NULL ? f->source->store[f->opened] : NULL;
+
+  if (path == NULL)
+    return FALSE;
+  f->opened++;
+  g_clear_pointer (&f->archive, archive_done);
+  f->archive = open_source (f->source, path, error);
+  return f->archive != NULL;
 }
 
 /* The next entry; NULL without an error is the end. Warnings are of times and names that are not UTF-8: no
@@ -82,11 +104,15 @@ static struct archive_entry *
 next (Fill *f, GError **error)
 {
   struct archive_entry *entry = NULL;
+  GError *problem = NULL;
   int result;
 
-  while ((result = archive_read_next_header (f->archive, &entry)) == ARCHIVE_RETRY)
-    ;
-  if (result == ARCHIVE_EOF)
+  do
+    result = archive_read_next_header (f->archive, &entry);
+  while (result == ARCHIVE_RETRY || (result == ARCHIVE_EOF && open_next (f, &problem)));
+  if (problem != NULL)
+    g_propagate_error (error, problem);
+  if (problem != NULL || result == ARCHIVE_EOF)
     return NULL;
   if (result < ARCHIVE_WARN) {
     unreadable (error, f->archive, f->source);
@@ -127,9 +153,9 @@ raw_path (const Fill *f, const char *path)
 }
 
 static guint32
-owner_of (gint64 id, gint64 mine)
+owner_of (const Fill *f, gint64 id, gint64 mine)
 {
-  return id == mine ? 0 : (guint32)CLAMP (id, 0, (gint64)G_MAXUINT32 - 1);
+  return id == mine || f->source->store != NULL ? 0 : (guint32)CLAMP (id, 0, (gint64)G_MAXUINT32 - 1);
 }
 
 static gboolean
@@ -180,8 +206,8 @@ add_entry (Fill *f, const char *path, struct archive_entry *entry, GError **erro
 {
   dev_t device = archive_entry_rdev (entry);
   ImageWriterEntry e = {.mode = (guint)archive_entry_filetype (entry) | (guint)archive_entry_perm (entry),
-                        .uid = owner_of (archive_entry_uid (entry), f->source->owner),
-                        .gid = owner_of (archive_entry_gid (entry), f->source->group),
+                        .uid = owner_of (f, archive_entry_uid (entry), f->source->owner),
+                        .gid = owner_of (f, archive_entry_gid (entry), f->source->group),
                         .mtime = archive_entry_mtime (entry),
                         .major = major (device),
                         .minor = minor (device)};
@@ -218,7 +244,14 @@ add_one (Fill *f, struct archive_entry *entry, GError **error)
   return add_entry (f, path, entry, error);
 }
 
-/* A directory's hard links come as such, as a tar has them. */
+/* A directory's hard links come as such, as a tar has them. A store that was optimised has one empty file,
+ * under more names than ext4 allows. */
+static gboolean
+has_links (const Fill *f, struct archive_entry *entry)
+{
+  return f->source->is_directory && (f->source->store == NULL || archive_entry_size (entry) > 0);
+}
+
 static gboolean
 add_all (Fill *f, GError **error)
 {
@@ -230,7 +263,7 @@ add_all (Fill *f, GError **error)
   while ((entry = next (f, &problem)) != NULL) {
     struct archive_entry *later = NULL;
 
-    if (f->source->is_directory)
+    if (has_links (f, entry))
       archive_entry_linkify (resolver, &entry, &later);
     if (entry != NULL && !add_one (f, entry, error))
       return FALSE;
@@ -244,12 +277,11 @@ gboolean
 image_fill_count (const ImageFillSource *source, ImageProgress progress, gpointer data, guint64 *ret_bytes,
                   guint64 *ret_entries, GError **error)
 {
-  g_autoptr (Archive) archive = open_source (source, error);
-  Fill f = {.source = source, .archive = archive};
+  g_auto (Fill) f = {.source = source, .archive = open_source (source, source->path, error)};
   GError *problem = NULL;
   struct archive_entry *entry;
 
-  if (archive == NULL)
+  if (f.archive == NULL)
     return FALSE;
   while ((entry = next (&f, &problem)) != NULL) {
     guint64 size = (guint64)MAX (archive_entry_size (entry), 0);
@@ -278,13 +310,12 @@ image_fill (const ImageFillSource *source, const char *disk, guint64 bytes, Imag
             gpointer data, GError **error)
 {
   g_autoptr (ImageWriter) writer = image_writer_open (disk, error);
-  g_autoptr (Archive) archive = writer != NULL ? open_source (source, error) : NULL;
-  Fill f = {.source = source,
-            .writer = writer,
-            .archive = archive,
-            .progress = progress,
-            .data = data,
-            .bytes = bytes};
+  g_auto (Fill) f = {.source = source,
+                     .writer = writer,
+                     .archive = writer != NULL ? open_source (source, source->path, error) : NULL,
+                     .progress = progress,
+                     .data = data,
+                     .bytes = bytes};
 
-  return archive != NULL && add_all (&f, error) && image_writer_finish (writer, error);
+  return f.archive != NULL && add_all (&f, error) && image_writer_finish (writer, error);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A tar, or a directory of the host, as the content of an ext file system. */
+/* A tar, or directories of the host, as the content of an ext file system. */
 #pragma once
 
 #include <glib.h>
@@ -10,6 +10,9 @@ typedef struct {
   const char *path; /* the tar, also gzip, xz, zstd or bzip2 inside, or the directory */
   gboolean is_directory;
   gint64 owner, group; /* of a directory: files of these belong to root in the image; -1: of nobody */
+  /* NULL-terminated; absolute paths of the host (files, links, or directories with all that is below) that
+   * are at the same place in the image, besides what is in the directory; all is root's then. NULL: none */
+  const char *const *store;
 } ImageFillSource;
 
 /* How much there is. Reads all of it. */

@@ -8,15 +8,20 @@
 #include <unistd.h>
 
 #include "images/ext/tree.h"
+#include "images/info.h"
 #include "images/modules.h"
 #include "vmctl/base/error.h"
 #include "vmctl/base/fd.h"
+
+#define MODULES "/lib/modules"
+#define NIXOS_MODULES IMAGE_NIXOS_SYSTEM "/kernel-modules/lib/modules"
 
 enum { KERNELS_MAX = 3, NAMES_MAX = 4096, DEPTH_MAX = 16, FILE_MAX = 256 << 20, LIST_MAX = 32 << 20 };
 
 /* Where a kernel was found: the whole, since it may be in another file system than its modules. */
 typedef struct {
   char *version, *path;     /* owned */
+  const char *modules;      /* static; the root's directory that has one named `version` */
   ImagePartition partition; /* the file system that it is in */
 } Found;
 
@@ -39,7 +44,8 @@ is_plain (const char *name)
 }
 
 static void
-add (GPtrArray *all, const char *version, char *take_path, const ImagePartition *partition)
+add (GPtrArray *all, const char *version, const char *modules, char *take_path,
+     const ImagePartition *partition)
 {
   Found *f;
 
@@ -50,6 +56,7 @@ add (GPtrArray *all, const char *version, char *take_path, const ImagePartition 
     }
   f = g_new0 (Found, 1);
   f->version = g_strdup (version);
+  f->modules = modules;
   f->path = take_path;
   f->partition = *partition;
   g_ptr_array_add (all, f);
@@ -66,22 +73,33 @@ look_in_boot (GPtrArray *all, ext2_filsys fs, const char *dir, const ImagePartit
 
     if (g_str_has_prefix (name, "vmlinuz-") && is_plain (name) && is_plain (name + strlen ("vmlinuz-")) &&
         image_tree_is_file (fs, path))
-      add (all, name + strlen ("vmlinuz-"), g_steal_pointer (&path), partition);
+      add (all, name + strlen ("vmlinuz-"), MODULES, g_steal_pointer (&path), partition);
   }
 }
 
 static void
 look_in_modules (GPtrArray *all, ext2_filsys fs, const ImagePartition *partition)
 {
-  g_autoptr (GPtrArray) names = image_tree_list (fs, "/lib/modules", NAMES_MAX);
+  g_autoptr (GPtrArray) names = image_tree_list (fs, MODULES, NAMES_MAX);
 
   for (guint i = 0; i < names->len; i++) {
     const char *version = g_ptr_array_index (names, i);
-    g_autofree char *path = g_build_filename ("/lib/modules", version, "vmlinuz", NULL);
+    g_autofree char *path = g_build_filename (MODULES, version, "vmlinuz", NULL);
 
     if (is_plain (version) && image_tree_is_file (fs, path))
-      add (all, version, g_steal_pointer (&path), partition);
+      add (all, version, MODULES, g_steal_pointer (&path), partition);
   }
+}
+
+/* Of NixOS only the system's that boots; its kernel's name says nothing, its modules' directory does. */
+static void
+look_in_nixos (GPtrArray *all, ext2_filsys fs, const ImagePartition *partition)
+{
+  static const char *const kernel = IMAGE_NIXOS_SYSTEM "/kernel";
+  g_autoptr (GPtrArray) names = image_tree_list (fs, NIXOS_MODULES, NAMES_MAX);
+
+  if (names->len == 1 && is_plain (g_ptr_array_index (names, 0)) && image_tree_is_file (fs, kernel))
+    add (all, g_ptr_array_index (names, 0), NIXOS_MODULES, g_strdup (kernel), partition);
 }
 
 static int
@@ -99,6 +117,7 @@ find_all (ImageNbd *nbd, GArray *partitions, const ImagePartition *root, ext2_fi
 
   look_in_boot (all, fs, "/boot", root);
   look_in_modules (all, fs, root);
+  look_in_nixos (all, fs, root);
   for (guint i = 0; i < partitions->len; i++) {
     const ImagePartition *p = &g_array_index (partitions, ImagePartition, i);
     ext2_filsys other = p->number != root->number && image_layout_is_ext (p->type)
@@ -168,7 +187,7 @@ copy_one (ext2_filsys fs, const char *from, int dir_fd, const char *to, GError *
 
 typedef struct {
   ext2_filsys fs;      /* borrowed */
-  const char *from;    /* borrowed; "/lib/modules/VERSION" */
+  const char *from;    /* borrowed; "/lib/modules/VERSION", as a rule */
   const char *to;      /* borrowed; "lib/modules/VERSION" */
   int dir_fd;          /* borrowed */
   GHashTable *written; /* owned; of what modules.dep calls it */
@@ -206,11 +225,11 @@ copy_line (Modules *m, char *line, const char *const *wanted, GError **error)
 }
 
 static gboolean
-copy_modules (ext2_filsys fs, const char *version, const char *const *wanted, int dir_fd, GError **error)
+copy_modules (ext2_filsys fs, const Found *f, const char *const *wanted, int dir_fd, GError **error)
 {
   static const char *const lists[] = {"modules.dep", "modules.builtin"};
-  g_autofree char *from = g_build_filename ("/lib/modules", version, NULL);
-  g_autofree char *to = g_build_filename ("lib/modules", version, NULL);
+  g_autofree char *from = g_build_filename (f->modules, f->version, NULL);
+  g_autofree char *to = g_build_filename ("lib/modules", f->version, NULL);
   g_autofree char *dep = g_build_filename (from, "modules.dep", NULL);
   g_autofree char *text = image_tree_read (fs, dep, LIST_MAX, NULL);
   g_autoptr (GHashTable) written = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
@@ -242,7 +261,7 @@ image_kernel_extract (ImageNbd *nbd, GArray *partitions, const ImagePartition *r
 
     if (own != NULL && own != fs)
       ext2fs_free (own);
-    if (!ok || !copy_modules (fs, f->version, modules, dir_fd, error))
+    if (!ok || !copy_modules (fs, f, modules, dir_fd, error))
       return FALSE;
   }
   return TRUE;

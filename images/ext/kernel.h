@@ -6,7 +6,7 @@
 #include "images/layout.h"
 
 /* Their versions, newest last: vmlinuz-VERSION in the root's /boot, at the top of another ext partition (a
- * /boot of its own), and /usr/lib/modules/VERSION/vmlinuz. At most a few. (transfer full) */
+ * /boot of its own), /usr/lib/modules/VERSION/vmlinuz, and NixOS's. At most a few. (transfer full) */
 char **image_look_kernels (ImageNbd *nbd, GArray *partitions, const ImagePartition *root, ext2_filsys fs);
 
 /* Writes them below the directory `dir_fd` as boot/vmlinuz-VERSION, with lib/modules/VERSION/{modules.dep,

@@ -12,13 +12,22 @@
 
 enum { TEXT_MAX = 64 << 10, LINES_MAX = 100, UID_FIRST = 1000, UID_LAST = 59999 };
 
-static const char *const inits[] = {
-    "/sbin/init", "/usr/sbin/init", "/etc/init", "/bin/init", "/nix/var/nix/profiles/system/init", NULL};
+/* NixOS's last: where its initrd has systemd, "init" is systemd, and what has to come before is
+ * "prepare-root". */
+static const char *const inits[] = {"/sbin/init",
+                                    "/usr/sbin/init",
+                                    "/etc/init",
+                                    "/bin/init",
+                                    IMAGE_NIXOS_SYSTEM "/prepare-root",
+                                    IMAGE_NIXOS_SYSTEM "/init",
+                                    NULL};
 static const char *const systemds[] = {"/usr/lib/systemd/systemd", "/lib/systemd/systemd", NULL};
-static const char *const releases[] = {"/etc/os-release", "/usr/lib/os-release", NULL};
+/* NixOS that has not been started yet has no /etc, but where that will come from. */
+static const char *const releases[] = {"/etc/os-release", "/usr/lib/os-release",
+                                       IMAGE_NIXOS_SYSTEM "/etc/os-release", NULL};
 static const char *const agents[] = {"/usr/libexec/vmctl/vmctl-agent", "/usr/local/libexec/vmctl/vmctl-agent",
                                      "/usr/lib/vmctl/vmctl-agent",
-                                     "/run/current-system/sw/libexec/vmctl/vmctl-agent", NULL};
+                                     IMAGE_NIXOS_SYSTEM "/sw/libexec/vmctl/vmctl-agent", NULL};
 
 /* The first of them that is there; NULL: none. `ret` (may be NULL): its inode. */
 static const char *
@@ -219,6 +228,7 @@ add_arch (ext2_filsys fs, json_object *out)
 {
   static const char *const programs[] = {"/usr/lib/systemd/systemd",
                                          "/lib/systemd/systemd",
+                                         IMAGE_NIXOS_SYSTEM "/systemd/lib/systemd/systemd",
                                          "/bin/sh",
                                          "/sbin/init",
                                          "/usr/bin/env",

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "meta/frame.h"
 
@@ -158,7 +159,9 @@ complete_argv (Launch *launch, const Meta *meta)
       free (launch->argv[i]);
     launch->n_argv = 0;
     launch->shell = true;
-    return append (&launch->argv, &launch->n_argv, strdup (meta->shell));
+    /* An image need not have the host's. */
+    return append (&launch->argv, &launch->n_argv,
+                   strdup (access (meta->shell, X_OK) == 0 ? meta->shell : "/bin/sh"));
   }
   if (launch->n_argv > 0)
     return 0;

@@ -4,7 +4,9 @@
 store.py STORE NAME DISK MEMBER=VALUE...   members of image.json: filesystem, partition, init, init-kind, ...
 
 With kernel=VERSION it gets this host's kernel of that version as its own. One disk may be many images here: the id is
-made of the members, too. Prints the image's directory."""
+made of the members, too. Prints the image's directory.
+
+store.py --modules VERSION DIRECTORY   only such a kernel's modules, as DIRECTORY"""
 import hashlib
 import json
 import os
@@ -16,12 +18,10 @@ MODULES = {"virtio_pci", "9p", "9pnet_virtio", "overlay", "virtio_console", "vir
            "virtio_net", "virtio_balloon"}
 
 
-def copy_kernel(place, version):
-    """The kernel, and of its modules those that vmctl loads, with what they need."""
-    source, target = "/lib/modules/" + version, os.path.join(place, "kernel/lib/modules", version)
+def copy_modules(version, target):
+    """Those that vmctl loads, with what they need."""
+    source = "/lib/modules/" + version
     os.makedirs(target)
-    os.mkdir(os.path.join(place, "kernel/boot"))
-    shutil.copy("/boot/vmlinuz-" + version, os.path.join(place, "kernel/boot"))
     for list_name in "modules.dep", "modules.builtin":
         shutil.copy(os.path.join(source, list_name), target)
     with open(os.path.join(source, "modules.dep")) as file:
@@ -33,6 +33,15 @@ def copy_kernel(place, version):
                     shutil.copy(os.path.join(source, module), os.path.join(target, module))
 
 
+def copy_kernel(place, version):
+    copy_modules(version, os.path.join(place, "kernel/lib/modules", version))
+    os.mkdir(os.path.join(place, "kernel/boot"))
+    shutil.copy("/boot/vmlinuz-" + version, os.path.join(place, "kernel/boot"))
+
+
+if sys.argv[1] == "--modules":
+    copy_modules(*sys.argv[2:])
+    sys.exit()
 store, name, disk = sys.argv[1:4]
 with open(disk, "rb") as file:
     data = file.read()

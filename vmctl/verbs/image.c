@@ -7,6 +7,7 @@
 #include "images/distribution.h"
 #include "images/import.h"
 #include "images/interrupt.h"
+#include "images/nix.h"
 #include "images/store.h"
 #include "vmctl/action.h"
 #include "vmctl/base/error.h"
@@ -44,8 +45,7 @@ static const VmOption options[] = {
     {"root", 0, VM_OPTION_STRING, offsetof (ImageOptions, root), "N",
      "import: partition N is the root (0: the whole disk)", NULL},
     {"size", 0, VM_OPTION_STRING, offsetof (ImageOptions, size), "SIZE",
-     "import, build: of the disk that is made of a tar, a directory, or packages (default at least 8G)",
-     NULL},
+     "import, build: of the disk that is made of all but a disk (default at least 8G)", NULL},
     {NULL},
 };
 
@@ -119,28 +119,62 @@ import (VmContext *context, gconstpointer data, char **args, GError **error)
   return 0;
 }
 
+static gboolean
+build_distribution (VmContext *context, const ImageOptions *o, const char *name, const ImageTools *tools,
+                    guint64 size, VmProgress *progress, ImageInfo **ret, GError **error)
+{
+  const ImageDistribution what = {.data_dir = context->dirs.data,
+                                  .tools = *tools,
+                                  .what = name,
+                                  .packages = o->packages,
+                                  .mirror = o->mirror,
+                                  .name = o->name,
+                                  .force = o->force,
+                                  .size = size};
+
+  return image_distribution_build (&what, vm_progress_step, progress, ret, error);
+}
+
+static gboolean
+build_nix (VmContext *context, const ImageOptions *o, const char *name, const ImageTools *tools, guint64 size,
+           VmProgress *progress, ImageInfo **ret, GError **error)
+{
+  const ImageNix what = {.data_dir = context->dirs.data,
+                         .tools = *tools,
+                         .what = name,
+                         .name = o->name,
+                         .force = o->force,
+                         .size = size};
+  gboolean was_there = FALSE;
+
+  if (o->packages != NULL || o->mirror != NULL)
+    return vm_error (error, VM_ERROR_USAGE,
+                     "%s is for debian:SUITE; what is in a NixOS system, its configuration says",
+                     o->packages != NULL ? "--packages" : "--mirror");
+  if (!image_nix_build (&what, vm_progress_step, progress, ret, &was_there, error))
+    return FALSE;
+  if (was_there && !o->quiet)
+    fprintf (stderr, "vmctl: it was there already\n");
+  return TRUE;
+}
+
 static int
 build (VmContext *context, gconstpointer data, char **args, GError **error)
 {
   const ImageOptions *o = data;
   g_auto (VmImageTools) tools = {NULL};
-  ImageDistribution what = {.data_dir = context->dirs.data,
-                            .what = args[0],
-                            .packages = o->packages,
-                            .mirror = o->mirror,
-                            .name = o->name,
-                            .force = o->force};
   g_autoptr (ImageInfo) info = NULL;
   VmProgress progress;
+  guint64 size = 0;
   gboolean ok;
 
   if (!vm_image_tools_find (&context->dirs, &tools, error) ||
-      (o->size != NULL && !vm_size_parse (o->size, 1, "--size", &what.size, error)))
+      (o->size != NULL && !vm_size_parse (o->size, 1, "--size", &size, error)))
     return -1;
-  what.tools = tools.paths;
   image_interrupt_catch ();
   vm_progress_begin (&progress, o->quiet);
-  ok = image_distribution_build (&what, vm_progress_step, &progress, &info, error);
+  ok = (image_nix_is (args[0]) ? build_nix : build_distribution) (context, o, args[0], &tools.paths, size,
+                                                                  &progress, &info, error);
   vm_progress_end (&progress);
   if (ok)
     vm_image_print_id (info, o->json);
@@ -296,7 +330,7 @@ prune (VmContext *context, gconstpointer data, char **args, GError **error)
 static const VmAction actions[] = {
     {"list", "", 0, 0, list},
     {"import", "FILE|DIRECTORY", 1, 1, import},
-    {"build", "debian:SUITE", 1, 1, build},
+    {"build", "debian:SUITE|nix:FLAKE#SYSTEM", 1, 1, build},
     {"inspect", "IMAGE", 1, 1, inspect},
     {"name", "IMAGE NAME", 2, 2, name},
     {"unname", "NAME", 1, 1, unname},
@@ -318,11 +352,11 @@ const VmVerb vm_verb_image = {
     .usage = "[OPTIONS] [ACTION] [WORD...]",
     .summary = "guests that are not this host",
     .details =
-        "list; import FILE|DIRECTORY; build debian:SUITE; inspect IMAGE; name IMAGE NAME; unname NAME; "
-        "export "
+        "list; import FILE|DIRECTORY; build debian:SUITE|nix:FLAKE#SYSTEM; inspect IMAGE; name IMAGE NAME; "
+        "unname NAME; export "
         "IMAGE FILE; verify IMAGE...; rm IMAGE...; prune. A whole distribution as the guest: imported from a "
-        "disk image, the tar of a root file system, or a directory, or built of its packages. An image is "
-        "never changed; each machine writes into an overlay of its own.",
+        "disk image, the tar of a root file system, or a directory, or built of its packages, or by Nix. An "
+        "image is never changed; each machine writes into an overlay of its own.",
     .options = options,
     .options_size = sizeof (ImageOptions),
     .max_args = 66,
