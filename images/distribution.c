@@ -66,7 +66,8 @@ image_distribution_words (const ImageDistribution *d, const char *tar, gboolean 
 
   if (suite == NULL) {
     vm_error (error, VM_ERROR_USAGE,
-              "'%s' is not what can be built; write debian:SUITE, such as debian:bookworm", d->what);
+              "'%s' is not what can be built; write debian:SUITE, such as debian:bookworm, or host-systemd",
+              d->what);
     return NULL;
   }
   if ((d->packages != NULL && !check_packages (d->packages, error)) ||

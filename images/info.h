@@ -10,6 +10,8 @@
  *                            lib/modules/VERSION/{modules.dep,modules.builtin,kernel/...}, no more of them
  * than vmctl may load. It is a `root` for image_kernel_find_for (images/boot.h)
  *
+ * One kind has no disk, and nothing but image.json (images/host-systemd.h).
+ *
  * Everything but `size`, `created`, `checksum` and the checksums was read from the image, and is hostile: it
  * is bounded, UTF-8, has no control bytes, and paths are absolute and without ".."; but it is only what the
  * image says. */
@@ -35,10 +37,13 @@ typedef struct {
   gboolean system; /* of the system's store, which is read-only */
   guint64 bytes;   /* on the disk, all of it */
 
+  gboolean is_host; /* the root is the host's own tree: there is no disk, no `filesystem`, no `kernel`, `size`
+                       is 0, and the id is the checksum of its description */
+
   /* How it came to be. */
-  char *origin;                 /* owned; as the user wrote it: a path, "debian:bookworm" */
-  char *format;                 /* owned; of that: "qcow2", "raw", "vmdk", "vdi", "tar", "directory" */
-  char *origin_sha256;          /* owned; of a tar or qcow2 that was imported; NULL: not taken */
+  char *origin;        /* owned; as the user wrote it: a path, "debian:bookworm" */
+  char *format;        /* owned; of that: "qcow2", "raw", "vmdk", "vdi", "tar", "directory", "host-systemd" */
+  char *origin_sha256; /* owned; of a tar or qcow2 that was imported; NULL: not taken */
   json_object *origin_identity; /* owned; device, inode, size and times of that file; NULL: it was no file */
   gint64 created;               /* microseconds since the epoch */
   guint64 size;                 /* virtual size of the disk, bytes */
