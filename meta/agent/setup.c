@@ -485,7 +485,7 @@ run (Setup *setup)
     return r;
   if (setup->meta->root && (r = install_sudo (setup)) < 0)
     return r;
-  if (setup->meta->filesystem && (r = setup_image_finish (setup)) < 0)
+  if ((r = setup_image_finish (setup)) < 0)
     return r;
   r = ops_run (&(Ops){.tree = &setup->tree,
                       .part = setup->meta->init ? OPS_MOUNTS : OPS_ALL,
