@@ -64,18 +64,20 @@ add_accounts (VmPlan *plan)
   append (plan, "/etc/group", group);
 }
 
-/* Nobody can prove to be anybody: there are no passwords, and sudo is vmctl's. What asks for no proof, the
- * login on the console and the user's own systemd, is let through. */
+/* Nobody can prove to be anybody: there are no passwords (pam_unix then says no, and, other than pam_deny,
+ * goes along with who need not prove anything). The login on the console and the user's own systemd get a
+ * session of logind's. */
 static void
 add_pam (VmPlan *plan)
 {
-#define NO_PROOF "auth required pam_deny.so\npassword required pam_deny.so\n"
-#define SESSION "account required pam_permit.so\nsession required pam_permit.so\n"
-#define LOGIND "-session optional pam_systemd.so\n"
+#define PLAIN                                                                                                \
+  "auth required pam_unix.so\npassword required pam_deny.so\naccount required pam_permit.so\n"               \
+  "session required pam_permit.so\n"
+#define WITH_LOGIND PLAIN "-session optional pam_systemd.so\n"
   vm_plan_add_dir (plan, "/etc/pam.d", 0755, TRUE, "image");
-  vm_plan_add_file (plan, "/etc/pam.d/other", NO_PROOF SESSION, "image");
-  vm_plan_add_file (plan, "/etc/pam.d/login", NO_PROOF SESSION LOGIND, "image");
-  vm_plan_add_file (plan, "/etc/pam.d/systemd-user", NO_PROOF SESSION LOGIND, "image");
+  vm_plan_add_file (plan, "/etc/pam.d/other", PLAIN, "image");
+  vm_plan_add_file (plan, "/etc/pam.d/login", WITH_LOGIND, "image");
+  vm_plan_add_file (plan, "/etc/pam.d/systemd-user", WITH_LOGIND, "image");
 }
 
 void

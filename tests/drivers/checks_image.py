@@ -29,7 +29,7 @@ def _(s):
         s.hasnt(s.shell("cat /proc/[0-9]*/cmdline | tr '\\0' ' '"), "--autologin")
 
 
-@check("image-stop", "stop ends it in order, and nothing is left")
+@check("image-stop", "stop ends it in order, and nothing is left", last=True)
 def _(s):
     with s.box_lock:
         box, s.box = s.box, None
