@@ -3,16 +3,19 @@
  *
  * Its units are all there, and can be started; but nothing of the host's is to start by itself.
  * /etc/systemd/system, where services are enabled, is not let in. What packages want started from /usr is
- * what is left: each such wish (TARGET.wants/UNIT) is answered by a link to /dev/null of that name below
- * /run, which comes before /usr, and so is each generator. The few wishes that stay are what makes a systemd
- * that can be asked and that keeps a journal. The others of systemd's own are of no use in a tree that was
- * made a moment ago (temporary files, accounts, the linker's cache, the hardware's database), and take most
- * of the time of a boot. */
+ * what is left (TARGET.wants/UNIT), and generators: these directories are empty in the layer above the tree.
+ * The few wishes that stay are what makes a systemd that can be asked and that keeps a journal. The others of
+ * systemd's own are of no use in a tree that was made a moment ago (temporary files, accounts, the linker's
+ * cache, the hardware's database), and take most of the time of a boot.
+ *
+ * The symbolic links among the units are copied into that layer, too: each is a question to the host whenever
+ * it is read, and systemd reads all of them once for each unit that it is asked about. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "meta/agent/setup-parts.h"
@@ -40,8 +43,9 @@ static const char *const wanted[] = {"dbus.socket", "systemd-journald-dev-log.so
   "SendSIGHUP=yes\n"
 
 #define CONSOLE "serial-getty@ttyS0.service"
+#define OPAQUE "trusted.overlay.opaque" /* nothing of the layer below is seen in it */
 
-enum { PATH_MAX_BYTES = 700 };
+enum { PATH_MAX_BYTES = 1024 };
 
 static bool
 is_wanted (const char *name)
@@ -66,102 +70,168 @@ holds_wishes (const char *name)
   return has_suffix (name, ".wants") || has_suffix (name, ".requires") || has_suffix (name, ".upholds");
 }
 
-/* NULL: it is not there. */
-static DIR *
-open_dir (const Tree *tree, const char *path)
-{
-  int fd = tree_open (tree, path, O_DIRECTORY);
-  char self[64];
-  DIR *dir;
+/* A directory of the tree, and where it really is in it: a directory of that path in the layer above lies
+ * over it. */
+typedef struct {
+  DIR *dir; /* NULL: it is not there */
+  char path[PATH_MAX_BYTES];
+} Place;
 
+static void
+open_place (const Tree *lower, const char *path, Place *ret)
+{
+  int fd = tree_open (lower, path, O_DIRECTORY);
+  char self[64], real[PATH_MAX_BYTES];
+  ssize_t n;
+
+  *ret = (Place){0};
   snprintf (self, sizeof self, "/proc/self/fd/%d", fd);
-  dir = fd < 0 ? NULL : opendir (self);
+  n = fd < 0 ? -1 : readlink (self, real, sizeof real - 1);
+  if (n > (ssize_t)strlen (SETUP_LOWER "/")) {
+    real[n] = '\0';
+    snprintf (ret->path, sizeof ret->path, "%s", real + strlen (SETUP_LOWER "/"));
+    ret->dir = opendir (self);
+  }
   close_fd (&fd);
-  return dir;
 }
 
-/* Whatever is in `from` of the tree is nothing in `to` of /run. */
-static int
-mask_all (const Tree *tree, const char *from, int run, const char *to)
+static void
+close_place (Place *place)
 {
-  DIR *dir = open_dir (tree, from);
+  if (place->dir)
+    closedir (place->dir);
+  place->dir = NULL;
+}
+
+/* Those of its links that are `wanted`, or all. */
+static int
+copy_links (const Place *place, int upper, bool all)
+{
   struct dirent *entry;
-  char path[PATH_MAX_BYTES];
   int r = 0;
 
-  while (dir && r == 0 && (entry = readdir (dir))) {
-    if (entry->d_name[0] == '.' || is_wanted (entry->d_name))
+  rewinddir (place->dir);
+  while (r == 0 && (entry = readdir (place->dir))) {
+    char path[PATH_MAX_BYTES + 256], text[PATH_MAX_BYTES];
+    ssize_t n;
+
+    if (!all && !is_wanted (entry->d_name))
       continue;
-    if ((size_t)snprintf (path, sizeof path, "%s/%s", to, entry->d_name) < sizeof path)
-      r = units_link (run, path, "/dev/null");
+    n = entry->d_type == DT_REG || entry->d_type == DT_DIR
+            ? -1
+            : readlinkat (dirfd (place->dir), entry->d_name, text, sizeof text - 1);
+    if (n < 0)
+      continue;
+    text[n] = '\0';
+    snprintf (path, sizeof path, "%s/%s", place->path, entry->d_name);
+    r = units_link (upper, path, text);
   }
-  if (dir)
-    closedir (dir);
   return r;
 }
 
+/* What is wanted of it is all that is seen. */
 static int
-mask_wishes (const Tree *tree, const char *from, int run, const char *to)
+empty (const Tree *lower, const char *path, int upper)
 {
-  DIR *dir = open_dir (tree, from);
+  Place place;
+  int r = 0, fd = -1;
+
+  open_place (lower, path, &place);
+  if (place.dir) {
+    r = units_make_dir (upper, place.path);
+    fd = r < 0 ? -1 : openat (upper, place.path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (r == 0 && (fd < 0 || fsetxattr (fd, OPAQUE, "y", 1, 0) < 0))
+      r = -errno;
+    if (r == 0)
+      r = copy_links (&place, upper, false);
+  }
+  close_fd (&fd);
+  close_place (&place);
+  return r;
+}
+
+/* A directory of units, such as /usr/lib/systemd/system. */
+static int
+hide_wishes (const Tree *lower, const char *path, int upper)
+{
+  char below[PATH_MAX_BYTES + 256];
   struct dirent *entry;
-  char source[PATH_MAX_BYTES], target[PATH_MAX_BYTES];
+  Place place;
   int r = 0;
 
-  while (dir && r == 0 && (entry = readdir (dir))) {
-    if (!holds_wishes (entry->d_name))
-      continue;
-    snprintf (source, sizeof source, "%s/%s", from, entry->d_name);
-    snprintf (target, sizeof target, "%s/%s", to, entry->d_name);
-    r = mask_all (tree, source, run, target);
+  open_place (lower, path, &place);
+  if (place.dir)
+    r = copy_links (&place, upper, true);
+  if (place.dir)
+    rewinddir (place.dir);
+  while (place.dir && r == 0 && (entry = readdir (place.dir))) {
+    snprintf (below, sizeof below, "%s/%s", path, entry->d_name);
+    if (holds_wishes (entry->d_name))
+      r = empty (lower, below, upper);
   }
-  if (dir)
-    closedir (dir);
+  close_place (&place);
   return r;
 }
 
 /* One of the directories in which systemd looks, such as /usr/lib/systemd. */
 static int
-mask_place (const Tree *tree, const char *place, int run)
+hide_in (const Tree *lower, const char *place, int upper)
 {
   static const char *const units[] = {"system", "user"};
   static const char *const generators[] = {"system-generators", "system-environment-generators",
                                            "user-generators", "user-environment-generators"};
-  char from[PATH_MAX_BYTES / 2], to[64];
+  char path[PATH_MAX_BYTES];
   int r = 0;
 
   for (size_t i = 0; i < sizeof units / sizeof *units && r == 0; i++) {
-    snprintf (from, sizeof from, "%s/%s", place, units[i]);
-    snprintf (to, sizeof to, "systemd/%s", units[i]);
-    r = mask_wishes (tree, from, run, to);
+    snprintf (path, sizeof path, "%s/%s", place, units[i]);
+    r = hide_wishes (lower, path, upper);
   }
   for (size_t i = 0; i < sizeof generators / sizeof *generators && r == 0; i++) {
-    snprintf (from, sizeof from, "%s/%s", place, generators[i]);
-    snprintf (to, sizeof to, "systemd/%s", generators[i]);
-    r = mask_all (tree, from, run, to);
+    snprintf (path, sizeof path, "%s/%s", place, generators[i]);
+    r = empty (lower, path, upper);
   }
   return r;
 }
 
-static int
-mask_places (const Tree *tree, const char *own, int run)
+/* Where the init lies: "/usr/lib/systemd". */
+static void
+own_place (const Meta *meta, char *ret, size_t n)
+{
+  char *slash;
+
+  snprintf (ret, n, "%s", meta->init);
+  slash = strrchr (ret, '/');
+  if (slash)
+    *slash = '\0';
+}
+
+int
+host_units_hide (const char *upper_path, const Meta *meta)
 {
   static const char *const others[] = {"/usr/lib/systemd", "/usr/local/lib/systemd"};
-  int r = mask_place (tree, own, run);
+  Tree lower = {.root = open (SETUP_LOWER, O_PATH | O_DIRECTORY | O_CLOEXEC)};
+  int upper = open (upper_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), r;
+  char own[PATH_MAX_BYTES / 2];
 
+  own_place (meta, own, sizeof own);
+  r = lower.root < 0 || upper < 0 ? -errno : hide_in (&lower, own, upper);
   for (size_t i = 0; i < sizeof others / sizeof *others && r == 0; i++)
     if (strcmp (others[i], own) != 0)
-      r = mask_place (tree, others[i], run);
+      r = hide_in (&lower, others[i], upper);
+  close_fd (&upper);
+  close_fd (&lower.root);
   return r;
 }
 
 /* modprobe@drm: logind asks for it, for screens. */
-static int
-put_units (int run, const Meta *meta, const char *own)
+int
+host_units_write (int run, const Meta *meta)
 {
-  char target[PATH_MAX_BYTES];
+  char own[PATH_MAX_BYTES / 2], target[PATH_MAX_BYTES];
   int r;
 
+  own_place (meta, own, sizeof own);
   snprintf (target, sizeof target, "%s/system/multi-user.target", own);
   if ((r = units_link (run, "systemd/system/default.target", target)) < 0 ||
       (r = units_link (run, "systemd/system/modprobe@drm.service", "/dev/null")) < 0)
@@ -171,22 +241,4 @@ put_units (int run, const Meta *meta, const char *own)
   if ((r = units_put (run, "systemd/system/" CONSOLE, CONSOLE_UNIT)) < 0)
     return r;
   return units_link (run, "systemd/system/multi-user.target.wants/" CONSOLE, "../" CONSOLE);
-}
-
-int
-host_units_write (int run, const Meta *meta)
-{
-  Tree lower = {.root = open (SETUP_LOWER, O_PATH | O_DIRECTORY | O_CLOEXEC)};
-  char own[PATH_MAX_BYTES / 2];
-  int r = lower.root < 0 ? -errno : 0;
-  char *slash;
-
-  snprintf (own, sizeof own, "%s", meta->init);
-  slash = strrchr (own, '/');
-  if (slash)
-    *slash = '\0';
-  if (r == 0)
-    r = mask_places (&lower, own, run);
-  close_fd (&lower.root);
-  return r < 0 ? r : put_units (run, meta, own);
 }

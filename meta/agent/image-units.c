@@ -52,6 +52,14 @@ make_dirs (int dir, const char *path)
 }
 
 int
+units_make_dir (int dir, const char *path)
+{
+  int r = make_dirs (dir, path);
+
+  return r < 0 || mkdirat (dir, path, 0755) == 0 || errno == EEXIST ? r : -errno;
+}
+
+int
 units_put (int run, const char *path, const char *text)
 {
   int r = make_dirs (run, path), fd;

@@ -37,9 +37,13 @@ int setup_image_finish (Setup *setup);
 
 /* image-units.c: below `run`, a descriptor of the new root's /run. 0 or -errno. */
 int image_units_write (int run, const Meta *meta, int root);
-/* A file, or a link unless something has the name, with the directories above. */
+/* A directory, a file, or a link unless something has the name; with the directories above. */
+int units_make_dir (int run, const char *path);
 int units_put (int run, const char *path, const char *text);
 int units_link (int run, const char *path, const char *text);
 
-/* host-units.c: likewise; more of it where the tree is the host's, and so is its systemd. 0 or -errno. */
+/* host-units.c: where the tree is the host's, and so is its systemd. */
+/* In the layer above the tree, before the two are mounted: what must not start by itself. 0 or -errno. */
+int host_units_hide (const char *upper, const Meta *meta);
+/* After image_units_write, likewise. */
 int host_units_write (int run, const Meta *meta);
