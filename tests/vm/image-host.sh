@@ -46,8 +46,8 @@ line run "0::/system.slice/run-N.service" "systemd-run, in a control group of it
 line unit "made active enabled" "a unit is written, enabled and started"
 line by-hand starts "what does not start by itself can be started"
 is "$(stat -c '%Y %Z' /usr/bin /etc /etc/systemd/system 2>/dev/null)" "$before" "the host is as it was"
-run "$VMCTL" logs --console image
-like "$OUT" "$ME (automatic login)" "the user is logged in on the console"
+logged_in () { "$VMCTL" logs --console image | grep -qF "$ME (automatic login)"; }
+check "the user is logged in on the console" until_true 20 logged_in
 run "$VMCTL" snapshot create image
 is "$STATUS" 1 "a snapshot is refused"
 like "$ERR" "runs an image" "and why is said"
