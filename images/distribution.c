@@ -65,10 +65,10 @@ image_distribution_words (const ImageDistribution *d, const char *tar, gboolean 
   GPtrArray *words;
 
   if (suite == NULL) {
-    vm_error (
-        error, VM_ERROR_USAGE,
-        "'%s' is not what can be built; write debian:SUITE, such as debian:bookworm, or nix:FLAKE#SYSTEM",
-        d->what);
+    vm_error (error, VM_ERROR_USAGE,
+              "'%s' is not what can be built; write debian:SUITE, such as debian:bookworm, "
+              "nix:FLAKE#SYSTEM, or host-systemd",
+              d->what);
     return NULL;
   }
   if ((d->packages != NULL && !check_packages (d->packages, error)) ||

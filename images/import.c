@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "images/host-systemd.h"
 #include "images/import-parts.h"
 #include "images/interrupt.h"
 #include "images/layout.h"
@@ -354,9 +355,12 @@ image_import_verify (const ImageTools *tools, const ImageInfo *info, ImageProgre
                      GError **error)
 {
   g_autofree char *path = image_info_disk (info), *sum = NULL;
-  vm_autofd disk = open (path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+  vm_autofd disk = -1;
   struct stat st;
 
+  if (info->is_host)
+    return image_host_systemd_check (info, error);
+  disk = open (path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
   if (disk < 0 || fstat (disk, &st) < 0)
     return vm_error_errno (error, errno, "cannot open '%s'", path);
   if (!S_ISREG (st.st_mode))

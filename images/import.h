@@ -36,7 +36,7 @@ gboolean image_import (const ImageImport *import, ImageProgress progress, gpoint
  * What it is then, where it is recognised, in *ret_what (static; may be NULL). Pure. */
 const char *image_import_sniff (const guint8 *data, gsize length, guint64 size, const char **ret_what);
 
-/* The disk has the checksum that is its id. */
+/* The disk has the checksum that is its id; or image_host_systemd_check. */
 gboolean image_import_verify (const ImageTools *tools, const ImageInfo *info, ImageProgress progress,
                               gpointer data, GError **error);
 

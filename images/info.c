@@ -87,7 +87,7 @@ static const Member members[] = {
     {"origin", G_STRUCT_OFFSET (ImageInfo, origin), TRUE},
     {"format", G_STRUCT_OFFSET (ImageInfo, format), TRUE},
     {"origin-sha256", G_STRUCT_OFFSET (ImageInfo, origin_sha256), FALSE},
-    {"filesystem", G_STRUCT_OFFSET (ImageInfo, filesystem), TRUE},
+    {"filesystem", G_STRUCT_OFFSET (ImageInfo, filesystem), FALSE},
     {"uuid", G_STRUCT_OFFSET (ImageInfo, uuid), FALSE},
     {"arch", G_STRUCT_OFFSET (ImageInfo, arch), FALSE},
     {"os-id", G_STRUCT_OFFSET (ImageInfo, os_id), FALSE},
@@ -109,6 +109,8 @@ image_info_to_json (const ImageInfo *info)
   vm_json_add_int (object, "size", (gint64)info->size);
   vm_json_add_int (object, "partition", info->partition);
   vm_json_add_str (object, "init-kind", image_init_name (info->init_kind));
+  if (info->is_host)
+    vm_json_add_bool (object, "host-root", TRUE);
   if (info->origin_identity != NULL)
     vm_json_add (object, "origin-identity", json_object_get (info->origin_identity));
   if (info->inspection != NULL)
@@ -188,6 +190,18 @@ read_init (json_object *object, ImageInfo *info, GError **error)
   return TRUE;
 }
 
+/* The root is on the disk, or there is none. */
+static gboolean
+check_root (const ImageInfo *info, GError **error)
+{
+  if (!info->is_host && info->filesystem == NULL)
+    return vm_error (error, VM_ERROR_INVALID, "image.json has no 'filesystem'");
+  if (info->is_host &&
+      (info->filesystem != NULL || info->kernel != NULL || info->init_kind != IMAGE_INIT_SYSTEMD))
+    return vm_error (error, VM_ERROR_INVALID, "'host-root' in image.json does not go with a disk");
+  return TRUE;
+}
+
 ImageInfo *
 image_info_from_json (json_object *object, GError **error)
 {
@@ -196,12 +210,14 @@ image_info_from_json (json_object *object, GError **error)
   json_object *identity = vm_json_object (object, "origin-identity");
   gint64 size, partition;
 
-  if (!read_members (object, info, error) || !read_init (object, info, error) ||
+  info->is_host = vm_json_bool (object, "host-root", FALSE);
+  if (!read_members (object, info, error) || !read_init (object, info, error) || !check_root (info, error) ||
       !vm_json_need_int (object, "size", &size, error) ||
       !vm_json_need_int (object, "partition", &partition, error) ||
       !vm_json_need_int (object, "created", &info->created, error))
     return NULL;
-  if (size <= 0 || partition < 0 || partition > PARTITION_MAX) {
+  if (size < 0 || (size == 0) != info->is_host || partition < 0 ||
+      partition > (info->is_host ? 0 : PARTITION_MAX)) {
     vm_error (error, VM_ERROR_INVALID, "'size' or 'partition' in image.json is out of bounds");
     return NULL;
   }

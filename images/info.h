@@ -10,6 +10,8 @@
  *                            lib/modules/VERSION/{modules.dep,modules.builtin,kernel/...}, no more of them
  * than vmctl may load. It is a `root` for image_kernel_find_for (images/boot.h)
  *
+ * One kind has no disk, and nothing but image.json (images/host-systemd.h).
+ *
  * Everything but `size`, `created`, `checksum` and the checksums was read from the image, and is hostile: it
  * is bounded, UTF-8, has no control bytes, and paths are absolute and without ".."; but it is only what the
  * image says. */
@@ -37,9 +39,13 @@ typedef struct {
   gboolean system; /* of the system's store, which is read-only */
   guint64 bytes;   /* on the disk, all of it */
 
+  gboolean is_host; /* the root is the host's own tree: there is no disk, no `filesystem`, no `kernel`, `size`
+                       is 0, and the id is the checksum of its description */
+
   /* How it came to be. */
   char *origin;        /* owned; as the user wrote it: a path, "debian:bookworm", "nix:.#box" */
-  char *format;        /* owned; of that: "qcow2", "raw", "vmdk", "vdi", "tar", "directory", "nix" */
+  char *format;        /* owned; of that: "qcow2", "raw", "vmdk", "vdi", "tar", "directory", "nix",
+                          "host-systemd" */
   char *origin_sha256; /* owned; of a tar or qcow2 that was imported, or of ImageImport.sum; or NULL */
   json_object *origin_identity; /* owned; device, inode, size and times of that file; NULL: it was no file */
   gint64 created;               /* microseconds since the epoch */

@@ -131,19 +131,24 @@ image_store_write_identity (int dir_fd, int disk_fd, GError **error)
 
 /* The kernel's files, too: an image whose disk is there and whose kernel is empty would not boot. */
 static gboolean
-finish_part (ImageStorePart *part, ImageInfo *info, GError **error)
+finish_disk (ImageStorePart *part, const ImageInfo *info, GError **error)
+{
+  vm_autofd disk = openat (part->dir, IMAGE_STORE_DISK, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+
+  if (disk < 0 || fchmod (disk, 0400) < 0 || fsync (disk) < 0 ||
+      (info->kernel != NULL && syncfs (part->dir) < 0))
+    return vm_error_errno (error, errno, "cannot finish '%s'", part->path);
+  return image_store_write_identity (part->dir, disk, error);
+}
+
+static gboolean
+finish_part (ImageStorePart *part, const ImageInfo *info, GError **error)
 {
   g_autoptr (json_object) object = image_info_to_json (info);
   g_autoptr (ImageInfo) again = image_info_from_json (object, error);
   g_autofree char *text = vm_json_pretty (object);
-  vm_autofd disk = openat (part->dir, IMAGE_STORE_DISK, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 
-  if (again == NULL)
-    return FALSE;
-  if (disk < 0 || fchmod (disk, 0400) < 0 || fsync (disk) < 0 ||
-      (info->kernel != NULL && syncfs (part->dir) < 0))
-    return vm_error_errno (error, errno, "cannot finish '%s'", part->path);
-  return image_store_write_identity (part->dir, disk, error) &&
+  return again != NULL && (info->is_host || finish_disk (part, info, error)) &&
          vm_file_replace (part->dir, IMAGE_STORE_INFO, text, strlen (text), 0600, TRUE, error);
 }
 

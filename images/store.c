@@ -386,6 +386,14 @@ image_store_open (const ImageInfo *info, GError **error)
   vm_autofd dir_fd = open (info->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), fd = -1;
   struct stat st;
 
+  if (info->is_host) {
+    vm_error (
+        error, VM_ERROR_UNSUPPORTED,
+        "the image '%s' has no disk: its root is this host's own tree; for one with a disk: vmctl image "
+        "build debian:bookworm",
+        label);
+    return -1;
+  }
   if (dir_fd >= 0)
     fd = openat (dir_fd, IMAGE_STORE_DISK, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
   if (fd < 0 || fstat (fd, &st) < 0)

@@ -34,7 +34,8 @@ ImageInfo *image_store_find (const char *data_dir, const char *name, GError **er
 /* Opens its disk read-only, with a shared lock that lasts until the last copy of the descriptor is closed
  * (QEMU's too): `image rm` refuses as long as one is. The disk is a regular file of this user (or of root, in
  * the system's store), writable by nobody, and what it was when it was made, or last verified; else
- * VM_ERROR_INVALID, with the mend: `vmctl image verify NAME`. Costs a few system calls. -1 on error. */
+ * VM_ERROR_INVALID, with the mend: `vmctl image verify NAME`. UNSUPPORTED: it has none
+ * (images/host-systemd.h). Costs a few system calls. -1 on error. */
 int image_store_open (const ImageInfo *info, GError **error);
 
 /* All of both stores, by name, those without one last. One that cannot be used is left out, and its directory
@@ -52,7 +53,8 @@ image_store_name (const char *data_dir, const char *name, const char *id, gboole
 /* NOT_FOUND if there is no such name. */
 gboolean image_store_unname (const char *data_dir, const char *name, GError **error);
 
-/* Removes it with all its names. BUSY: a sandbox has it open, or a kept disk (images/disk.h) needs it.
+/* Removes it with all its names. BUSY: a sandbox has it open, or a kept disk (images/disk.h) needs it; one
+ * without a disk nobody needs once a sandbox is planned.
  * UNSUPPORTED: it is the system's. */
 gboolean image_store_remove (const char *data_dir, const ImageInfo *info, GError **error);
 
@@ -80,9 +82,9 @@ typedef struct {
 
 /* Removes what killed ones left, and makes an empty part. */
 gboolean image_store_begin (const char *data_dir, ImageStorePart *ret, GError **error);
-/* `disk.qcow2` and what else there is are in the part, and info->id is set: writes image.json and identity,
- * all to the disk, and gives it its place and its `name`. If the store has the id already, that one stays
- * (with its names and this one more). Sets info->dir. EXISTS as image_store_name. */
+/* `disk.qcow2`, unless it has none, and what else there is are in the part, and info->id is set: writes
+ * image.json and identity, all to the disk, and gives it its place and its `name`. If the store has the id
+ * already, that one stays (with its names and this one more). Sets info->dir. EXISTS as image_store_name. */
 gboolean
 image_store_commit (ImageStorePart *part, ImageInfo *info, const char *name, gboolean force, GError **error);
 /* Without a commit nothing is left. */

@@ -19,8 +19,9 @@
  *                  lets viewers in at this port of the loopback address). Empty: there is no screen
  *   disk           "blk" (the scratch disk is the upper layer), "tmpfs SIZE-IN-MIB", or, where the root is
  *                  an image's, "image PARTITION FILE-SYSTEM" ("kept" if it is there the next time; partition
- * 0: the whole disk; the agent is its init), perhaps with " INIT" (the path of its systemd: the agent becomes
- * a service of it) mounts         operations, four NUL-ended words each: OP A B C, done in order (below)
+ *                  0: the whole disk). The agent is the init, unless " INIT" follows (the path of a systemd
+ *                  in that root: the agent becomes a service of it)
+ *   mounts         operations, four NUL-ended words each: OP A B C, done in order (below)
  *   bundle         all of the above once more, in one file for those to whom a file costs: for each its name
  *                  and its size in decimal, both NUL-ended, then its bytes. Optional
  *   files/N        contents for the `file` operation, 0600
@@ -47,7 +48,7 @@
  * resolved inside the sandbox's root, links included; every `bind` name below the rw share. Before the
  * operations there are: /proc, /sys, /dev, /run and /tmp (tmpfs; what the tree has directly in these two is
  * shown in them again), /root (0700), /run/user/UID, and the directories of this file. In an image /run and
- * /tmp begin empty, and `relay` waits until systemd has started.
+ * /tmp begin empty. With an INIT `relay` waits until systemd has started.
  */
 #pragma once
 
@@ -63,7 +64,7 @@
 #define META_NET_GATEWAY "10.0.2.2"
 #define META_VNC_PORT 5900                  /* of the loopback address inside, with "vnc" */
 #define META_WORD_TEMPLATE "vmctl-template" /* on the kernel's command line: to be saved */
-#define META_WORD_IMAGE "vmctl-image"       /* likewise: to go on as a service of the image's systemd */
+#define META_WORD_IMAGE "vmctl-image"       /* likewise: to go on as a service of a systemd */
 #define META_DISK_SERIAL "vmctl-scratch"    /* serial number of the scratch disk */
 #define META_ROOT_SERIAL "vmctl-root"       /* and of an image's overlay */
 #define META_RW_DIR "/run/vmctl/rw" /* 0700 root: hides META_RW_SHARE, whose root has the host's mode */

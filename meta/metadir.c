@@ -192,12 +192,13 @@ put_disk (Writer *w, const MetaDir *m, GError **error)
   g_autoptr (GString) text = g_string_new (NULL);
 
   if (m->filesystem != NULL)
-    g_string_printf (text, "%s %u %s%s%s", m->keeps ? "kept" : "image", m->partition, m->filesystem,
-                     m->init != NULL ? " " : "", m->init != NULL ? m->init : "");
+    g_string_printf (text, "%s %u %s", m->keeps ? "kept" : "image", m->partition, m->filesystem);
   else if (m->tmpfs_mib != 0)
     g_string_printf (text, "tmpfs %" G_GUINT64_FORMAT, m->tmpfs_mib);
   else
     g_string_assign (text, "blk");
+  if (m->init != NULL)
+    g_string_append_printf (text, " %s", m->init);
   return put_text (w, "disk", text->str, error);
 }
 

@@ -18,8 +18,8 @@ typedef struct {
   guint width, height;              /* of the screen, with `server` */
   guint16 vnc;                      /* port inside for viewers: the server is Xvnc; 0: it is not */
   guint64 tmpfs_mib;                /* 0: the scratch disk */
-  const char *filesystem,
-      *init; /* borrowed; of an image's root and its systemd (META format, `disk`); NULL */
+  const char *filesystem, *init; /* borrowed; of an image's root, and the systemd in that or in the tree (META
+                                    format, `disk`); NULL */
   guint partition;
   gboolean keeps;            /* what is written to that root is there the next time */
   const char *const *mounts; /* borrowed; groups of four words (OP A B C) */

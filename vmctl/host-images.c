@@ -6,6 +6,7 @@
 
 #include "images/boot.h"
 #include "images/disk.h"
+#include "images/host-systemd.h"
 #include "images/index.h"
 #include "images/scratch.h"
 #include "images/store.h"
@@ -100,6 +101,8 @@ vm_image_clear (VmImage *image)
 static const char *
 mount_type (const char *filesystem)
 {
+  if (filesystem == NULL)
+    return NULL;
   return g_str_equal (filesystem, "ext2") || g_str_equal (filesystem, "ext3") ? "ext4" : filesystem;
 }
 
@@ -119,9 +122,11 @@ static gboolean
 find_host_kernel (const VmHost *host, const VmSpec *spec, ImageKernel *ret, GError **error)
 {
   const char *const more[] = {host->image.filesystem, "autofs4", NULL};
+  const char *const *modules = host->image.name == NULL         ? vm_host_more_modules (spec)
+                               : host->image.filesystem == NULL ? more + 1
+                                                                : more;
 
-  return image_kernel_find_for ("", spec->kernel,
-                                host->image.name != NULL ? more : vm_host_more_modules (spec), ret, error);
+  return image_kernel_find_for ("", spec->kernel, modules, ret, error);
 }
 
 gboolean
@@ -189,6 +194,13 @@ take_disk (VmHost *host, const ImageInfo *info, const char *name, GError **error
 
   if (!image_disk_check_name (name, error))
     return FALSE;
+  if (info->is_host)
+    return vm_error (
+        error, VM_ERROR_USAGE,
+        "what is written in '%s' cannot be kept: it lies over this host's own tree, which changes "
+        "with each update; leave --keep out, or take an image with a disk: vmctl image build "
+        "debian:bookworm",
+        host->image.name);
   if (g_file_test (path, G_FILE_TEST_EXISTS)) {
     disk = image_disk_find (host->dirs.data, name, error);
     if (disk == NULL)
@@ -220,6 +232,10 @@ gather_image (VmHost *host, const VmSpec *spec, GError **error)
   }
   if (!check_arch (info, error))
     return FALSE;
+  if (info->is_host && !image_host_systemd_check (info, error)) {
+    g_prefix_error (error, "--image: ");
+    return FALSE;
+  }
   take_image (host, spec->image, info);
   if (spec->keep != NULL && !take_disk (host, info, spec->keep, error)) {
     g_prefix_error (error, "--keep: ");

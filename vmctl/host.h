@@ -56,11 +56,12 @@ typedef struct {
       *present; /* owned; what exists of vm_host_protected_paths (); ends with path NULL; never NULL */
 } VmHostProject;
 
-/* An image of the store (images/info.h) that is to be the guest's root. */
+/* An image of the store (images/info.h) that is to be the guest. */
 typedef struct {
   char *name;       /* owned; as people know it; NULL: there is none */
   char *dir;        /* owned; its directory */
-  char *filesystem; /* owned; of its root */
+  char *filesystem; /* owned; of its root; NULL: that is the host's own tree, as without an image, and there
+                       is no disk but the scratch disk (images/host-systemd.h) */
   char *init;       /* owned; path inside of its systemd; NULL: the agent has to be the init */
   guint partition;  /* where the root is; 0: the whole disk */
   guint64 size;     /* of the disk, bytes */

@@ -12,7 +12,10 @@
 static char *
 describe_system (const ImageInfo *info)
 {
-  const char *name = info->os_name != NULL ? info->os_name : info->os_id != NULL ? info->os_id : "unknown";
+  const char *name = info->os_name != NULL ? info->os_name
+                     : info->os_id != NULL ? info->os_id
+                     : info->is_host       ? "this host's"
+                                           : "unknown";
 
   return g_strdup_printf ("%s%s%s", name, info->arch != NULL ? ", " : "",
                           info->arch != NULL ? info->arch : "");
@@ -21,6 +24,8 @@ describe_system (const ImageInfo *info)
 static char *
 describe_kernel (const ImageInfo *info)
 {
+  if (info->is_host)
+    return g_strdup ("the host's");
   return info->kernel != NULL
              ? g_strdup (info->kernel)
              : g_strdup_printf ("the host's: it %s",
@@ -48,7 +53,8 @@ vm_image_print_list (GPtrArray *all)
     g_autofree char *system = describe_system (info);
 
     vm_table_add (table,
-                  (const char *const[]){names, id, size, disk, age, system, image_init_name (info->init_kind),
+                  (const char *const[]){names, id, size, info->is_host ? "-" : disk, age, system,
+                                        image_init_name (info->init_kind),
                                         info->kernel != NULL ? info->kernel : "host's", info->origin, NULL});
   }
   vm_table_print (table);
@@ -116,6 +122,19 @@ print_root (const ImageInfo *info)
   line ("root", text);
 }
 
+static void
+print_disk (const ImageInfo *info)
+{
+  if (info->is_host) {
+    line ("disk", "none");
+    line ("root", "this host's tree, read-only; what is written goes to the scratch disk");
+    return;
+  }
+  line_size ("disk", info->size);
+  print_partitions (info);
+  print_root (info);
+}
+
 void
 vm_image_print (const ImageInfo *info)
 {
@@ -136,13 +155,12 @@ vm_image_print (const ImageInfo *info)
   line ("format", info->format);
   line ("created", when);
   line_size ("size", info->bytes);
-  line_size ("disk", info->size);
-  print_partitions (info);
-  print_root (info);
+  print_disk (info);
   line ("system", system);
   line ("hostname", vm_json_str (info->inspection, "hostname", NULL));
   line ("init", init);
-  line ("kernels", *versions != '\0' ? versions : "none");
+  if (!info->is_host)
+    line ("kernels", *versions != '\0' ? versions : "none");
   line ("kernel", kernel);
   line ("agent", vm_json_bool (info->inspection, "agent", FALSE) ? "installed" : "comes from the host");
   print_objects (info, "users", "user", "name", "home");

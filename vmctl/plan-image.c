@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* `--image`: the guest is not this host. What a plan has of the host's own tree is then QEMU's alone, in its
  * jail; the image gets the project, the home, the meta dir, what grants let in outside of the system's
- * directories, and of /etc what is the sandbox's: its name, its identity, its name server. */
+ * directories, and of /etc what is the sandbox's: its name, its identity, its name server. One kind of image
+ * has the host's tree, and systemd in it. */
 #include <string.h>
 
 #include "vmctl/base/error.h"
@@ -135,6 +136,11 @@ vm_plan_check_image (const VmPlan *plan, const VmSpec *spec, GError **error)
                      "--serial: on the serial console of '%s' its systemd has a login; leave the option out, "
                      "and see it with: vmctl console",
                      plan->image.name);
+  if (spec->display != VM_DISPLAY_UNSET && plan->image.filesystem == NULL)
+    return vm_error (
+        error, VM_ERROR_USAGE,
+        "--display: under the systemd of '%s' vmctl starts no X server; leave out one of the two",
+        plan->image.name);
   if (spec->display != VM_DISPLAY_UNSET)
     return vm_error (error, VM_ERROR_USAGE,
                      "--display: the X server is the host's, which '%s' has not; leave out one of the two",
@@ -147,6 +153,10 @@ vm_plan_fit_image (VmPlan *plan, const VmHost *host)
 {
   if (plan->image.name == NULL)
     return;
+  if (plan->image.filesystem == NULL) {
+    vm_plan_fit_host_systemd (plan);
+    return;
+  }
   choose_mounts (plan);
   add_modules (plan, host);
   set_environment (plan);

@@ -96,6 +96,8 @@ void vm_plan_add_prompt (VmPlan *plan, const char *option);
  * command's own environment, what is this host's is taken out. */
 gboolean vm_plan_check_image (const VmPlan *plan, const VmSpec *spec, GError **error);
 void vm_plan_fit_image (VmPlan *plan, const VmHost *host);
+/* ... or, where the host's tree stays, what its systemd needs in /etc is put in. */
+void vm_plan_fit_host_systemd (VmPlan *plan);
 /* After the grants: what they did not add and what must exist. */
 void vm_plan_finish_etc (VmPlan *plan);
 void vm_plan_add_environment (VmPlan *plan, const VmProfile *profile, const VmHost *host);

@@ -80,7 +80,7 @@ make_text (const VmPlan *plan)
                           kind_of (plan));
   g_string_append_printf (out, "The project %s is the user's own and can be written. ", plan->project);
   add_protected (out, plan);
-  if (plan->image.name != NULL)
+  if (plan->image.filesystem != NULL)
     g_string_append_printf (out,
                             "The system is not the host's: it is the image '%s'. Of the host there is what "
                             "these grants let in: ",

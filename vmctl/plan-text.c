@@ -48,7 +48,7 @@ accel_note (const VmPlan *plan)
 static const char *
 kernel_note (const VmPlan *plan)
 {
-  if (plan->image.name == NULL)
+  if (plan->image.filesystem == NULL)
     return "";
   for (guint i = 0; i < plan->mounts->len; i++)
     if (vm_path_is_within (((const VmMount *)g_ptr_array_index (plan->mounts, i))->target, "/lib/modules"))
@@ -102,7 +102,8 @@ add_head (GString *out, const VmPlan *plan)
     line (out, "watchdog", "%u s without a sign of life end it", plan->watchdog);
   add_screen (out, plan);
   if (plan->image.name != NULL)
-    line (out, "image", "%s (%s, %s)", plan->image.name, plan->image.filesystem,
+    line (out, "image", "%s (%s, %s)", plan->image.name,
+          plan->image.filesystem != NULL ? plan->image.filesystem : "this host's own tree",
           plan->image.init != NULL ? "systemd" : "the agent is its init");
   if (plan->image.keep != NULL)
     line (out, "kept disk", "%s", plan->image.keep);

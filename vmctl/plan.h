@@ -125,8 +125,9 @@ typedef struct {
   guint watchdog;      /* seconds without a sign of life after which it ends; 0: it never does */
 
   char *qemu, *firmware, *nspawn, *bwrap, *keeper, *vmlinux, *initramfs,
-      *disk_base;         /* owned; NULL where not used */
-  VmImage image;          /* owned; the guest's root is an overlay over it; `disk_base` is then its disk */
+      *disk_base; /* owned; NULL where not used */
+  VmImage image;  /* owned; the guest's root is an overlay over it, and `disk_base` is its disk, if it has
+                     one */
   char *kernel_version;   /* owned */
   char *mac;              /* owned; of a machine's network card; NULL: no machine */
   char *template;         /* owned; path of the template that serves this plan; NULL: it boots */

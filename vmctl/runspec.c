@@ -265,7 +265,7 @@ build_disk (VmContext *context, VmRun *run, VmProgress *progress, GError **error
 {
   guint64 bytes = vm_spec_disk_size (&run->spec);
 
-  if (bytes == 0 || run->spec.image != NULL || run->host.disk_base == NULL ||
+  if (bytes == 0 || run->host.image.filesystem != NULL || run->host.disk_base == NULL ||
       image_scratch_ready (run->host.disk_base))
     return TRUE;
   return image_scratch_build (context->dirs.cache, bytes, vm_progress_step, progress, error);

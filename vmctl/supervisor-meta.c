@@ -118,7 +118,7 @@ make_operations (VmSupervisor *sup, Operations *out)
       add_relay (sup->plan, m, out);
     else if (m->kind == VM_MOUNT_COPY)
       add_copy (sup, m, out);
-    else if (sup->plan->image.name != NULL && m->kind != VM_MOUNT_RW && m->kind != VM_MOUNT_DIR &&
+    else if (sup->plan->image.filesystem != NULL && m->kind != VM_MOUNT_RW && m->kind != VM_MOUNT_DIR &&
              m->kind != VM_MOUNT_TMPFS)
       add_for_image (m, out);
     else if (sup->driver->isolation == VM_ISOLATION_VM)

@@ -8,7 +8,8 @@
  *   boot.c     PID 1 only: /proc, /sys, /dev, kernel modules, the virtio-serial port
  *   premade.c  what a template has ready
  *   setup.c    PID 1 only: from a bare initramfs to the sandbox's root (mounts.c, ops.c, net.c, metaread.c)
- *   setup-image.c  the same with an image's root, and becoming its systemd (image-accounts.c, image-units.c)
+ *   setup-image.c  the same with an image's root, and becoming its systemd (image-accounts.c, image-units.c;
+ *              host-units.c: the host's)
  *   link.c     the connection: input decoder, output queue, coming and going of the host
  *   dispatch.c what each frame does
  *   session.c  one command: its life from OPEN to EXIT   (launch.c: what to run, spawn.c: running it,

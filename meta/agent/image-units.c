@@ -2,6 +2,7 @@
 /* What systemd reads below /run/systemd: the unit of the agent, and the few settings that a sandbox needs. */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -38,7 +39,7 @@
 static int
 make_dirs (int dir, const char *path)
 {
-  char text[128];
+  char text[PATH_MAX];
 
   snprintf (text, sizeof text, "%s", path);
   for (char *slash = strchr (text, '/'); slash; slash = strchr (slash + 1, '/')) {
@@ -50,8 +51,16 @@ make_dirs (int dir, const char *path)
   return 0;
 }
 
-static int
-put (int run, const char *path, const char *text)
+int
+units_make_dir (int dir, const char *path)
+{
+  int r = make_dirs (dir, path);
+
+  return r < 0 || mkdirat (dir, path, 0755) == 0 || errno == EEXIST ? r : -errno;
+}
+
+int
+units_put (int run, const char *path, const char *text)
 {
   int r = make_dirs (run, path), fd;
 
@@ -62,6 +71,16 @@ put (int run, const char *path, const char *text)
     return -errno;
   r = write_all (fd, text, strlen (text));
   close_fd (&fd);
+  return r;
+}
+
+int
+units_link (int run, const char *path, const char *text)
+{
+  int r = make_dirs (run, path);
+
+  if (r == 0 && symlinkat (text, run, path) < 0 && errno != EEXIST)
+    r = -errno;
   return r;
 }
 
@@ -98,7 +117,7 @@ put_autologin (int run, const Meta *meta, int root)
             "[Service]\nExecStart=\nExecStart=-" AGETTY
             " --autologin %s --noclear --keep-baud 115200,57600,38400,9600 - $TERM\n",
             meta->name);
-  return put (run, "systemd/system/serial-getty@ttyS0.service.d/vmctl.conf", text);
+  return units_put (run, "systemd/system/serial-getty@ttyS0.service.d/vmctl.conf", text);
 }
 
 /* The card has its address already; networkd, where it runs, is to leave it that. */
@@ -113,7 +132,7 @@ put_network (int run, const Meta *meta)
             "[Match]\nType=ether\nDriver=virtio_net\n\n"
             "[Network]\nAddress=%s\nGateway=%s\nLinkLocalAddressing=no\nIPv6AcceptRA=no\n",
             meta->address, meta->gateway);
-  return put (run, "systemd/network/05-vmctl.network", text);
+  return units_put (run, "systemd/network/05-vmctl.network", text);
 }
 
 int
@@ -121,12 +140,11 @@ image_units_write (int run, const Meta *meta, int root)
 {
   int r;
 
-  if ((r = put (run, "systemd/system/vmctl-agent.service", AGENT_UNIT)) < 0 ||
-      (r = put (run, "systemd/logind.conf.d/vmctl.conf", LOGIND_CONF)) < 0 ||
-      (r = make_dirs (run, "systemd/system/basic.target.wants/")) < 0)
+  if ((r = units_put (run, "systemd/system/vmctl-agent.service", AGENT_UNIT)) < 0 ||
+      (r = units_put (run, "systemd/logind.conf.d/vmctl.conf", LOGIND_CONF)) < 0 ||
+      (r = units_link (run, "systemd/system/basic.target.wants/vmctl-agent.service",
+                       "../vmctl-agent.service")) < 0)
     return r;
-  if (symlinkat ("../vmctl-agent.service", run, "systemd/system/basic.target.wants/vmctl-agent.service") < 0)
-    return -errno;
   r = put_autologin (run, meta, root);
   return r < 0 ? r : put_network (run, meta);
 }

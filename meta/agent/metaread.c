@@ -262,6 +262,21 @@ load_image (Loader *loader, char *text)
   return 0;
 }
 
+/* "SIZE [INIT]", in place. */
+static int
+load_tmpfs (Loader *loader, char *text)
+{
+  Meta *meta = loader->meta;
+  char *init = strchr (text, ' ');
+
+  if (init)
+    *init++ = '\0';
+  if ((init && *init != '/') || parse_number (text, 1 << 30, &meta->tmpfs_mib) < 0 || meta->tmpfs_mib == 0)
+    return bad (loader, "disk", "neither 'tmpfs SIZE' nor with an init");
+  meta->init = init;
+  return 0;
+}
+
 static int
 load_disk (Loader *loader)
 {
@@ -282,9 +297,11 @@ load_disk (Loader *loader)
     loader->meta->keeps = true;
     return load_image (loader, (char *)text + 5);
   }
-  if (strncmp (text, "tmpfs ", 6) != 0 || parse_number (text + 6, 1 << 30, &loader->meta->tmpfs_mib) < 0 ||
-      loader->meta->tmpfs_mib == 0)
+  if (strncmp (text, "tmpfs ", 6) == 0)
+    return load_tmpfs (loader, (char *)text + 6);
+  if (strncmp (text, "blk /", 5) != 0)
     return bad (loader, "disk", "neither 'blk' nor 'tmpfs SIZE' nor an image");
+  loader->meta->init = text + 4;
   return 0;
 }
 

@@ -29,7 +29,7 @@ typedef struct {
   const char *filesystem;                     /* of an image's root, NULL: the root is no image's */
   unsigned partition;                         /* where that is, 0: on the whole disk */
   bool keeps;                                 /* what is written to it is there the next time */
-  const char *init;                           /* systemd's path in it, NULL: the agent is the init */
+  const char *init;                           /* systemd's path in the root, NULL: the agent is the init */
   char *files[META_FILES];                    /* owned */
 } Meta;
 

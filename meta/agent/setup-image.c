@@ -135,6 +135,8 @@ setup_image_finish (Setup *setup)
   r = run < 0 ? -errno : install_agent (run);
   if (r == 0)
     r = image_units_write (run, setup->meta, setup->tree.root);
+  if (r == 0 && !setup->meta->filesystem)
+    r = host_units_write (run, setup->meta);
   close_fd (&run);
   close_fd (&path);
   return r < 0 ? why_set (setup->why, -r, "cannot write the units below /run/systemd") : 0;

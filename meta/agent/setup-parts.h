@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Private to setup.c, setup-image.c and image-units.c. All return 0, or -errno with setup->why set. */
+/* Private to setup.c, setup-image.c, image-units.c and host-units.c. All return 0, or -errno with setup->why
+ * set. */
 #pragma once
 
 #include "meta/agent/agent.h"
@@ -30,8 +31,19 @@ int setup_mount_premade (Setup *setup, PremadeWhich which, const char *path); /*
 
 /* setup-image.c: an image's root at SETUP_ROOT, and on it what has to be there before the shares. */
 int setup_image_root (Setup *setup);
-/* After the operations: what systemd and its service need of us. */
+/* What systemd and its service need of us, in an image or in the host's tree; nothing where the agent is the
+ * init. */
 int setup_image_finish (Setup *setup);
 
 /* image-units.c: below `run`, a descriptor of the new root's /run. 0 or -errno. */
 int image_units_write (int run, const Meta *meta, int root);
+/* A directory, a file, or a link unless something has the name; with the directories above. */
+int units_make_dir (int run, const char *path);
+int units_put (int run, const char *path, const char *text);
+int units_link (int run, const char *path, const char *text);
+
+/* host-units.c: where the tree is the host's, and so is its systemd. */
+/* In the layer above the tree, before the two are mounted: what must not start by itself. 0 or -errno. */
+int host_units_hide (const char *upper, const Meta *meta);
+/* After image_units_write, likewise. */
+int host_units_write (int run, const Meta *meta);

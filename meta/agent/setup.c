@@ -197,11 +197,15 @@ mount_overlay (Setup *setup)
   const char *layers = "lowerdir=" LOWER ",upperdir=" SCRATCH "/upper,workdir=" SCRATCH "/work";
   const char *extras[] = {",redirect_dir=on,volatile", ",redirect_dir=on", ""};
   char options[256];
+  int r;
 
   if (!setup->agent->premade.disk || setup->meta->tmpfs_mib != 0)
     make_layers (setup->meta->root);
   else if (!setup->meta->root) /* all else is there */
     link_sudo (false);
+  r = setup->meta->init ? host_units_hide (SCRATCH "/upper", setup->meta) : 0;
+  if (r < 0)
+    return why_set (setup->why, -r, "cannot hide what this host's systemd would start");
   for (unsigned i = 0; i < 3; i++) {
     snprintf (options, sizeof options, "%s%s", layers, extras[i]);
     if (setup_mount (setup, "overlay", SETUP_ROOT, "overlay", MS_NOSUID | MS_NODEV, options) == 0)
@@ -485,7 +489,7 @@ run (Setup *setup)
     return r;
   if (setup->meta->root && (r = install_sudo (setup)) < 0)
     return r;
-  if (setup->meta->filesystem && (r = setup_image_finish (setup)) < 0)
+  if ((r = setup_image_finish (setup)) < 0)
     return r;
   r = ops_run (&(Ops){.tree = &setup->tree,
                       .part = setup->meta->init ? OPS_MOUNTS : OPS_ALL,

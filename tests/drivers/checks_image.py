@@ -9,6 +9,16 @@ def _(s):
     s.equal(s.record(s.shared())["image"], s.image)
 
 
+@check("image-host-root", "the root is the host's tree, read-only below, and systemd the first process, with none of its services")
+def _(s):
+    s.has(s.shell("while read -r dev dir type rest; do [ $dir != / ] || echo $type; done </proc/mounts"), "overlay")
+    s.equal(s.shell("cat /proc/1/comm; cat /proc/self/cgroup"), "systemd\n0::/system.slice/vmctl-agent.service")
+    s.has("running", s.inside("systemctl", "is-system-running", "--wait", timeout=300).text)
+    services = s.shell("systemctl list-units --type=service --state=active --plain --no-legend").splitlines()
+    s.equal({line.split()[0] for line in services} - {"dbus.service", "systemd-journald.service"}, {"vmctl-agent.service"})
+    s.equal(s.record(s.shared())["image"], s.image)
+
+
 @check("image-no-root", "with --no-root nobody becomes root, and the console has no login of the user's")
 def _(s):
     s.equal(s.shell("sudo id -u 2>/dev/null; grep NoNewPrivs /proc/self/status"), "NoNewPrivs:\t1")
@@ -19,7 +29,7 @@ def _(s):
         s.hasnt(s.shell("cat /proc/[0-9]*/cmdline | tr '\\0' ' '"), "--autologin")
 
 
-@check("image-stop", "stop ends it in order, and nothing is left")
+@check("image-stop", "stop ends it in order, and nothing is left", last=True)
 def _(s):
     with s.box_lock:
         box, s.box = s.box, None

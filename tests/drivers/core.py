@@ -29,6 +29,7 @@ import time
 import traceback
 
 CHECKS = {}  # name: (sentence, function, drivers or None)
+LAST = set()  # names of those that wait until all others are done
 OTHERWISE = {}
 SLOW = float(os.environ.get("VM_SLOW") or 1)
 
@@ -41,11 +42,13 @@ class Skipped(Exception):
     pass
 
 
-def check(name, sentence, null=False):
-    """`null`: it also makes sense where there is no isolation at all."""
+def check(name, sentence, null=False, last=False):
+    """`null`: it also makes sense where there is no isolation at all. `last`: it ends what others use."""
     def register(function):
         assert name not in CHECKS, name
         CHECKS[name] = (sentence, function, null)
+        if last:
+            LAST.add(name)
         return function
     return register
 
@@ -336,8 +339,11 @@ class Suite:
     def all(self, names):
         """Two at a time: most of a check is waiting. The output is in the order of the list."""
         with concurrent.futures.ThreadPoolExecutor(int(os.environ.get("VM_JOBS", "2"))) as pool:
-            for result in pool.map(self.one, names):
+            for result in pool.map(self.one, [name for name in names if name not in LAST]):
                 self.say(*result)
+        for name in names:
+            if name in LAST:
+                self.say(*self.one(name))
 
     def usable(self):
         """None, or why this driver cannot be tried here, in vmctl's own words."""

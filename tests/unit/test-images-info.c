@@ -76,11 +76,46 @@ test_refuses (void)
   refuse ("\"created\":17", "\"created\":\"now\"", "created");
 }
 
+/* Nobody may get a disk opened that the description says is not there, or the other way round. */
+static void
+test_host_root (void)
+{
+#define HOST                                                                                                 \
+  "{\"origin\":\"host-systemd\",\"format\":\"host-systemd\",\"arch\":\"x86_64\",\"init\":\"/usr/lib/"        \
+  "systemd/"                                                                                                 \
+  "systemd\",\"created\":17,\"partition\":0,\"host-root\":true"
+#define INIT ",\"init-kind\":\"systemd\""
+  static const char *const bad[] = {
+      HOST INIT ",\"size\":1}",
+      HOST INIT ",\"size\":0,\"filesystem\":\"ext4\"}",
+      HOST INIT ",\"size\":0,\"kernel\":\"6.1\"}",
+      HOST ",\"init-kind\":\"other\",\"size\":0}",
+  };
+  g_autoptr (GError) error = NULL;
+  g_autoptr (ImageInfo) info = parse (HOST INIT ",\"size\":0}", &error);
+  g_autoptr (json_object) object = NULL;
+  g_autoptr (ImageInfo) again = NULL;
+
+  g_assert_no_error (error);
+  g_assert_true (info->is_host);
+  g_assert_null (info->filesystem);
+  object = image_info_to_json (info);
+  again = image_info_from_json (object, &error);
+  g_assert_no_error (error);
+  g_assert_true (again->is_host);
+  for (gsize i = 0; i < G_N_ELEMENTS (bad); i++) {
+    g_assert_null (parse (bad[i], &error));
+    g_assert_error (error, VM_ERROR, VM_ERROR_INVALID);
+    g_clear_error (&error);
+  }
+}
+
 int
 main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/images/info/round-trip", test_round_trip);
   g_test_add_func ("/images/info/refuses", test_refuses);
+  g_test_add_func ("/images/info/host-root", test_host_root);
   return g_test_run ();
 }

@@ -173,6 +173,17 @@ test_image (Fixture *f, gconstpointer data)
 }
 
 static void
+test_host_systemd (Fixture *f, gconstpointer data)
+{
+  MetaDir meta = good ();
+
+  meta.tmpfs_mib = 0;
+  meta.init = "/usr/lib/systemd/systemd";
+  write_well (f, &meta);
+  assert_text (f, "disk", "blk /usr/lib/systemd/systemd");
+}
+
+static void
 test_kept_image (Fixture *f, gconstpointer data)
 {
   MetaDir meta = good ();
@@ -317,6 +328,7 @@ main (int argc, char **argv)
   fixture_test ("/meta/metadir/refuses", test_refuses);
   fixture_test ("/meta/metadir/image", test_image);
   fixture_test ("/meta/metadir/kept-image", test_kept_image);
+  fixture_test ("/meta/metadir/host-systemd", test_host_systemd);
   fixture_test ("/meta/metadir/bad-image", test_bad_image);
   fixture_test ("/meta/metadir/exists", test_exists);
   fixture_test ("/meta/metadir/disk-full-leaves-nothing", test_disk_full);

@@ -218,7 +218,7 @@ static void
 add_disk (const VmPlan *plan, VmArgv *argv)
 {
   json_object *base = qcow2_node (BASE_SET, TRUE, FALSE);
-  gboolean is_image = plan->image.name != NULL;
+  gboolean is_image = plan->image.filesystem != NULL;
   json_object *overlay = qcow2_node (RW_SET, FALSE, plan->image.keep != NULL),
               *disk = pci_device ("virtio-blk-pci", "scratch", SLOT_DISK);
 

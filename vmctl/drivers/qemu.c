@@ -87,7 +87,7 @@ leave_room (VmPlan *plan, const VmSpec *spec, const VmHost *host)
     plan->root_ports = spec->root_ports;
 }
 
-/* What is written goes to an overlay of the image, and --disk has no meaning. */
+/* What is written goes to an overlay of the image, and --disk has no meaning; unless it has no disk. */
 static void
 take_image (VmPlan *plan, const VmImage *image)
 {
@@ -98,6 +98,8 @@ take_image (VmPlan *plan, const VmImage *image)
                           .keep = g_strdup (image->keep),
                           .partition = image->partition,
                           .size = image->size};
+  if (image->filesystem == NULL)
+    return;
   plan->disk = image->size;
   plan->disk_base = g_build_filename (image->dir, "disk.qcow2", NULL);
 }
@@ -105,10 +107,10 @@ take_image (VmPlan *plan, const VmImage *image)
 static gboolean
 choose_disk (VmPlan *plan, const VmSpec *spec, const VmHost *host, GError **error)
 {
-  if (host->image.name != NULL) {
+  if (host->image.name != NULL)
     take_image (plan, &host->image);
+  if (plan->image.filesystem != NULL)
     return TRUE;
-  }
   plan->disk = vm_spec_disk_size (spec);
   if (plan->disk != 0 &&
       !need (host->disk_base, "the place of the disk is not known; run: vmctl doctor", error))
@@ -191,7 +193,7 @@ bind_machine (const VmPlan *plan, VmArgv *argv, GError **error)
   if (plan->has_template && !image_template_open (plan->template, &files, error))
     return FALSE;
   if (plan->disk_base != NULL) {
-    if (!(plan->image.name != NULL ? open_image (plan, &overlay, &base, error)
+    if (!(plan->image.filesystem != NULL ? open_image (plan, &overlay, &base, error)
           : plan->disk_file != NULL
               ? image_scratch_take (plan->disk_base, plan->disk_file, &overlay, &base, error)
               : image_scratch_open (plan->disk_base, files.disk, plan->state_dir, &overlay, &base, error)))

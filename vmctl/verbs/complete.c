@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "images/disk.h"
+#include "images/host-systemd.h"
 #include "images/import.h"
 #include "images/store.h"
 #include "images/template.h"
@@ -186,6 +187,7 @@ put_images (VmContext *context)
   put ("import", "take a file or directory in");
   put ("build", "make one of Debian's packages");
   put ("debian:bookworm", "to be built");
+  put (IMAGE_HOST_SYSTEMD, "to be built: this host's tree under its systemd");
   put ("inspect", "what is in one");
   put ("name", "another name for one");
   put ("unname", "take a name away");

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "images/distribution.h"
+#include "images/host-systemd.h"
 #include "images/import.h"
 #include "images/interrupt.h"
 #include "images/nix.h"
@@ -182,6 +183,35 @@ build (VmContext *context, gconstpointer data, char **args, GError **error)
 }
 
 static int
+build_of_host (VmContext *context, const ImageOptions *o, GError **error)
+{
+  g_autoptr (ImageInfo) info = NULL;
+
+  if (o->packages != NULL || o->mirror != NULL || o->size != NULL) {
+    vm_error (error, VM_ERROR_USAGE,
+              "image build " IMAGE_HOST_SYSTEMD
+              ": the root is this host's own tree, so there are no packages and no "
+              "disk to make; leave out --packages, --mirror and --size");
+    return -1;
+  }
+  if (!image_host_systemd_build (context->dirs.data, o->name, o->force, &info, error))
+    return -1;
+  if (!o->quiet && !image_host_systemd_has_bus (""))
+    fprintf (stderr,
+             "vmctl: this host has no D-Bus, so that only root inside can use systemctl; install: dbus\n");
+  vm_image_print_id (info, o->json);
+  return 0;
+}
+
+/* By what is to be built. */
+static int
+build_any (VmContext *context, gconstpointer data, char **args, GError **error)
+{
+  return g_str_equal (args[0], IMAGE_HOST_SYSTEMD) ? build_of_host (context, data, error)
+                                                   : build (context, data, args, error);
+}
+
+static int
 inspect (VmContext *context, gconstpointer data, char **args, GError **error)
 {
   const ImageOptions *o = data;
@@ -330,7 +360,7 @@ prune (VmContext *context, gconstpointer data, char **args, GError **error)
 static const VmAction actions[] = {
     {"list", "", 0, 0, list},
     {"import", "FILE|DIRECTORY", 1, 1, import},
-    {"build", "debian:SUITE|nix:FLAKE#SYSTEM", 1, 1, build},
+    {"build", "debian:SUITE|nix:FLAKE#SYSTEM|" IMAGE_HOST_SYSTEMD, 1, 1, build_any},
     {"inspect", "IMAGE", 1, 1, inspect},
     {"name", "IMAGE NAME", 2, 2, name},
     {"unname", "NAME", 1, 1, unname},
@@ -352,11 +382,12 @@ const VmVerb vm_verb_image = {
     .usage = "[OPTIONS] [ACTION] [WORD...]",
     .summary = "guests that are not this host",
     .details =
-        "list; import FILE|DIRECTORY; build debian:SUITE|nix:FLAKE#SYSTEM; inspect IMAGE; name IMAGE NAME; "
-        "unname NAME; export "
-        "IMAGE FILE; verify IMAGE...; rm IMAGE...; prune. A whole distribution as the guest: imported from a "
-        "disk image, the tar of a root file system, or a directory, or built of its packages, or by Nix. An "
-        "image is never changed; each machine writes into an overlay of its own.",
+        "list; import FILE|DIRECTORY; build debian:SUITE|nix:FLAKE#SYSTEM|host-systemd; inspect IMAGE; "
+        "name IMAGE NAME; unname NAME; export IMAGE FILE; verify IMAGE...; rm IMAGE...; prune. A whole "
+        "distribution as the guest: imported from a disk image, the tar of a root file system, or a "
+        "directory, "
+        "built of its packages, or by Nix, or this host's tree under its systemd. An image is never changed; "
+        "each machine writes into an overlay of its own.",
     .options = options,
     .options_size = sizeof (ImageOptions),
     .max_args = 66,
