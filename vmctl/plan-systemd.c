@@ -66,14 +66,15 @@ add_accounts (VmPlan *plan)
 
 /* Nobody can prove to be anybody: there are no passwords (pam_unix then says no, and, other than pam_deny,
  * goes along with who need not prove anything). The login on the console and the user's own systemd get a
- * session of logind's. */
-static void
-add_pam (VmPlan *plan)
-{
+ * session of logind's where that runs. */
 #define PLAIN                                                                                                \
   "auth required pam_unix.so\npassword required pam_deny.so\naccount required pam_permit.so\n"               \
   "session required pam_permit.so\n"
 #define WITH_LOGIND PLAIN "-session optional pam_systemd.so\n"
+
+static void
+add_pam (VmPlan *plan)
+{
   vm_plan_add_dir (plan, "/etc/pam.d", 0755, TRUE, "image");
   vm_plan_add_file (plan, "/etc/pam.d/other", PLAIN, "image");
   vm_plan_add_file (plan, "/etc/pam.d/login", WITH_LOGIND, "image");
