@@ -88,7 +88,7 @@ if [ "$(id -u)" = 0 ] && [ -z "${VM_WHO:-}" ]; then
   cat >"$T/full" <<'EOS'
 mount -t tmpfs -o size=4m,mode=700 tmpfs "$XDG_DATA_HOME/vmctl/disks" || exit 99
 "$VMCTL" up -q --name full --image tiny --keep small "$1" -- /bin/sh -c \
-  'head -c 6M /dev/urandom >"$HOME/big" && busybox sync && echo written' >"$T/full.out" 2>"$T/full.err" &
+  'head -c 6m /dev/urandom >"$HOME/big" && busybox sync && echo written' >"$T/full.out" 2>"$T/full.err" &
 for i in $(seq 1200); do
   grep -q 'is paused' "$T/full.err" && break
   sleep 0.1
