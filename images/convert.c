@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Everything becomes a qcow2 without a backing file. A sound qcow2 is copied, where possible by reference;
- * a raw one is packed by vmctl-ext; other
- * disks are converted by qemu-img; a tar or directory is written into a new ext4. */
+ * one that is over an image of the store becomes one with it; a raw one is packed by vmctl-ext; other disks
+ * are converted by qemu-img; a tar or directory is written into a new ext4. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -13,6 +13,7 @@
 
 #include "images/build.h"
 #include "images/cage.h"
+#include "images/flatten.h"
 #include "images/import-parts.h"
 #include "images/interrupt.h"
 #include "images/nix.h"
@@ -207,17 +208,37 @@ take_qcow2 (ImageImporting *i, const ImageQcow2Head *head, GError **error)
   return check_qcow2 (i, path, error);
 }
 
+/* Only what differs from another file. That has to be the disk of an image of the store, which is found by
+ * its path and not opened by that. */
+static gboolean
+from_overlay (ImageImporting *i, const ImageQcow2Head *head, const char *backing, GError **error)
+{
+  g_autoptr (ImageInfo) base = image_flatten_find_base (i->import->data_dir, backing, error);
+  g_autofree char *disk = base != NULL ? image_info_disk (base) : NULL;
+  vm_autofd held = -1;
+
+  if (base == NULL || (held = image_store_open (base, error)) < 0)
+    return FALSE;
+  if (head->backing_is_other)
+    return vm_error (error, VM_ERROR_INVALID,
+                     "it says that its backing file, an image of the store, is no qcow2");
+  return image_flatten (&i->import->tools, i->path, disk, head->size, i->part.path, IMAGE_STORE_DISK,
+                        i->progress, i->data, error);
+}
+
 static gboolean
 from_qcow2 (ImageImporting *i, GError **error)
 {
   g_autofree guint8 *data = g_malloc (IMAGE_QCOW2_HEAD);
   ssize_t n = pread (i->fd, data, IMAGE_QCOW2_HEAD, 0);
+  g_autofree char *backing = NULL;
   ImageQcow2Head head;
 
   if (n < 0)
     return vm_error_errno (error, errno, "cannot read it");
-  return image_qcow2_parse (data, (gsize)n, (guint64)i->stat.st_size, &head, error) &&
-         take_qcow2 (i, &head, error);
+  if (!image_qcow2_parse_overlay (data, (gsize)n, (guint64)i->stat.st_size, &head, &backing, error))
+    return FALSE;
+  return backing != NULL ? from_overlay (i, &head, backing, error) : take_qcow2 (i, &head, error);
 }
 
 /* Nobody looks into it: a raw disk cannot name other files. */

@@ -9,6 +9,7 @@
 
 #include "images/build.h"
 #include "images/disk-parts.h"
+#include "images/flatten.h"
 #include "images/import.h"
 #include "images/qcow2-head.h"
 #include "images/store-parts.h"
@@ -18,17 +19,11 @@
 
 #define MIB ((guint64)1 << 20)
 
-/* In the jail. `IMAGE_CAGE_OUT` is the disk's directory. */
-#define BASE "/base"
+/* In the jail, where the disk's directory is IMAGE_CAGE_OUT. */
 #define OVERLAY IMAGE_CAGE_OUT "/" IMAGE_STORE_DISK
-/* Both without what their heads say of other files. */
-#define OVER_BASE                                                                                            \
-  "json:{\"driver\":\"qcow2\",\"file\":{\"driver\":\"file\",\"filename\":\"" OVERLAY "\"},"                  \
-  "\"backing\":{\"driver\":\"qcow2\",\"file\":{\"driver\":\"file\",\"filename\":\"" BASE                     \
-  "\"},\"backing\":null}}"
 
 static VmArgv *
-qemu_img (const ImageTools *tools, const char *dir, const char *base, guint64 max, GError **error)
+qemu_img (const ImageTools *tools, const char *dir, guint64 max, GError **error)
 {
   g_autofree char *program = image_cage_program ("qemu-img", "qemu-utils", error);
   g_autoptr (VmArgv) argv = program != NULL ? image_cage_new (tools, error) : NULL;
@@ -36,8 +31,6 @@ qemu_img (const ImageTools *tools, const char *dir, const char *base, guint64 ma
   if (argv == NULL)
     return NULL;
   image_cage_bind (argv, dir, IMAGE_CAGE_OUT, TRUE);
-  if (base != NULL)
-    image_cage_bind (argv, base, BASE, FALSE);
   image_cage_enter (argv, max);
   vm_argv_add (argv, program);
   return g_steal_pointer (&argv);
@@ -73,26 +66,12 @@ image_disk_resize (const ImageTools *tools, const ImageDisk *disk, guint64 size,
   if (!check_size (disk, whole, error) || (lock = image_disk_lock (disk->dir, error)) < 0 ||
       !image_disk_is_sound (lock, disk->name, error))
     return FALSE;
-  argv = qemu_img (tools, disk->dir, NULL, file_max (whole), error);
+  argv = qemu_img (tools, disk->dir, file_max (whole), error);
   if (argv == NULL)
     return FALSE;
   vm_argv_add_many (argv, "resize", "-q", "-f", "qcow2", OVERLAY, NULL);
   vm_argv_addf (argv, "%" G_GUINT64_FORMAT, whole);
   return vm_argv_run (argv, NULL, error);
-}
-
-static gboolean
-flatten (const ImageDiskCommit *commit, const char *base, ImageProgress progress, gpointer data,
-         GError **error)
-{
-  g_autoptr (VmArgv) argv =
-      qemu_img (&commit->tools, commit->disk->dir, base, file_max (commit->disk->size), error);
-
-  if (argv == NULL)
-    return FALSE;
-  vm_argv_add_many (argv, "convert", "-p", "-O", "qcow2", OVER_BASE, IMAGE_CAGE_OUT "/" IMAGE_DISK_WHOLE,
-                    NULL);
-  return image_build_run_as (argv, "putting image and disk together", progress, data, error);
 }
 
 static gboolean
@@ -119,6 +98,7 @@ image_disk_commit (const ImageDiskCommit *commit, ImageProgress progress, gpoint
                    GError **error)
 {
   g_autofree char *base = image_info_disk (commit->base);
+  g_autofree char *overlay = g_build_filename (commit->disk->dir, IMAGE_STORE_DISK, NULL);
   g_autofree char *path = g_build_filename (commit->disk->dir, IMAGE_DISK_WHOLE, NULL);
   vm_autofd held = -1, lock = -1;
   gboolean ok;
@@ -128,7 +108,9 @@ image_disk_commit (const ImageDiskCommit *commit, ImageProgress progress, gpoint
       (lock = image_disk_lock (commit->disk->dir, error)) < 0 ||
       !image_disk_is_sound (lock, commit->disk->name, error))
     return FALSE;
-  ok = flatten (commit, base, progress, data, error) && import (commit, path, progress, data, ret, error);
+  ok = image_flatten (&commit->tools, overlay, base, commit->disk->size, commit->disk->dir, IMAGE_DISK_WHOLE,
+                      progress, data, error) &&
+       import (commit, path, progress, data, ret, error);
   (void)unlink (path);
   return ok;
 }

@@ -62,24 +62,33 @@ unsound (GError **error, const char *why)
   return vm_error (error, VM_ERROR_INVALID, "its qcow2 header is not sound: %s", why);
 }
 
-/* Other files that QEMU would open in the user's name. */
+/* The name of another file that QEMU would open in the user's name; NULL: none. */
 static gboolean
-check_backing (const Bytes *b, GError **error)
+read_backing (const Bytes *b, char **ret, GError **error)
 {
   guint64 at = number (b, 8, 8), length = number (b, 16, 4);
-  g_autofree char *name = NULL;
 
+  *ret = NULL;
   if (at == 0)
     return length == 0 || unsound (error, "the name of its backing file is nowhere");
   if (length > BACKING_MAX || at > b->length || length > b->length - at)
     return unsound (error, "the name of its backing file is out of bounds");
-  if (length == 0)
-    return TRUE;
-  name = vm_escape_terminal ((const char *)b->data + at, (gssize)length, 200);
+  if (memchr (b->data + at, '\0', (gsize)length) != NULL)
+    return unsound (error, "the name of its backing file has an end before its end");
+  if (length > 0)
+    *ret = g_strndup ((const char *)b->data + at, (gsize)length);
+  return TRUE;
+}
+
+gboolean
+image_qcow2_refuse_backing (const char *backing, GError **error)
+{
+  g_autofree char *shown = vm_escape_terminal (backing, -1, 200);
+
   return vm_error (error, VM_ERROR_UNSUPPORTED,
                    "it is only what differs from another file, '%s', and vmctl opens no file that an image "
                    "names; make one of both where you trust them: qemu-img convert -O qcow2 IMAGE WHOLE",
-                   name);
+                   shown);
 }
 
 static gboolean
@@ -145,6 +154,8 @@ check_extensions (const Bytes *b, gsize at, ImageQcow2Head *head, GError **error
       return check_features (FEATURE_DATA_FILE, error);
     if (type == EXTENSION_ENCRYPTION)
       return vm_error (error, VM_ERROR_UNSUPPORTED, "it is encrypted");
+    if (type == EXTENSION_BACKING_FORMAT)
+      head->backing_is_other = length != 5 || memcmp (b->data + at, "qcow2", 5) != 0;
     head->bitmaps = head->bitmaps || type == EXTENSION_BITMAPS;
     length = (length + 7) / 8 * 8;
     at += MIN (length, end - at);
@@ -178,10 +189,12 @@ parse_v3 (const Bytes *b, ImageQcow2Head *head, gsize *ret_length, GError **erro
 }
 
 gboolean
-image_qcow2_parse (const guint8 *data, gsize length, guint64 file_size, ImageQcow2Head *ret, GError **error)
+image_qcow2_parse_overlay (const guint8 *data, gsize length, guint64 file_size, ImageQcow2Head *ret,
+                           char **ret_backing, GError **error)
 {
   Bytes b = {.data = data, .length = MIN (length, file_size)};
   ImageQcow2Head head = {0};
+  g_autofree char *backing = NULL;
   gsize head_length = HEAD_V2;
 
   if (!image_qcow2_is (b.data, b.length))
@@ -201,9 +214,24 @@ image_qcow2_parse (const guint8 *data, gsize length, guint64 file_size, ImageQco
     return unsound (error, "it has too many snapshots");
   if (head.version == 3 && !parse_v3 (&b, &head, &head_length, error))
     return FALSE;
-  if (!check_encryption (&b, error) || !check_backing (&b, error) ||
+  if (!check_encryption (&b, error) || !read_backing (&b, &backing, error) ||
       !check_size (&b, file_size, &head, error) || !check_extensions (&b, head_length, &head, error))
     return FALSE;
+  *ret = head;
+  *ret_backing = g_steal_pointer (&backing);
+  return TRUE;
+}
+
+gboolean
+image_qcow2_parse (const guint8 *data, gsize length, guint64 file_size, ImageQcow2Head *ret, GError **error)
+{
+  g_autofree char *backing = NULL;
+  ImageQcow2Head head;
+
+  if (!image_qcow2_parse_overlay (data, length, file_size, &head, &backing, error))
+    return FALSE;
+  if (backing != NULL)
+    return image_qcow2_refuse_backing (backing, error);
   *ret = head;
   return TRUE;
 }

@@ -15,6 +15,7 @@ typedef struct {
   guint64 size; /* virtual, bytes */
   guint snapshots;
   gboolean dirty, extended_l2, zstd, bitmaps;
+  gboolean backing_is_other; /* its backing file, if it has one, is said to be something else than qcow2 */
 } ImageQcow2Head;
 
 /* It begins with QFI\\xfb. */
@@ -26,3 +27,11 @@ gboolean image_qcow2_is (const guint8 *data, gsize length);
  * how to mend it. */
 gboolean
 image_qcow2_parse (const guint8 *data, gsize length, guint64 file_size, ImageQcow2Head *ret, GError **error);
+
+/* The same of one that may have a backing file: its name in `ret_backing`, as it is written there, any bytes
+ * but NUL (transfer full); NULL: none. Nobody may open that: it is only to be compared. */
+gboolean image_qcow2_parse_overlay (const guint8 *data, gsize length, guint64 file_size, ImageQcow2Head *ret,
+                                    char **ret_backing, GError **error);
+
+/* What image_qcow2_parse says of a backing file. Always FALSE. */
+gboolean image_qcow2_refuse_backing (const char *backing, GError **error);

@@ -128,7 +128,8 @@ watch_keeper (VmSupervisor *sup, GError **error)
 static void
 warn_of_room (VmSupervisor *sup)
 {
-  g_autofree char *dir = vm_escape_terminal (sup->plan->state_dir, -1, -1);
+  const char *keep = sup->plan->image.keep;
+  g_autofree char *dir = vm_escape_terminal (keep != NULL ? keep : sup->plan->state_dir, -1, -1);
   g_autofree char *text = NULL;
 
   if (sup->record->paused_why != NULL)

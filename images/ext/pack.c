@@ -18,7 +18,7 @@ enum {
   REFCOUNTS = CLUSTER / 2,
   POINTERS = CLUSTER / 8, /* in a table that is a cluster */
   GLANCE = 4096,
-  WRITE_BACK = 32 << 20,
+  WRITE_BACK = 8 << 20,
 };
 
 #define COPIED ((guint64)1 << 63) /* its reference count is 1 */

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Measures vmctl against named baselines, in one run, interleaved, medians. Never a test: it asserts nothing.
 
-    bench.py [--n 10] [--only cold,template,memory,exec,stream,rest,pause,plug,qmp,list,plan,bwrap,bwrap-exec,bwrap-many,screenshot,net-vm,net-bwrap,net-connect,net-rest,image-import,image-run] [--json]
+    bench.py [--n 10] [--only cold,template,memory,exec,stream,rest,pause,plug,qmp,list,plan,bwrap,bwrap-exec,bwrap-many,screenshot,net-vm,net-bwrap,net-connect,net-rest,image-import,image-run,image-write] [--json]
 
 Baselines: floor.sh (cold start by hand), clone.py (a clone by hand), ssh into the same guest (exec), a raw virtio-serial port of the same guest (stream),
 QEMU's own user network and slirp4netns (net-vm, net-bwrap)."""
@@ -300,7 +300,7 @@ def table(rows):
 def main():
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("--n", type=int, default=10)
-    p.add_argument("--only", default="cold,template,memory,exec,stream,rest,pause,plug,qmp,list,plan,bwrap,bwrap-exec,bwrap-many,screenshot,net-vm,net-bwrap,net-connect,net-rest,image-import,image-run")
+    p.add_argument("--only", default="cold,template,memory,exec,stream,rest,pause,plug,qmp,list,plan,bwrap,bwrap-exec,bwrap-many,screenshot,net-vm,net-bwrap,net-connect,net-rest,image-import,image-run,image-write")
     p.add_argument("--json", action="store_true")
     a = p.parse_args()
     only, b = a.only.split(","), Bench(a.n)
@@ -324,7 +324,7 @@ def main():
             b.plan_cost()
         for name, run in (("bwrap", namespace.start), ("bwrap-exec", namespace.execute), ("bwrap-many", namespace.many), ("screenshot", screenshot),
                           ("net-vm", net.vm), ("net-bwrap", net.bwrap), ("net-connect", net.connect), ("net-rest", net.rest),
-                          ("image-import", image.imports), ("image-run", image.runs)):
+                          ("image-import", image.imports), ("image-run", image.runs), ("image-write", image.writes)):
             if name in only:
                 run(b)
     finally:

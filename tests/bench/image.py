@@ -134,3 +134,61 @@ def runs(b):
         "up": lambda: subprocess.run([lib.VMCTL, "up", "-q", "--image", "debian", *words], env=env, check=True)})
     b.row("`vmctl up --image debian P -- true`, cold", lib.median(t["up"]), "s", "QEMU by hand to multi-user.target",
           lib.median(t["by hand"]), "<= 1.1")
+
+
+# Writing
+
+FILE_MIB, WRITES = 64, 1000
+
+
+class Inside:
+    """A Debian with a file system on a raw file, plugged in as a disk, besides its own, which is an overlay."""
+
+    def __init__(self, b, env, *options):
+        self.env, self.project = env, b.project
+        raw = os.path.join(b.dir, "raw.img")
+        with open(raw, "wb") as f:
+            f.truncate(3 * FILE_MIB << 20)
+        path = dict(os.environ, PATH=os.environ["PATH"] + ":/usr/sbin:/sbin")
+        subprocess.run(["mke2fs", "-q", "-F", "-t", "ext4", "-E", "lazy_itable_init=0,lazy_journal_init=0", raw], check=True, env=path)
+        subprocess.run(["cc", "-O2", "-static", "-D_GNU_SOURCE", "-o", os.path.join(b.project, "image-io"),
+                        os.path.join(lib.ROOT, "tests/bench/image-io.c")], check=True)
+        out = subprocess.run([lib.VMCTL, "up", "-q", "-d", "-T", "--new", "--image", "debian", *options, b.project, "--", "sleep",
+                              "infinity"], env=env, check=True, stdout=subprocess.PIPE, text=True).stdout
+        self.box = out.strip()
+        self.root("true")
+        subprocess.run([lib.VMCTL, "plug", self.box, "disk", raw + ":raw"], env=env, check=True, stdout=subprocess.DEVNULL)
+        self.root("mkdir -p /mnt/raw && mount /dev/vdb /mnt/raw")
+
+    def root(self, script):
+        return subprocess.run([lib.VMCTL, "exec", "--root", self.box, "--", "sh", "-c", script], env=self.env, check=True,
+                              stdout=subprocess.PIPE, text=True).stdout
+
+    def writes(self, directory, how, seed):
+        return float(self.root(f"'{self.project}/image-io' {directory}/{how} {FILE_MIB} {WRITES} {seed} {how}"))
+
+    def stop(self):
+        subprocess.run([lib.VMCTL, "stop", "--force", self.box], env=self.env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def writes(b):
+    """The time is the guest's own. The first round, in which the full files are made, does not count."""
+    env = dict(b.env, XDG_DATA_HOME=os.path.join(b.dir, "data"))
+    if put(b, env) is None:
+        print("no image: tests/vm/make-images.sh wants root, and a Debian mirror the first time", file=sys.stderr)
+        return
+    for what, options in ("overlay", ()), ("kept overlay", ("--keep", "writes")):
+        inside = Inside(b, env, *options)
+        try:
+            for how, words in ("full", "written before"), ("new", "never written"):
+                times = {"/mnt/raw": [], "/var/tmp": []}
+                for i in range(max(3, b.n) + 1):
+                    lib.progress(f"{what}, {how} {i}")
+                    for directory, values in times.items():
+                        values.append(inside.writes(directory, how, i + 1))
+                lib.progress("")
+                rate = {directory: WRITES / statistics.median(values[1:]) for directory, values in times.items()}
+                b.row(f"random 4k writes in the {what}, {words}", rate["/var/tmp"], "/s", "a raw file on virtio-blk, same guest",
+                      rate["/mnt/raw"], ">= 0.8")
+        finally:
+            inside.stop()

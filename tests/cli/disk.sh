@@ -117,6 +117,49 @@ is "the disk" "$(sha256sum "$disk")" "$sum"
 is "left" "$(ls -A "$disks/tools")" "disk.json
 disk.qcow2"
 
+# The image is not the one that it was, or somebody else's: nothing goes on from it. The disk stays what it is.
+base=$images/$(json "$(cat "$disks/tools/disk.json")" 'j["image"]')/disk.qcow2
+refused () { # WORDS
+  run 1 "$V" disk commit -q tools --name more
+  has "$err" "$1"
+  run 125 "$V" up -q --driver qemu --keep tools -- true
+  has "$err" "$1"
+  is "the disk" "$(sha256sum "$disk")" "$sum"
+  is "left" "$(ls -A "$disks/tools")" "disk.json
+disk.qcow2"
+}
+chmod 0600 "$base"
+refused "vmctl image verify base"
+chmod 0440 "$base"
+if [ "$(id -u)" -eq 0 ]; then
+  chown 4321 "$base"
+  refused "is not the store's"
+  chown 0 "$base"
+fi
+run 0 "$V" image verify base
+mv "$base" "$tmp/away"
+refused "cannot open the disk of the image 'base'"
+mv "$tmp/away" "$base"
+run 0 "$V" image verify base
+
+# No room for what both are together.
+in_namespace () { if [ "$(id -u)" -eq 0 ]; then unshare --mount "$@"; else unshare --mount --map-root-user "$@"; fi; }
+mkdir "$tmp/small"
+if in_namespace mount -t tmpfs none "$tmp/small" 2> /dev/null; then
+  run 1 in_namespace sh -c 'mount -t tmpfs -o "size=$(($(du -sk "$XDG_DATA_HOME" | cut -f1) + 1200))k" none "$1" || exit 99
+    cp -a --sparse=always "$XDG_DATA_HOME/." "$1" || exit 98
+    export XDG_DATA_HOME=$1
+    "$2" image verify -q base || exit 97
+    before=$(find "$1" | sort)
+    "$2" disk commit -q tools --name more
+    status=$?
+    [ "$(find "$1" | sort)" = "$before" ] || exit 96
+    exit $status' - "$tmp/small" "$V"
+  has "$err" "No space left"
+else
+  echo "not tested: a disk that is full, since no tmpfs can be mounted here"
+fi
+
 # What a machine that was taken over may have left: its head names a file.
 printf '/etc/passwd' | dd of="$disk" bs=1 seek=512 conv=notrunc status=none
 printf '\0\0\0\0\0\0\2\0\0\0\0\13' | dd of="$disk" bs=1 seek=8 conv=notrunc status=none

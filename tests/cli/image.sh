@@ -226,6 +226,11 @@ refuse 1 "it is empty" "$work/nothing"
 mkfifo "$work/fifo"
 refuse 2 "neither a regular file nor a directory" "$work/fifo"
 refuse 1 "cannot open it" "$work/absent"
+# A raw disk that begins as a qcow2 does is one to whoever looks: neither word for it is believed.
+cp --sparse=always "$work/disk.raw" "$work/like.raw"
+printf 'QFI\373\0\0\0\3' | dd of="$work/like.raw" bs=1 conv=notrunc status=none
+refuse 1 "not sound" "$work/like.raw"
+refuse 1 "begins like a qcow2 disk" "$work/like.raw" --format raw
 qemu-img create -q -f qcow2 "$work/ten.qcow2" 10T
 refuse 1 "no root file system that vmctl can read" "$work/ten.qcow2"
 qemu-img create -q -f qcow2 "$work/twenty.qcow2" 20T
@@ -264,6 +269,17 @@ refuse 1 "--root 7 is no" "$work/two.raw" --root 7
 run 0 "$V" image import "$work/two.raw" --root 2
 is root "$(get two 'j["partition"]')" 2
 
+# 10 TiB are a number, and no room.
+qemu-img convert -f raw -O qcow2 "$work/disk.raw" "$work/ten.qcow2"
+qemu-img resize -q "$work/ten.qcow2" 10T
+cp --sparse=always "$work/disk.raw" "$work/ten.raw"
+truncate -s 10T "$work/ten.raw" 2> /dev/null || rm "$work/ten.raw"
+for file in "$work"/ten.*; do
+  run 0 "$V" image import "$file" --name ten
+  is "its size" "$(get ten 'j["size"], j["partition"], j["bytes"] < (32 << 20)')" "($((10 << 40)), 3, True)"
+  run 0 "$V" image rm ten
+done
+
 # No init: that is what it says, and it can be imported.
 rm "$root/sbin/init"
 run 0 "$V" image import "$root" --name noinit --size 64M
@@ -292,6 +308,15 @@ if in_namespace mount -t tmpfs none "$tmp/small" 2> /dev/null; then
     case $err in *'No space left'* | *'no room'*) ;; *) fail "$file: $err" ;; esac
     is "left of $file" "$out" ""
   done
+  mkdir "$work/fills"
+  printf '#!/bin/sh\nfor word; do case $word in */root.tar) exec head -c 9M /dev/zero > "$word" ;; esac; done\n' > "$work/fills/mmdebstrap"
+  chmod +x "$work/fills/mmdebstrap"
+  if [ "$(id -u)" -eq 0 ]; then
+    run 1 in_namespace env PATH="$work/fills:$PATH" sh -c 'mount -t tmpfs -o size=2m none "$1" || exit 99
+      XDG_DATA_HOME=$1 "$2" image build debian:sid; status=$?; find "$1" -type f -o -name ".part-*"; exit $status' - "$tmp/small" "$V"
+    has "$err" "No space left"
+    is "left of a build" "$out" ""
+  fi
   rm "$root/srv/random"
   run 0 "$V" image rm random
 else

@@ -3,8 +3,8 @@
 # run.sh DRIVER [NAME...]: the one list of checks that every driver must pass, as TAP. With NAMEs only those checks,
 # and what begins with them. VM_AS=user runs it as an ordinary user (tests/vm/lib.sh).
 #
-# run.sh qemu:IMAGE: with that image of tests/vm/make-images.sh, or host-systemd, as the guest; of the list what any
-# distribution can be asked.
+# run.sh qemu:IMAGE: with that image of tests/vm/make-images.sh, from its tar if there is one, or host-systemd, as the
+# guest; of the list what any distribution can be asked.
 export VM_DRIVER=${1:?usage: run.sh DRIVER [NAME...]}
 case $VM_DRIVER in
 *:host-systemd)
@@ -24,9 +24,11 @@ VM_WANTS_HOME=1
 
 names=("${@:2}")
 if [ -n "${VM_IMAGE:-}" ]; then
+  image=${images:-}/$VM_IMAGE.tar
+  [ -e "$image" ] || image=${images:-}/$VM_IMAGE.qcow2
   case $VM_IMAGE in
   host-systemd) "$VMCTL" image build -q host-systemd ;;
-  *) "$VMCTL" image import -q --name "$VM_IMAGE" "$images/$VM_IMAGE.qcow2" ;;
+  *) "$VMCTL" image import -q --name "$VM_IMAGE" "$image" ;;
   esac >/dev/null || { echo "Bail out! no image '$VM_IMAGE'"; exit 1; }
   [ $# -gt 1 ] || mapfile -t names < <(sed 's/#.*//; /^ *$/d; s/^/=/' "${0%/*}/image-$VM_IMAGE.list")
 fi

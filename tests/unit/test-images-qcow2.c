@@ -149,6 +149,82 @@ test_backing (void)
 }
 
 static void
+put_name (guint8 *h, guint64 at, const char *name, gsize length)
+{
+  put (h + 8, 8, at);
+  put (h + 16, 4, length);
+  memcpy (h + at, name, length);
+}
+
+static void
+put_format (guint8 *h, gsize at, const char *format)
+{
+  put (h + at, 4, 0xe2792aca);
+  put (h + at + 4, 4, strlen (format));
+  memcpy (h + at + 8, format, strlen (format));
+}
+
+/* One that may be over another is told, byte for byte, and with what it is said to be. */
+static void
+test_overlay (void)
+{
+  static const char odd[] = "json:{\xff\n\"x\"";
+  g_autofree char *name = NULL;
+  g_autoptr (GError) error = NULL;
+  ImageQcow2Head head = {0};
+  guint8 h[LENGTH];
+
+  make (h, 3);
+  g_assert_true (image_qcow2_parse_overlay (h, sizeof h, FILE_SIZE, &head, &name, &error));
+  g_assert_null (name);
+  for (guint version = 2; version <= 3; version++) {
+    gsize extensions = version == 2 ? 72 : 112;
+
+    make (h, version);
+    put_name (h, 600, odd, strlen (odd));
+    g_assert_true (image_qcow2_parse_overlay (h, sizeof h, FILE_SIZE, &head, &name, &error));
+    g_assert_cmpstr (name, ==, odd);
+    g_assert_false (head.backing_is_other);
+    put_format (h, extensions, "qcow2");
+    g_clear_pointer (&name, g_free);
+    g_assert_true (image_qcow2_parse_overlay (h, sizeof h, FILE_SIZE, &head, &name, &error));
+    g_assert_false (head.backing_is_other);
+    put_format (h, extensions, "raw");
+    g_clear_pointer (&name, g_free);
+    g_assert_true (image_qcow2_parse_overlay (h, sizeof h, FILE_SIZE, &head, &name, &error));
+    g_assert_true (head.backing_is_other);
+    g_clear_pointer (&name, g_free);
+  }
+}
+
+static void
+test_overlay_refused (void)
+{
+  g_autofree char *name = NULL;
+  g_autoptr (GError) error = NULL;
+  ImageQcow2Head head = {0};
+  guint8 h[LENGTH];
+
+  make (h, 3);
+  put_name (h, 600, "/a\0b", 4);
+  g_assert_false (image_qcow2_parse_overlay (h, sizeof h, FILE_SIZE, &head, &name, &error));
+  g_assert_error (error, VM_ERROR, VM_ERROR_INVALID);
+  g_clear_error (&error);
+  put_name (h, 600, "/a/b", 4);
+  put (h + 72, 8, 1 << 2); /* and its data is elsewhere */
+  g_assert_false (image_qcow2_parse_overlay (h, sizeof h, FILE_SIZE, &head, &name, &error));
+  g_assert_error (error, VM_ERROR, VM_ERROR_UNSUPPORTED);
+  g_clear_error (&error);
+  make (h, 3);
+  put_name (h, LENGTH - 4, "/a/b", 4);
+  put (h + 16, 4, 5);
+  g_assert_false (image_qcow2_parse_overlay (h, sizeof h, FILE_SIZE, &head, &name, &error));
+  g_assert_error (error, VM_ERROR, VM_ERROR_INVALID);
+  g_assert_null (name);
+  g_assert_cmpuint (head.size, ==, 0);
+}
+
+static void
 test_cut (void)
 {
   guint8 h[LENGTH];
@@ -191,6 +267,8 @@ main (int argc, char **argv)
   g_test_add_func ("/images/qcow2/takes", test_takes);
   g_test_add_func ("/images/qcow2/refuses", test_refuses);
   g_test_add_func ("/images/qcow2/backing", test_backing);
+  g_test_add_func ("/images/qcow2/overlay", test_overlay);
+  g_test_add_func ("/images/qcow2/overlay-refused", test_overlay_refused);
   g_test_add_func ("/images/qcow2/cut", test_cut);
   g_test_add_func ("/images/qcow2/sniff", test_sniff);
   return g_test_run ();

@@ -83,6 +83,30 @@ is "$OUT" kept "restarted: and what is on it"
 run "$VMCTL" stop keeper
 check "stopped: the disk is sound" sound
 
+# There is no room for it: the sandbox is paused, says where, and goes on once there is some.
+if [ "$(id -u)" = 0 ] && [ -z "${VM_WHO:-}" ]; then
+  cat >"$T/full" <<'EOS'
+mount -t tmpfs -o size=4m,mode=700 tmpfs "$XDG_DATA_HOME/vmctl/disks" || exit 99
+"$VMCTL" up -q --name full --image tiny --keep small "$1" -- /bin/sh -c \
+  'head -c 6m /dev/urandom >"$HOME/big" && busybox sync && echo written' >"$T/full.out" 2>"$T/full.err" &
+for i in $(seq 1200); do
+  grep -q 'is paused' "$T/full.err" && break
+  sleep 0.1
+done
+"$VMCTL" status full
+mount -o remount,size=40m "$XDG_DATA_HOME/vmctl/disks"
+"$VMCTL" resume full
+wait $! || exit
+qemu-img check -q -f qcow2 "$XDG_DATA_HOME/vmctl/disks/small/disk.qcow2"
+EOS
+  run unshare -m bash "$T/full" "$P"
+  is "$STATUS" 0 "no room: it is paused, goes on once there is some, and the disk is sound"
+  like "$OUT" "the file system of '$XDG_DATA_HOME/vmctl/disks/small' is full; free some space there" "no room: status says where"
+  is "$(cat "$T/full.out")" written "no room: nothing was lost"
+else
+  skip "only root can mount a small file system" "no room"
+fi
+
 run "$VMCTL" image rm tiny
 is "$STATUS" 1 "the image is needed"
 like "$ERR" "by the kept disk 'tools'" "and by what"

@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Disks for tests/vm/image.sh: a Debian with systemd, and a tiny one without, on a partition. They are made once, by
-# root, and kept by a key of how they are made. Prints the directory that has debian.qcow2 and tiny.qcow2; fails with
-# one line that says why there is none.
+# Disks for tests/vm/image.sh: a Debian with systemd, and a tiny one without, on a partition, and as a tar. They are
+# made once, by root, and kept by a key of how they are made. Prints the directory that has debian.qcow2, tiny.qcow2
+# and tiny.tar; fails with one line that says why there is none.
 set -u
 packages=systemd,systemd-sysv,udev,dbus,login,passwd,util-linux,mount,iproute2,kmod
 key=$(cat "$0" /usr/bin/busybox 2>/dev/null | sha256sum | cut -c 1-16)
@@ -45,7 +45,7 @@ tiny () {
   done
   printf 'root:x:0:0:root:/root:/bin/sh\nother:x:999:999::/:/bin/sh\n' >tree/etc/passwd
   printf 'root:x:0:\nother:x:999:\n' >tree/etc/group
-  mke2fs -q -t ext4 -d tree part.raw 16M && python3 - <<'END' && qemu-img convert -O qcow2 tiny.raw tiny.qcow2
+  tar -C tree --sort=name -cf tiny.tar . && mke2fs -q -t ext4 -d tree part.raw 16M && python3 - <<'END' && qemu-img convert -O qcow2 tiny.raw tiny.qcow2
 import struct
 part = open("part.raw", "rb").read()
 entry = struct.pack("<B3sB3sII", 0, b"\0\0\0", 0x83, b"\0\0\0", 2048, len(part) // 512)
@@ -58,5 +58,5 @@ END
 
 debian >debian.log 2>&1 || die "cannot make a Debian: $(grep -E '^(E|mke2fs|tar|qemu-img)' debian.log | tail -n 1)"
 tiny >tiny.log 2>&1 || die "cannot make a tiny image: $(tail -n 1 tiny.log)"
-chmod 0444 debian.qcow2 tiny.qcow2 && mv debian.qcow2 tiny.qcow2 .. && chmod 0755 "$top" "$place" && touch ../made || exit 1
+chmod 0444 debian.qcow2 tiny.qcow2 tiny.tar && mv debian.qcow2 tiny.qcow2 tiny.tar .. && chmod 0755 "$top" "$place" && touch ../made || exit 1
 echo "$place"
