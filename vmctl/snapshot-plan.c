@@ -39,11 +39,6 @@ check_driver (const VmPlan *plan, GError **error)
     return vm_error (error, VM_ERROR_UNSUPPORTED,
                      "this machine has no disk, of which a snapshot could be made; start it without --disk "
                      "none");
-  if (plan->image.name != NULL)
-    return vm_error (error, VM_ERROR_UNSUPPORTED,
-                     "there are no snapshots of a sandbox that runs an image yet; to keep its disk: vmctl up "
-                     "--image %s --keep NAME",
-                     plan->image.name);
   return TRUE;
 }
 
