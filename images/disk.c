@@ -406,8 +406,8 @@ is_of_image (const char *dir, const char *id, const char *image_name, GError **e
   if (disk == NULL)
     return FALSE;
   return g_str_equal (disk->image, id) ||
-         vm_error (error, VM_ERROR_INVALID, "the kept disk '%s' is of the image '%s', not of '%s'", disk->name,
-                   disk->image_name, image_name);
+         vm_error (error, VM_ERROR_INVALID, "the kept disk '%s' is of the image '%s', not of '%s'",
+                   disk->name, disk->image_name, image_name);
 }
 
 int

@@ -161,8 +161,8 @@ copy_to (int from, int dir, const char *name, gboolean is_kept, GError **error)
   to = openat (dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
   if (to < 0)
     return vm_error_errno (error, errno, "cannot make '%s'", name);
-  if (copy_all (from, to, error) && (!is_kept || fsync (to) == 0 ||
-                                     vm_error_errno (error, errno, "cannot write '%s'", name)))
+  if (copy_all (from, to, error) &&
+      (!is_kept || fsync (to) == 0 || vm_error_errno (error, errno, "cannot write '%s'", name)))
     return TRUE;
   (void)unlinkat (dir, name, 0);
   return FALSE;

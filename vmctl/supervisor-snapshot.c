@@ -199,8 +199,7 @@ check_snapshot (const VmSupervisor *sup, const char *name, GError **error)
     return vm_error (error, VM_ERROR_BUSY, "the snapshot '%s' is still being made", name);
   base = vm_snapshot_base_id (sup->plan->disk_base);
   if (g_strcmp0 (base, vm_json_str (snapshot, "base", NULL)) != 0)
-    return vm_error (error, VM_ERROR_INVALID,
-                     "'%s' is not the file any more on which the snapshot was made",
+    return vm_error (error, VM_ERROR_INVALID, "'%s' is not the file any more on which the snapshot was made",
                      sup->plan->disk_base);
   return check_head (sup, name, error);
 }

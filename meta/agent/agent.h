@@ -82,9 +82,9 @@ typedef struct Agent {
   int signal_fd, signal_poll;
   pid_t modules_pid; /* loads kernel modules, or 0 */
   int meta_fd;       /* --meta, else -1 */
-  int scratch_fd;    /* owned; the root of the scratch disk's file system, which has no path, or of an image's;
-                        -1: none */
-  char *bundle;      /* owned; the meta dir's, if it came with SETUP, as long as that takes */
+  int scratch_fd; /* owned; the root of the scratch disk's file system, which has no path, or of an image's;
+                     -1: none */
+  char *bundle;   /* owned; the meta dir's, if it came with SETUP, as long as that takes */
   size_t bundle_size;
   Meta meta; /* AGENT_UP */
   Premade premade;
@@ -141,8 +141,8 @@ int setup_service (Agent *agent, Why *why);   /* in the service: what is left to
 /* PID 1 becomes the systemd of the image that setup_prepare has found; without one it does nothing. Only a
  * failure, or that, comes back. */
 int setup_image_become (Agent *agent, Why *why);
-void setup_image_settle (Agent *agent);         /* in the service: all is there, and can be saved */
-int setup_image_late (Agent *agent, Why *why);  /* in the service of a machine that went on */
+void setup_image_settle (Agent *agent);        /* in the service: all is there, and can be saved */
+int setup_image_late (Agent *agent, Why *why); /* in the service of a machine that went on */
 
 /* console.c */
 void console_watch (Agent *agent); /* (re-)arms the emergency shell */

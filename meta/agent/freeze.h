@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Standing still for a snapshot: between freeze and thaw nothing is written to the file system of the scratch
- * disk, or of an image's root, and what was written before is on the disk. Programs that write wait meanwhile.
+ * disk, or of an image's root, and what was written before is on the disk. Programs that write wait
+ * meanwhile.
  *
  * A root that stays frozen is a dead sandbox, and whoever asks may die. So a guard, a process of its own,
  * thaws when the time is over. Who thaws first, it or the request, is decided by one word that all of the

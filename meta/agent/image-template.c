@@ -32,7 +32,7 @@
 #include "meta/agent/setup-parts.h"
 #include "meta/format.h"
 
-enum { ID_BYTES = 16, UNITS_MAX = 8 };
+enum { ID_BYTES = 16, UNITS_MAX = 8, WAKE_S = 2 };
 
 #define LATE_LOWER META_RW_DIR "/lower" /* as long as it is set up */
 #define BALLOON "/run/vmctl/balloon.ko"
@@ -116,7 +116,8 @@ static void
 put_balloon (Setup *setup)
 {
   size_t size;
-  char *data = setup->agent->balloon_fd >= 0 ? read_open_file (setup->agent->balloon_fd, 16 << 20, &size) : NULL;
+  char *data =
+      setup->agent->balloon_fd >= 0 ? read_open_file (setup->agent->balloon_fd, 16 << 20, &size) : NULL;
   const char *name;
   int parent = data ? tree_parent (&setup->tree, BALLOON, &name) : -1, fd = -1;
 
@@ -145,11 +146,8 @@ int
 setup_image_become (Agent *agent, Why *why)
 {
   char *init = agent->premade.init;
-  Meta meta = {.home = "/",
-               .filesystem = "",
-               .init = init,
-               .address = META_NET_ADDRESS,
-               .gateway = META_NET_GATEWAY};
+  Meta meta = {
+      .home = "/", .filesystem = "", .init = init, .address = META_NET_ADDRESS, .gateway = META_NET_GATEWAY};
   Setup setup = {.agent = agent, .meta = &meta, .meta_fd = -1, .share_fd = -1, .why = why};
   int r;
 
@@ -289,7 +287,7 @@ renew_ssh_keys (void)
   (void)unlink (SSH_WANTED);
 }
 
-/* Beside the command. */
+/* Beside the command, when that has started; where it has ended by then, systemd has better things to do. */
 static void
 wake_services (bool waits_for_login, bool got_modules)
 {
@@ -310,6 +308,7 @@ wake_services (bool waits_for_login, bool got_modules)
   (void)setpriority (PRIO_PROCESS, 0, 0);
   sigemptyset (&none);
   (void)sigprocmask (SIG_SETMASK, &none, NULL);
+  (void)sleep (WAKE_S);
   run_program (words);
   if (access (SSH_WANTED, F_OK) == 0)
     renew_ssh_keys ();

@@ -18,14 +18,12 @@
   "[Unit]\n"                                                                                                 \
   "Description=vmctl's agent, and the commands that it runs\n"                                               \
   "DefaultDependencies=no\n"                                                                                 \
-  "After=sysinit.target systemd-tmpfiles-setup.service dbus.socket" after                                    \
-  "\n"                                                                                                       \
+  "After=sysinit.target systemd-tmpfiles-setup.service dbus.socket" after "\n"                               \
   "Conflicts=shutdown.target\n"                                                                              \
   "Before=shutdown.target\n"                                                                                 \
   "\n"                                                                                                       \
   "[Service]\n"                                                                                              \
-  "ExecStart=" META_SERVICE " --service" words                                                               \
-  "\n"                                                                                                       \
+  "ExecStart=" META_SERVICE " --service" words "\n"                                                          \
   "KillMode=mixed\n"                                                                                         \
   "TimeoutStopSec=15\n"                                                                                      \
   "OOMPolicy=continue\n"                                                                                     \
@@ -104,8 +102,8 @@ put_autologin (int run, const Meta *meta, int root)
 
   if (!meta->root || !is_plain (meta->name) || !has_agetty (root))
     return 0;
-  snprintf (text, sizeof text,
-            "[Service]\nExecStart=\nExecStart=-" AGETTY " --autologin %s" AGETTY_REST, meta->name);
+  snprintf (text, sizeof text, "[Service]\nExecStart=\nExecStart=-" AGETTY " --autologin %s" AGETTY_REST,
+            meta->name);
   return put (run, CONSOLE_CONF, text);
 }
 

@@ -36,15 +36,15 @@ int setup_switch_root (Setup *setup);
 
 /* setup-image.c: an image's root at SETUP_ROOT, and on it what has to be there before the shares. */
 int setup_image_root (Setup *setup);
-int setup_image_mount (Setup *setup);                                    /* of it only the mount */
-int setup_image_watch (Agent *agent, const char *root, Why *why);        /* for freeze.h */
-int setup_image_runtime_dir (Setup *setup);                              /* /run/user/UID */
-int setup_image_install (Setup *setup, bool is_template);                /* the agent, and its units */
+int setup_image_mount (Setup *setup);                             /* of it only the mount */
+int setup_image_watch (Agent *agent, const char *root, Why *why); /* for freeze.h */
+int setup_image_runtime_dir (Setup *setup);                       /* /run/user/UID */
+int setup_image_install (Setup *setup, bool is_template);         /* the agent, and its units */
 /* After the operations: what systemd and its service need of us. */
 int setup_image_finish (Setup *setup);
 
-/* image-units.c: below `run`, a descriptor of the new root's /run. 0 or -errno. A template's wait for all else
- * that is started, and for who is to log in. */
+/* image-units.c: below `run`, a descriptor of the new root's /run. 0 or -errno. A template's wait for all
+ * else that is started, and for who is to log in. */
 int image_units_write (int run, const Meta *meta, int root, bool is_template);
 /* Who that is, then. *ret_waits: the console waits for it. */
 int image_units_write_login (int run, const Meta *meta, bool *ret_waits);
