@@ -40,6 +40,38 @@ inside 'ls /data'
 is "$STATUS" 1 "a reset is as the image is"
 run "$VMCTL" stop one
 
+# Another file system on the same disk stands still as well.
+qemu-img convert -f qcow2 -O raw "$images/tiny.qcow2" "$T/tiny.raw" && mke2fs -q -t ext4 "$T/more.raw" 16M >/dev/null &&
+  python3 - "$T" <<'END' && qemu-img convert -f raw -O qcow2 "$T/two.raw" "$T/two.qcow2" || { echo "Bail out! no image"; exit 1; }
+import os, struct, sys
+os.chdir(sys.argv[1])
+disk, more = bytearray(open("tiny.raw", "rb").read()), open("more.raw", "rb").read()
+disk[462:478] = struct.pack("<B3sB3sII", 0, b"\0\0\0", 0x83, b"\0\0\0", len(disk) // 512, len(more) // 512)
+open("two.raw", "wb").write(disk + more)
+END
+python3 "$vm_here/store.py" "$XDG_DATA_HOME/vmctl/images" two "$T/two.qcow2" partition=1 >/dev/null
+start one --image two "$P" -- /bin/sh -c 'exec busybox sleep 9999'
+run "$VMCTL" exec --root one -- /bin/sh -c 'mkdir /more /again && busybox mount -t ext4 /dev/vda2 /more && busybox mount -o bind /more /again && echo old >/more/data'
+is "$STATUS" 0 "a second file system of the disk"
+snapshot create one first
+is "$STATUS" 0 "a snapshot of both"
+qemu-img rebase -u -f qcow2 -F qcow2 -b "$T/two.qcow2" "$XDG_STATE_HOME/vmctl/sandboxes/$ID/snapshots/first/root.qcow2" &&
+  qemu-img convert -O raw "$XDG_STATE_HOME/vmctl/sandboxes/$ID/snapshots/first/root.qcow2" "$T/snapshot.raw"
+tail -c 16M "$T/snapshot.raw" >"$T/part.raw"
+unlike "$(dumpe2fs -h "$T/part.raw" 2>/dev/null)" needs_recovery "it has nothing left in its journal"
+is "$(debugfs -R 'cat data' "$T/part.raw" 2>/dev/null)" old "and what was written"
+check "it is sound" e2fsck -fn "$T/part.raw"
+run "$VMCTL" exec --root one -- /bin/sh -c 'echo new >/more/data && busybox sync && cat /more/data'
+is "$OUT" new "both go on"
+VMCTL_FREEZEMS=1 snapshot create one unsure
+is "$STATUS" 1 "refused, and thawed by the guard"
+run "$VMCTL" exec --root one -- /bin/sh -c 'echo newer >/more/data && busybox sync && echo newer >/data && cat /more/data'
+is "$OUT" newer "both go on after that, too"
+run "$VMCTL" exec --root one -- /bin/sh -c 'busybox umount /again && busybox mount -t tmpfs none /more'
+snapshot create one hidden
+is "$STATUS" 1 "refused: one that is mounted where nobody can reach it"
+run "$VMCTL" stop one
+
 # Kept. Its supervisor is killed when the copy is there, and later when the machine has ended.
 VMCTL_FAILPOINT=copied start one --image tiny --keep tools "$P" -- /bin/sh -c 'exec busybox sleep 9999'
 write

@@ -70,7 +70,7 @@ mv "$T/away" "$tiny"
 # With systemd
 check "a Debian is imported" "$VMCTL" image import -q --name debian "$images/debian.qcow2"
 before=$(sha256sum "$store/names/debian/disk.qcow2")
-DEADLINE=240 run "$VMCTL" template build -q --image debian "$P"
+DEADLINE=240 run "$VMCTL" template build -q --image debian --memory 1G --cpus 1 "$P"
 is "$STATUS" 0 "debian: a template is made"
 K=$OUT
 sums=$(cd "$templates/$K" && sha256sum ram state disk)
@@ -106,7 +106,7 @@ journalctl -q -b -t probe -o cat
 ls /run/log/journal /var/log/journal 2>/dev/null | grep -cx "$(cat /etc/machine-id)"
 END
 chmod +x "$P/probe" "$P/journal"
-start image --image debian "$P" -- sleep infinity
+start image --image debian --memory 1G --cpus 1 "$P" -- sleep infinity
 is "$(record "$ID" template)" "$K" "debian: from the template"
 run "$VMCTL" exec image -- ./probe
 is "$STATUS" 0 "debian: a command runs"
@@ -141,7 +141,7 @@ is "$STATUS" 0 "debian: a snapshot, with the root frozen"
 run "$VMCTL" stop image
 is "$STATUS|$(record "$(newest_id)" reason.kind)" "0|stopped" "debian: stopped"
 like "$(cat "$XDG_STATE_HOME/vmctl/sandboxes/$(newest_id)/supervisor.log")" '"reason": "guest-shutdown"' "debian: by its own shutting down"
-run_up --image debian --net none --no-root "$P" -- sh -c './probe; ip link | grep -c ether; sudo -n true 2>/dev/null || echo no root'
+run_up --image debian --memory 1G --cpus 1 --net none --no-root "$P" -- sh -c './probe; ip link | grep -c ether; sudo -n true 2>/dev/null || echo no root'
 cp "$T/out" "$T/second"
 is "$STATUS|$(record "$(newest_id)" template)" "0|$K" "debian: another one, without network and root"
 is "$(tail -n 2 "$T/second" | tr '\n' ' ')" "0 no root " "debian: which has neither"
