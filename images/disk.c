@@ -357,11 +357,12 @@ sweep (const char *dir)
   if (fd >= 0) {
     (void)unlinkat (fd, IMAGE_DISK_NEW, 0);
     (void)unlinkat (fd, IMAGE_DISK_WHOLE, 0);
+    (void)unlinkat (fd, IMAGE_DISK_RESTORED, 0);
   }
 }
 
-int
-image_disk_lock (const char *dir, GError **error)
+static int
+open_locked (const char *dir, GError **error)
 {
   g_autofree char *name = g_path_get_basename (dir);
 
@@ -369,13 +370,21 @@ image_disk_lock (const char *dir, GError **error)
     gboolean again = FALSE;
     vm_autofd fd = open_once (dir, name, &again, error);
 
-    if (fd >= 0 && !again)
-      sweep (dir);
     if (fd < 0 || !again)
       return vm_fd_steal (&fd);
   }
   vm_error (error, VM_ERROR_BUSY, "the kept disk '%s' is being changed by another vmctl", name);
   return -1;
+}
+
+int
+image_disk_lock (const char *dir, GError **error)
+{
+  int fd = open_locked (dir, error);
+
+  if (fd >= 0)
+    sweep (dir);
+  return fd;
 }
 
 gboolean
@@ -389,24 +398,60 @@ image_disk_is_sound (int fd, const char *name, GError **error)
   return FALSE;
 }
 
+static gboolean
+is_of_image (const char *dir, const char *id, const char *image_name, GError **error)
+{
+  g_autoptr (ImageDisk) disk = load (dir, error);
+
+  if (disk == NULL)
+    return FALSE;
+  return g_str_equal (disk->image, id) ||
+         vm_error (error, VM_ERROR_INVALID, "the kept disk '%s' is of the image '%s', not of '%s'",
+                   disk->name, disk->image_name, image_name);
+}
+
 int
 image_disk_open (const char *dir, const char *id, const char *image_name, guint64 size, GError **error)
 {
   g_autofree char *name = g_path_get_basename (dir);
-  g_autoptr (ImageDisk) disk = NULL;
   vm_autofd fd = -1;
 
   if (!g_file_test (dir, G_FILE_TEST_EXISTS) && !make (dir, id, image_name, size, error))
     return -1;
   fd = image_disk_lock (dir, error);
-  if (fd < 0 || !image_disk_is_sound (fd, name, error) || (disk = load (dir, error)) == NULL)
+  if (fd < 0 || !image_disk_is_sound (fd, name, error) || !is_of_image (dir, id, image_name, error))
     return -1;
-  if (!g_str_equal (disk->image, id)) {
-    vm_error (error, VM_ERROR_INVALID, "the kept disk '%s' is of the image '%s', not of '%s'", name,
-              disk->image_name, image_name);
-    return -1;
-  }
   return vm_fd_steal (&fd);
+}
+
+/* Locked from the first moment at which it can be found. */
+static int
+put_restored (const char *dir, const char *name, GError **error)
+{
+  vm_autofd dir_fd = open (dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), fd = -1;
+
+  if (dir_fd >= 0)
+    fd = openat (dir_fd, IMAGE_DISK_RESTORED, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+  if (fd < 0 || flock (fd, LOCK_EX | LOCK_NB) < 0)
+    vm_error_errno (error, errno, "cannot open what the kept disk '%s' is to be", name);
+  else if (!image_disk_is_sound (fd, name, error))
+    return -1;
+  else if (renameat (dir_fd, IMAGE_DISK_RESTORED, dir_fd, IMAGE_STORE_DISK) < 0 || fsync (dir_fd) < 0)
+    vm_error_errno (error, errno, "cannot restore the kept disk '%s'", name);
+  else
+    return vm_fd_steal (&fd);
+  return -1;
+}
+
+int
+image_disk_restore (const char *dir, const char *id, const char *image_name, GError **error)
+{
+  g_autofree char *name = g_path_get_basename (dir);
+  vm_autofd before = open_locked (dir, error);
+
+  if (before < 0 || !is_of_image (dir, id, image_name, error))
+    return -1;
+  return put_restored (dir, name, error);
 }
 
 gboolean

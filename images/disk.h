@@ -53,6 +53,13 @@ char *image_disk_that_needs (const char *data_dir, const char *id);
  * sound. -1 on error. */
 int image_disk_open (const char *dir, const char *id, const char *image_name, guint64 size, GError **error);
 
+/* The file that vmctl snapshot restore puts beside the overlay, whole and on the disk. Whoever opens the disk
+ * otherwise removes it. */
+#define IMAGE_DISK_RESTORED ".part-restored.qcow2"
+/* That file takes the overlay's place, in one step, and is opened and locked as by image_disk_open; else all
+ * is as it was. */
+int image_disk_restore (const char *dir, const char *id, const char *image_name, GError **error);
+
 /* BUSY: a machine has it, here and below. Empties it: what was written is gone, its size is the image's. */
 gboolean image_disk_reset (const ImageDisk *disk, guint64 size, GError **error);
 /* Also one whose disk.json cannot be read. */

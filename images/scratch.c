@@ -277,37 +277,81 @@ image_scratch_copy (const char *base, int to_fd, GError **error)
   return empty >= 0 && copy_file (empty, to_fd, error);
 }
 
+static int
+open_nameless (const char *dir, GError **error)
+{
+  g_autofree char *path = g_build_filename (dir, "scratch-XXXXXX", NULL);
+  int fd = mkostemp (path, O_CLOEXEC);
+
+  if (fd < 0)
+    vm_error_errno (error, errno, "cannot make a scratch disk in '%s'", dir);
+  else
+    (void)unlink (path); /* cannot fail in a way that harms: it is our own file */
+  return fd;
+}
+
+int
+image_scratch_clone (int overlay, const char *dir, GError **error)
+{
+  vm_autofd fd = open_nameless (dir, error);
+
+  if (fd < 0)
+    return -1;
+  if (copy_file (overlay, fd, error))
+    return vm_fd_steal (&fd);
+  g_prefix_error (error, "cannot make a scratch disk in '%s': ", dir);
+  return -1;
+}
+
+static int
+new_empty (const char *base, const char *dir, GError **error)
+{
+  vm_autofd fd = open_nameless (dir, error);
+
+  if (fd < 0)
+    return -1;
+  if (image_scratch_copy (base, fd, error))
+    return vm_fd_steal (&fd);
+  g_prefix_error (error, "cannot make a scratch disk in '%s': ", dir);
+  return -1;
+}
+
 gboolean
 image_scratch_open (const char *base, int overlay, const char *dir, int *ret_overlay_fd, int *ret_base_fd,
                     GError **error)
 {
-  g_autofree char *path = g_build_filename (dir, "scratch-XXXXXX", NULL);
   vm_autofd base_fd = open (base, O_RDONLY | O_NOFOLLOW | O_CLOEXEC), overlay_fd = -1;
 
   if (base_fd < 0)
     return vm_error_errno (error, errno, "cannot open the scratch disk '%s'", base);
-  overlay_fd = mkostemp (path, O_CLOEXEC);
+  overlay_fd = overlay >= 0 ? image_scratch_clone (overlay, dir, error) : new_empty (base, dir, error);
   if (overlay_fd < 0)
-    return vm_error_errno (error, errno, "cannot make a scratch disk in '%s'", dir);
-  (void)unlink (path); /* cannot fail in a way that harms: it is our own file */
-  if (!(overlay >= 0 ? copy_file (overlay, overlay_fd, error)
-                     : image_scratch_copy (base, overlay_fd, error))) {
-    g_prefix_error (error, "cannot make a scratch disk in '%s': ", dir);
     return FALSE;
-  }
   *ret_overlay_fd = vm_fd_steal (&overlay_fd);
   *ret_base_fd = vm_fd_steal (&base_fd);
   return TRUE;
 }
 
+int
+image_scratch_take_file (const char *path, GError **error)
+{
+  vm_autofd fd = open (path, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+
+  if (fd >= 0 && unlink (path) == 0)
+    return vm_fd_steal (&fd);
+  vm_error_errno (error, errno, "cannot use the scratch disk '%s'", path);
+  return -1;
+}
+
 gboolean
 image_scratch_take (const char *base, const char *path, int *ret_overlay_fd, int *ret_base_fd, GError **error)
 {
-  vm_autofd base_fd = open (base, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-  vm_autofd overlay_fd = open (path, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+  vm_autofd base_fd = open (base, O_RDONLY | O_NOFOLLOW | O_CLOEXEC), overlay_fd = -1;
 
-  if (base_fd < 0 || overlay_fd < 0 || unlink (path) < 0)
-    return vm_error_errno (error, errno, "cannot use the scratch disk '%s'", base_fd < 0 ? base : path);
+  if (base_fd < 0)
+    return vm_error_errno (error, errno, "cannot use the scratch disk '%s'", base);
+  if ((overlay_fd = image_scratch_take_file (path, error)) < 0)
+    return FALSE;
   *ret_overlay_fd = vm_fd_steal (&overlay_fd);
   *ret_base_fd = vm_fd_steal (&base_fd);
   return TRUE;

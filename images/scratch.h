@@ -48,6 +48,9 @@ gboolean image_scratch_open (const char *base, int overlay, const char *dir, int
  * keeps it. */
 gboolean image_scratch_take (const char *base, const char *path, int *ret_overlay_fd, int *ret_base_fd,
                              GError **error);
+/* Likewise of an image's overlay: a copy of `overlay` (borrowed), or the file `path`. -1 and error. */
+int image_scratch_clone (int overlay, const char *dir, GError **error);
+int image_scratch_take_file (const char *path, GError **error);
 /* A new, empty qcow2 of that size in `dir`, likewise unlinked at once. -1 and error. (qcow2.c) */
 int image_scratch_new (guint64 bytes, const char *dir, GError **error);
 /* The same in `fd`, an empty file. */

@@ -65,9 +65,10 @@
 #define META_VNC_PORT 5900                  /* of the loopback address inside, with "vnc" */
 #define META_WORD_TEMPLATE "vmctl-template" /* on the kernel's command line: to be saved */
 #define META_WORD_IMAGE "vmctl-image"       /* likewise: to go on as a service of a systemd */
-#define META_DISK_SERIAL "vmctl-scratch"    /* serial number of the scratch disk */
-#define META_ROOT_SERIAL "vmctl-root"       /* and of an image's overlay */
-#define META_RW_DIR "/run/vmctl/rw" /* 0700 root: hides META_RW_SHARE, whose root has the host's mode */
+#define META_WORD_ROOT "vmctl_root"      /* likewise, =PARTITION,FILE-SYSTEM[,INIT]: of a template's image */
+#define META_DISK_SERIAL "vmctl-scratch" /* serial number of the scratch disk */
+#define META_ROOT_SERIAL "vmctl-root"    /* and of an image's overlay */
+#define META_RW_DIR "/run/vmctl/rw"      /* 0700 root: hides META_RW_SHARE, whose root has the host's mode */
 #define META_RW_SHARE META_RW_DIR "/share" /* where the agent mounts META_TAG_RW */
 #define META_TTY_GID "5"                   /* of the group `tty` inside */
 #define META_BIN_DIR "/run/vmctl/bin"      /* the agent's own programs inside: sudo */

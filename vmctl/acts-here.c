@@ -263,7 +263,7 @@ do_unlink (VmSupervisor *sup, json_object *words, GError **error)
 static gboolean
 do_make_snapshot (VmSupervisor *sup, json_object *words, int *fd, GError **error)
 {
-  *fd = vm_snapshot_file_new (sup->state_fd, sup->plan->disk_base, first_word (words), error);
+  *fd = vm_snapshot_file_new (sup->state_fd, sup->plan, first_word (words), error);
   return *fd >= 0;
 }
 

@@ -273,7 +273,7 @@ vm_host_gather_images (VmHost *host, const VmSpec *spec, GError **error)
   host->kernel_version = g_strdup (kernel.version);
   take_modules (host, &kernel);
   image_kernel_clear (&kernel);
-  if (ok && !spec->cold && spec->image == NULL)
+  if (ok && !spec->cold && host->image.keep == NULL)
     gather_templates (host);
   return ok;
 }

@@ -3,10 +3,25 @@
 
 #include <sys/socket.h>
 
+#include "images/store.h"
 #include "vmctl/base/fd.h"
 #include "vmctl/bwrap.h"
 #include "vmctl/filter.h"
 #include "vmctl/jail.h"
+#include "vmctl/path.h"
+
+int
+vm_machine_open_image (const VmPlan *plan, GError **error)
+{
+  g_autofree char *id = g_path_get_basename (plan->image.dir);
+  char *names[] = {plan->image.name, NULL};
+  const ImageInfo info = {.dir = plan->image.dir,
+                          .id = id,
+                          .names = names,
+                          .system = vm_path_is_within (plan->image.dir, IMAGE_STORE_SYSTEM)};
+
+  return image_store_open (&info, error);
+}
 
 static gboolean
 bind_listener (VmArgv *argv, int dir, const char *slot, GError **error)

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "images/disk.h"
 #include "images/scratch.h"
 #include "vmctl/base/error.h"
 #include "vmctl/base/fd.h"
@@ -41,7 +42,7 @@ make_dir (int at, const char *name, GError **error)
 }
 
 static int
-fill_new (int dir, const char *disk_base, GError **error)
+fill_new (int dir, const VmPlan *plan, GError **error)
 {
   vm_autofd fd = openat (dir, FILE_NAME, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 
@@ -49,11 +50,14 @@ fill_new (int dir, const char *disk_base, GError **error)
     vm_error_errno (error, errno, "cannot make a file for the snapshot");
     return -1;
   }
-  return image_scratch_copy (disk_base, fd, error) ? vm_fd_steal (&fd) : -1;
+  if (plan->image.name != NULL ? !image_scratch_format (fd, plan->image.size, error)
+                               : !image_scratch_copy (plan->disk_base, fd, error))
+    return -1;
+  return vm_fd_steal (&fd);
 }
 
 int
-vm_snapshot_file_new (int state_fd, const char *disk_base, const char *name, GError **error)
+vm_snapshot_file_new (int state_fd, const VmPlan *plan, const char *name, GError **error)
 {
   vm_autofd all = make_dir (state_fd, DIRECTORY, error), dir = -1;
   int fd;
@@ -65,7 +69,7 @@ vm_snapshot_file_new (int state_fd, const char *disk_base, const char *name, GEr
     return -1;
   }
   dir = open_dir (all, name, error);
-  fd = dir >= 0 ? fill_new (dir, disk_base, error) : -1;
+  fd = dir >= 0 ? fill_new (dir, plan, error) : -1;
   if (fd < 0)
     (void)vm_file_remove_tree (all, name, NULL);
   return fd;
@@ -128,7 +132,7 @@ copy_by_hand (int from, int to, GError **error)
   return TRUE;
 }
 
-/* Some file systems share the blocks, most can copy without our help. Both files lie in one directory. */
+/* Some file systems share the blocks, most can copy without our help. */
 static gboolean
 copy_all (int from, int to, GError **error)
 {
@@ -146,28 +150,42 @@ copy_all (int from, int to, GError **error)
   return vm_error_errno (error, errno, "cannot copy the snapshot");
 }
 
-gboolean
-vm_snapshot_file_copy (int state_fd, const char *name, GError **error)
+/* What is kept has to be on the disk before it gets its name. */
+static gboolean
+copy_to (int from, int dir, const char *name, gboolean is_kept, GError **error)
 {
-  vm_autofd from = vm_snapshot_file_open (state_fd, name, error), to = -1;
+  vm_autofd to = -1;
 
-  if (from < 0)
-    return FALSE;
-  if (unlinkat (state_fd, NEXT, 0) < 0 && errno != ENOENT)
-    return vm_error_errno (error, errno, "cannot remove '" NEXT "'");
-  to = openat (state_fd, NEXT, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+  if (unlinkat (dir, name, 0) < 0 && errno != ENOENT)
+    return vm_error_errno (error, errno, "cannot remove '%s'", name);
+  to = openat (dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
   if (to < 0)
-    return vm_error_errno (error, errno, "cannot make '" NEXT "'");
-  if (copy_all (from, to, error))
+    return vm_error_errno (error, errno, "cannot make '%s'", name);
+  if (copy_all (from, to, error) &&
+      (!is_kept || fsync (to) == 0 || vm_error_errno (error, errno, "cannot write '%s'", name)))
     return TRUE;
-  (void)unlinkat (state_fd, NEXT, 0);
+  (void)unlinkat (dir, name, 0);
   return FALSE;
 }
 
-char *
-vm_snapshot_next_disk (const char *state_dir)
+gboolean
+vm_snapshot_file_copy (int state_fd, const char *name, const char *keep, GError **error)
 {
-  return g_build_filename (state_dir, NEXT, NULL);
+  vm_autofd from = vm_snapshot_file_open (state_fd, name, error), dir = -1;
+
+  if (from < 0)
+    return FALSE;
+  if (keep == NULL)
+    return copy_to (from, state_fd, NEXT, FALSE, error);
+  dir = open_dir (AT_FDCWD, keep, error);
+  return dir >= 0 && copy_to (from, dir, IMAGE_DISK_RESTORED, TRUE, error);
+}
+
+char *
+vm_snapshot_next_disk (const VmPlan *plan)
+{
+  return plan->image.keep != NULL ? g_build_filename (plan->image.keep, IMAGE_DISK_RESTORED, NULL)
+                                  : g_build_filename (plan->state_dir, NEXT, NULL);
 }
 
 char *

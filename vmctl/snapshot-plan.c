@@ -40,15 +40,10 @@ check_driver (const VmPlan *plan, GError **error)
                      "this machine has no disk, of which a snapshot could be made; start it without --disk "
                      "none");
   if (plan->image.name != NULL && plan->image.filesystem == NULL)
-    return vm_error (
-        error, VM_ERROR_UNSUPPORTED,
-        "there are no snapshots of a sandbox that runs an image yet; without --image, under the same "
-        "tree of this host, there are");
-  if (plan->image.name != NULL)
     return vm_error (error, VM_ERROR_UNSUPPORTED,
-                     "there are no snapshots of a sandbox that runs an image yet; to keep its disk: vmctl up "
-                     "--image %s --keep NAME",
-                     plan->image.name);
+                     "there are no snapshots of a sandbox under the host's own systemd yet; without --image, "
+                     "under the same "
+                     "tree of this host, there are");
   return TRUE;
 }
 

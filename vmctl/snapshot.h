@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Snapshots of the scratch disk of a virtual machine that runs.
+/* Snapshots of the disk of a virtual machine that runs: the scratch disk, or what was written to an image.
  *
  * How it works
  *
@@ -14,9 +14,12 @@
  *
  * It is made of the steps of a plug (vmctl/plug.h), by the same jobs: what was done is undone when one fails,
  * or by the supervisor that takes over. A restore is a `vmctl reset` whose disk begins as a copy of the file.
+ * That of a kept disk (images/disk.h) takes the disk's name, whole and on the host's disk by then; until that
+ * moment the disk is what the guest has written to it, and nothing in it ever refers to a snapshot.
  *
  * Files: STATE/sandboxes/ID/snapshots/NAME/root.qcow2, 0600 in 0700, an overlay on the empty disk of the
- * cache (images/scratch.h) without the name of one in its head. They go with their sandbox. */
+ * cache (images/scratch.h) or on an image's, without the name of one in its head. They go with their sandbox,
+ * also where the disk is kept. */
 #pragma once
 
 #include <glib.h>
@@ -58,15 +61,17 @@ void vm_snapshot_leave (json_object *snapshots, char **parent, const char *name)
 /* Files (snapshot-files.c). `state_fd`: the sandbox's state directory. */
 
 /* A new file for it, empty. -1 and error; then there is none. */
-int vm_snapshot_file_new (int state_fd, const char *disk_base, const char *name, GError **error);
+int vm_snapshot_file_new (int state_fd, const VmPlan *plan, const char *name, GError **error);
 int vm_snapshot_file_open (int state_fd, const char *name, GError **error);
 /* Absent is success. */
 gboolean vm_snapshot_file_remove (int state_fd, const char *name, GError **error);
 void vm_snapshot_files_remove_all (int state_fd);
 guint64 vm_snapshot_file_bytes (int state_fd, const char *name); /* on the disk */
-/* A copy of it, as the file that the next start takes (VmPlan.disk_file). Blocks as long as that takes. */
-gboolean vm_snapshot_file_copy (int state_fd, const char *name, GError **error);
-/* Its path below `state_dir`. (transfer full) */
-char *vm_snapshot_next_disk (const char *state_dir);
-/* Which file the empty disk is: a snapshot is of no use with another. (transfer full); NULL: it has gone */
+/* A copy of it, as the file that the next start takes (VmPlan.disk_file). `keep`: the directory of the kept
+ * disk that it is of, NULL: of none. Blocks as long as that takes. */
+gboolean vm_snapshot_file_copy (int state_fd, const char *name, const char *keep, GError **error);
+/* The path of that file. (transfer full) */
+char *vm_snapshot_next_disk (const VmPlan *plan);
+/* Which file the empty disk or the image's is: a snapshot is of no use with another. (transfer full); NULL:
+ * it has gone */
 char *vm_snapshot_base_id (const char *disk_base);

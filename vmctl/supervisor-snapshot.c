@@ -3,7 +3,8 @@
  *
  * First the snapshot is copied, by a process of its own, while the sandbox goes on: what can fail (no room)
  * fails before anything has changed. Then it is a reset. The next machine takes the copy as its disk, which
- * loses its name at that moment, as every scratch disk does. It boots: a template has its own disk mounted.
+ * loses its name at that moment, as every scratch disk does, or gets that of the kept disk. It boots: a
+ * template has its own disk mounted.
  */
 #include "vmctl/supervisor-snapshot.h"
 
@@ -198,8 +199,7 @@ check_snapshot (const VmSupervisor *sup, const char *name, GError **error)
     return vm_error (error, VM_ERROR_BUSY, "the snapshot '%s' is still being made", name);
   base = vm_snapshot_base_id (sup->plan->disk_base);
   if (g_strcmp0 (base, vm_json_str (snapshot, "base", NULL)) != 0)
-    return vm_error (error, VM_ERROR_INVALID,
-                     "'%s' is not the empty disk any more on which the snapshot was made",
+    return vm_error (error, VM_ERROR_INVALID, "'%s' is not the file any more on which the snapshot was made",
                      sup->plan->disk_base);
   return check_head (sup, name, error);
 }
@@ -238,7 +238,7 @@ copy_and_exit (const VmSupervisor *sup, const char *name, pid_t parent, int word
 
   if (prctl (PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid () != parent)
     _exit (1);
-  if (vm_snapshot_file_copy (sup->state_fd, name, &error))
+  if (vm_snapshot_file_copy (sup->state_fd, name, sup->plan->image.keep, &error))
     _exit (0);
   (void)vm_fd_write_all (words, error->message, strlen (error->message), NULL);
   _exit (1);
@@ -339,7 +339,7 @@ vm_snapshots_choose_disk (VmSupervisor *sup)
   g_clear_pointer (&plan->disk_file, g_free);
   g_clear_pointer (&sup->record->snapshot, g_free);
   if (sup->restore != NULL && sup->restore->is_ready) {
-    plan->disk_file = vm_snapshot_next_disk (plan->state_dir);
+    plan->disk_file = vm_snapshot_next_disk (plan);
     plan->has_template = FALSE;
     g_clear_pointer (&sup->record->template, g_free);
     sup->record->snapshot = g_strdup (sup->restore->name);

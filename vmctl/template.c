@@ -69,7 +69,21 @@ make_files (Maker *m, GError **error)
     return FALSE;
   if (ftruncate (m->ram, (off_t)m->plan->memory) < 0)
     return vm_error_errno (error, errno, "cannot make the template's memory");
-  return image_scratch_copy (m->plan->disk_base, m->disk, error);
+  return m->plan->image.name != NULL ? image_scratch_format (m->disk, m->plan->image.size, error)
+                                     : image_scratch_copy (m->plan->disk_base, m->disk, error);
+}
+
+static int
+open_base (const VmPlan *plan, GError **error)
+{
+  int fd;
+
+  if (plan->image.name != NULL)
+    return vm_machine_open_image (plan, error);
+  fd = open (plan->disk_base, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+  if (fd < 0)
+    vm_error_errno (error, errno, "cannot open the scratch disk '%s'", plan->disk_base);
+  return fd;
 }
 
 static gboolean
@@ -77,10 +91,10 @@ make_argv (Maker *m, GError **error)
 {
   const char *before[] = {m->plan->keeper, "--cage", "yes", "--", NULL};
   g_autofree char *ram = g_build_filename (m->part.path, "ram", NULL);
-  vm_autofd base = open (m->plan->disk_base, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+  vm_autofd base = open_base (m->plan, error);
 
   if (base < 0)
-    return vm_error_errno (error, errno, "cannot open the scratch disk '%s'", m->plan->disk_base);
+    return FALSE;
   m->argv = vm_machine_argv (m->plan, VM_QEMU_BUILD, before, ram, m->part.dir, error);
   if (m->argv == NULL)
     return FALSE;
@@ -275,6 +289,12 @@ describe (const VmPlan *plan)
   vm_json_add_int (object, "memory", (gint64)plan->memory);
   vm_json_add_int (object, "cpus", plan->cpus);
   vm_json_add_str (object, "disk", plan->disk_base);
+  if (plan->image.name != NULL) {
+    g_autofree char *id = g_path_get_basename (plan->image.dir);
+
+    vm_json_add_str (object, "image", plan->image.name);
+    vm_json_add_str (object, "image-id", id);
+  }
   vm_json_add_strv (object, "inputs", (const char *const *)plan->template_inputs);
   return object;
 }

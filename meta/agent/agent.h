@@ -10,6 +10,7 @@
  *   setup.c    PID 1 only: from a bare initramfs to the sandbox's root (mounts.c, ops.c, net.c, metaread.c)
  *   setup-image.c  the same with an image's root, and becoming its systemd (image-accounts.c, image-units.c;
  *              host-units.c: the host's)
+ *   image-template.c  a template of such a machine, and what is left to do in one that goes on from it
  *   link.c     the connection: input decoder, output queue, coming and going of the host
  *   dispatch.c what each frame does
  *   session.c  one command: its life from OPEN to EXIT   (launch.c: what to run, spawn.c: running it,
@@ -19,7 +20,7 @@
  *   forwards.c ports inside, for those outside
  *   change.c   what is plugged into it while it runs (change-do.c: doing it)
  *   desktop.c  a screen: X server and window manager (xclient.c: who asks it for pixels, and types)
- *   freeze.c   standing still for a snapshot
+ *   freeze.c   standing still for a snapshot (freeze-disk.c: what else is on an image's disk)
  *   stop.c     POWEROFF (power.c: the last step)
  *   sudo.c     the `sudo` of a sandbox whose user may become root
  *
@@ -82,8 +83,9 @@ typedef struct Agent {
   int signal_fd, signal_poll;
   pid_t modules_pid; /* loads kernel modules, or 0 */
   int meta_fd;       /* --meta, else -1 */
-  int scratch_fd;    /* owned; the root of the scratch disk's file system, which has no path; -1: none */
-  char *bundle;      /* owned; the meta dir's, if it came with SETUP, as long as that takes */
+  int scratch_fd; /* owned; the root of the scratch disk's file system, which has no path, or of an image's;
+                     -1: none */
+  char *bundle;   /* owned; the meta dir's, if it came with SETUP, as long as that takes */
   size_t bundle_size;
   Meta meta; /* AGENT_UP */
   Premade premade;
@@ -135,6 +137,13 @@ int setup_here (Agent *agent, Why *why);
 /* setup-image.c */
 int setup_hand_over (Agent *agent, Why *why); /* PID 1 becomes an image's systemd; returns what went wrong */
 int setup_service (Agent *agent, Why *why);   /* in the service: what is left to do then */
+
+/* image-template.c */
+/* PID 1 becomes the systemd of the image that setup_prepare has found; without one it does nothing. Only a
+ * failure, or that, comes back. */
+int setup_image_become (Agent *agent, Why *why);
+void setup_image_settle (Agent *agent);        /* in the service: all is there, and can be saved */
+int setup_image_late (Agent *agent, Why *why); /* in the service of a machine that went on */
 
 /* console.c */
 void console_watch (Agent *agent); /* (re-)arms the emergency shell */

@@ -93,9 +93,10 @@ do_setup (Agent *agent)
                     "this machine comes from a template and has no randomness of its own");
   if (agent->is_template && !agent->has_clock)
     return why_set (&agent->failure, EPERM, "this machine comes from a template and its clock was not set");
-  r = agent->service ? setup_service (agent, &agent->failure)
-      : agent->vm    ? setup_vm (agent, &agent->failure)
-                     : setup_here (agent, &agent->failure);
+  r = agent->service && agent->is_template ? setup_image_late (agent, &agent->failure)
+      : agent->service                     ? setup_service (agent, &agent->failure)
+      : agent->vm                          ? setup_vm (agent, &agent->failure)
+                                           : setup_here (agent, &agent->failure);
   return r == 0 && agent->meta.server ? desktop_start (agent, &agent->failure) : r;
 }
 

@@ -15,16 +15,16 @@
  * with D-Bus, by which programs ask systemd. KillMode: the agent ends its commands itself, and says so to the
  * host. OOMPolicy: one command that is killed for want of memory is not the end of all. Delegate: root's
  * containers make control groups below. */
-#define AGENT_UNIT                                                                                           \
+#define AGENT_UNIT(after, words)                                                                             \
   "[Unit]\n"                                                                                                 \
   "Description=vmctl's agent, and the commands that it runs\n"                                               \
   "DefaultDependencies=no\n"                                                                                 \
-  "After=sysinit.target systemd-tmpfiles-setup.service dbus.socket\n"                                        \
+  "After=sysinit.target systemd-tmpfiles-setup.service dbus.socket" after "\n"                               \
   "Conflicts=shutdown.target\n"                                                                              \
   "Before=shutdown.target\n"                                                                                 \
   "\n"                                                                                                       \
   "[Service]\n"                                                                                              \
-  "ExecStart=" META_SERVICE " --service\n"                                                                   \
+  "ExecStart=" META_SERVICE " --service" words "\n"                                                          \
   "KillMode=mixed\n"                                                                                         \
   "TimeoutStopSec=15\n"                                                                                      \
   "OOMPolicy=continue\n"                                                                                     \
@@ -35,6 +35,14 @@
 #define LOGIND_CONF "[Login]\nUserStopDelaySec=infinity\nRemoveIPC=no\n"
 
 #define AGETTY "/sbin/agetty"
+#define AGETTY_REST " --noclear --keep-baud 115200,57600,38400,9600 - $TERM\n"
+#define CONSOLE_CONF "systemd/system/serial-getty@ttyS0.service.d/vmctl.conf"
+#define LOGIN "vmctl/login"
+
+/* In a template, where nobody is anybody yet: the file says who is to be logged in. */
+#define LOGIN_CONF                                                                                           \
+  "[Unit]\nConditionPathExists=/run/" LOGIN "\n"                                                             \
+  "[Service]\nEnvironmentFile=/run/" LOGIN "\nExecStart=\nExecStart=-" AGETTY " $VMCTL_LOGIN" AGETTY_REST
 
 static int
 make_dirs (int dir, const char *path)
@@ -113,11 +121,22 @@ put_autologin (int run, const Meta *meta, int root)
 
   if (!meta->root || !is_plain (meta->name) || !has_agetty (root))
     return 0;
-  snprintf (text, sizeof text,
-            "[Service]\nExecStart=\nExecStart=-" AGETTY
-            " --autologin %s --noclear --keep-baud 115200,57600,38400,9600 - $TERM\n",
+  snprintf (text, sizeof text, "[Service]\nExecStart=\nExecStart=-" AGETTY " --autologin %s" AGETTY_REST,
             meta->name);
-  return units_put (run, "systemd/system/serial-getty@ttyS0.service.d/vmctl.conf", text);
+  return units_put (run, CONSOLE_CONF, text);
+}
+
+int
+image_units_write_login (int run, const Meta *meta, bool *ret_waits)
+{
+  char text[512] = "VMCTL_LOGIN=\n";
+
+  *ret_waits = faccessat (run, CONSOLE_CONF, F_OK, 0) == 0;
+  if (!*ret_waits)
+    return 0;
+  if (meta->root && is_plain (meta->name))
+    snprintf (text, sizeof text, "VMCTL_LOGIN=--autologin %s\n", meta->name);
+  return units_put (run, LOGIN, text);
 }
 
 /* The card has its address already; networkd, where it runs, is to leave it that. */
@@ -135,16 +154,26 @@ put_network (int run, const Meta *meta)
   return units_put (run, "systemd/network/05-vmctl.network", text);
 }
 
-int
-image_units_write (int run, const Meta *meta, int root)
+static int
+put_console (int run, const Meta *meta, int root, bool is_template)
 {
+  if (!is_template)
+    return put_autologin (run, meta, root);
+  return has_agetty (root) ? units_put (run, CONSOLE_CONF, LOGIN_CONF) : 0;
+}
+
+int
+image_units_write (int run, const Meta *meta, int root, bool is_template)
+{
+  const char *unit =
+      is_template ? AGENT_UNIT (" multi-user.target", " " META_WORD_TEMPLATE) : AGENT_UNIT ("", "");
   int r;
 
-  if ((r = units_put (run, "systemd/system/vmctl-agent.service", AGENT_UNIT)) < 0 ||
+  if ((r = units_put (run, "systemd/system/vmctl-agent.service", unit)) < 0 ||
       (r = units_put (run, "systemd/logind.conf.d/vmctl.conf", LOGIND_CONF)) < 0 ||
       (r = units_link (run, "systemd/system/basic.target.wants/vmctl-agent.service",
                        "../vmctl-agent.service")) < 0)
     return r;
-  r = put_autologin (run, meta, root);
+  r = put_console (run, meta, root, is_template);
   return r < 0 ? r : put_network (run, meta);
 }

@@ -3,6 +3,7 @@
  * vmctl-agent vmctl-template          the same in one that is saved once it waits for its host
  * vmctl-agent vmctl-image             the same, to become an image's systemd, which starts:
  * vmctl-agent --service               in a VM, as a service
+ * vmctl-agent --service vmctl-template    the same in one that is saved once it waits for its host
  * vmctl-agent --socket FD --meta DIR  serves one connection, then ends (namespaces, containers, tests)
  * vmctl-agent --listen FD --meta DIR  serves one connection after another, as a VM's port does (tests)
  * vmctl-agent --listen FD --meta DIR --contained    the same in a container or in namespaces;
@@ -226,7 +227,7 @@ become_template (Agent *agent)
   Why why = {0};
 
   agent->is_template = true;
-  if (setup_prepare (agent, &why) == 0)
+  if (setup_prepare (agent, &why) == 0 && setup_image_become (agent, &why) == 0)
     return;
   say ("cannot become a template: %s", why.text);
   stop_power_off (agent);
@@ -270,7 +271,7 @@ static void __attribute__ ((noreturn)) run_vm (uint64_t started_us, const char *
 }
 
 static int
-run_service (uint64_t started_us)
+run_service (uint64_t started_us, bool is_template)
 {
   Agent *agent = calloc (1, sizeof *agent);
   int r;
@@ -280,12 +281,16 @@ run_service (uint64_t started_us)
   agent->started_us = started_us;
   agent->balloon_fd = -1;
   agent->service = true;
+  agent->is_template = is_template;
   premade_init (&agent->premade);
+  if (is_template)
+    setup_image_settle (agent);
   r = agent_init (agent, LINK_PORT, boot_find_port (), true);
   if (r < 0) {
     say ("cannot start: %s", strerror (-r));
     return 1;
   }
+  agent->link.is_eager = is_template;
   r = agent_run (agent);
   stop_power_off (agent);
   agent_free (agent);
@@ -397,7 +402,7 @@ main (int argc, char **argv)
   if (getpid () == 1 &&
       (argc < 2 || (strcmp (argv[1], "--socket") != 0 && strcmp (argv[1], "--listen") != 0)))
     run_vm (started_us, argc >= 2 ? argv[1] : NULL);
-  if (argc == 2 && strcmp (argv[1], "--service") == 0)
-    return run_service (started_us);
+  if (argc >= 2 && strcmp (argv[1], "--service") == 0)
+    return run_service (started_us, argc == 3 && strcmp (argv[2], META_WORD_TEMPLATE) == 0);
   return run_here (argc, argv, started_us);
 }

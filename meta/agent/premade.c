@@ -42,6 +42,8 @@ premade_init (Premade *premade)
     premade->fd[i] = -1;
   premade->disk = false;
   premade->card[0] = '\0';
+  premade->image = false;
+  premade->init = NULL;
 }
 
 void

@@ -27,6 +27,8 @@ typedef struct {
   int fd[PREMADE_N];       /* owned; mounts that are nowhere yet, -1: not made */
   bool disk;               /* the scratch disk is mounted, with its directories */
   char card[NET_CARD_MAX]; /* the network card's name, "": not looked for */
+  bool image;              /* an image's root is mounted, and nothing is in it yet */
+  char *init;              /* borrowed; its systemd, NULL: it has none */
 } Premade;
 
 void premade_init (Premade *premade);

@@ -66,8 +66,16 @@ grow_root (const char *disk)
   close_fd (&fd);
 }
 
+/* By this descriptor it is frozen for a snapshot. */
 int
-setup_image_root (Setup *setup)
+setup_image_watch (Agent *agent, const char *root, Why *why)
+{
+  agent->scratch_fd = open (root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  return agent->scratch_fd < 0 ? why_set (why, errno, "cannot open the root") : 0;
+}
+
+int
+setup_image_mount (Setup *setup)
 {
   char disk[64], path[80];
   int r = setup_find_disk (setup, META_ROOT_SERIAL, disk, sizeof disk);
@@ -77,10 +85,20 @@ setup_image_root (Setup *setup)
   snprintf (path, sizeof path, "%s", disk);
   if (setup->meta->partition != 0)
     snprintf (path, sizeof path, "%s%u", disk, setup->meta->partition);
-  if ((r = mount_image (setup, path)) < 0 || (r = setup_open_root (setup)) < 0)
-    return r;
-  if (setup->meta->partition == 0)
+  r = mount_image (setup, path);
+  if (r == 0 && setup->meta->partition == 0)
     grow_root (disk);
+  return r;
+}
+
+int
+setup_image_root (Setup *setup)
+{
+  int r = setup->agent->premade.image ? 0 : setup_image_mount (setup);
+
+  if (r < 0 || (r = setup_open_root (setup)) < 0 ||
+      (r = setup_image_watch (setup->agent, SETUP_ROOT, setup->why)) < 0)
+    return r;
   setup->lower = setup->tree;
   setup->lower.root = open (SETUP_LOWER, O_PATH | O_DIRECTORY | O_CLOEXEC);
   if (setup->lower.root < 0)
@@ -106,8 +124,8 @@ install_agent (int run)
 }
 
 /* A mount of its own, or logind would lay one over it at the first login. */
-static int
-mount_runtime_dir (Setup *setup)
+int
+setup_image_runtime_dir (Setup *setup)
 {
   const Meta *meta = setup->meta;
   char path[64], options[64];
@@ -120,26 +138,33 @@ mount_runtime_dir (Setup *setup)
 }
 
 int
-setup_image_finish (Setup *setup)
+setup_image_install (Setup *setup, bool is_template)
 {
   int run, path, r;
   char name[64];
 
-  if (!setup->meta->init)
-    return 0;
-  if ((r = mount_runtime_dir (setup)) < 0)
-    return r;
   path = tree_open (&setup->tree, "/run", O_DIRECTORY);
   snprintf (name, sizeof name, "/proc/self/fd/%d", path);
   run = path < 0 ? path : open (name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   r = run < 0 ? -errno : install_agent (run);
   if (r == 0)
-    r = image_units_write (run, setup->meta, setup->tree.root);
-  if (r == 0 && !setup->meta->filesystem)
+    r = image_units_write (run, setup->meta, setup->tree.root, is_template);
+  if (r == 0 && !is_template && !setup->meta->filesystem)
     r = host_units_write (run, setup->meta);
   close_fd (&run);
   close_fd (&path);
   return r < 0 ? why_set (setup->why, -r, "cannot write the units below /run/systemd") : 0;
+}
+
+int
+setup_image_finish (Setup *setup)
+{
+  int r;
+
+  if (!setup->meta->init)
+    return 0;
+  r = setup_image_runtime_dir (setup);
+  return r < 0 ? r : setup_image_install (setup, false);
 }
 
 /* Only a failure comes back. */
@@ -174,6 +199,8 @@ setup_service (Agent *agent, Why *why)
   tree.uid = agent->meta.uid;
   tree.gid = agent->meta.gid;
   tree.home = agent->meta.home;
+  if (r == 0)
+    r = setup_image_watch (agent, "/", why);
   if (r == 0)
     r = ops_run (
         &(Ops){

@@ -28,15 +28,28 @@ int setup_find_disk (Setup *setup, const char *serial, char *ret, size_t n);
 int setup_open_root (Setup *setup); /* what is mounted at SETUP_ROOT becomes the tree */
 int setup_make_owned (Setup *setup, const char *path, uid_t uid, gid_t gid, mode_t mode);
 int setup_mount_premade (Setup *setup, PremadeWhich which, const char *path); /* says nothing */
+/* The kernel's file systems (for systemd only what it takes over), /run, /tmp, and what is the same in them
+ * for every sandbox. */
+int setup_mount_system (Setup *setup);
+int setup_mount_shares (Setup *setup); /* the read-write share, the meta dir, and sudo if it is wanted */
+int setup_set_system (Setup *setup);   /* host name and network */
+int setup_switch_root (Setup *setup);
 
 /* setup-image.c: an image's root at SETUP_ROOT, and on it what has to be there before the shares. */
 int setup_image_root (Setup *setup);
-/* What systemd and its service need of us, in an image or in the host's tree; nothing where the agent is the
- * init. */
+int setup_image_mount (Setup *setup);                             /* of it only the mount */
+int setup_image_watch (Agent *agent, const char *root, Why *why); /* for freeze.h */
+int setup_image_runtime_dir (Setup *setup);                       /* /run/user/UID */
+int setup_image_install (Setup *setup, bool is_template);         /* the agent, and its units */
+/* After the operations: what systemd and its service need of us, in an image or in the host's tree; nothing
+ * where the agent is the init. */
 int setup_image_finish (Setup *setup);
 
-/* image-units.c: below `run`, a descriptor of the new root's /run. 0 or -errno. */
-int image_units_write (int run, const Meta *meta, int root);
+/* image-units.c: below `run`, a descriptor of the new root's /run. 0 or -errno. A template's wait for all
+ * else that is started, and for who is to log in. */
+int image_units_write (int run, const Meta *meta, int root, bool is_template);
+/* Who that is, then. *ret_waits: the console waits for it. */
+int image_units_write_login (int run, const Meta *meta, bool *ret_waits);
 /* A directory, a file, or a link unless something has the name; with the directories above. */
 int units_make_dir (int run, const char *path);
 int units_put (int run, const char *path, const char *text);
@@ -47,3 +60,6 @@ int units_link (int run, const char *path, const char *text);
 int host_units_hide (const char *upper, const Meta *meta);
 /* After image_units_write, likewise. */
 int host_units_write (int run, const Meta *meta);
+
+/* image-template.c: with `words`, those of META_WORD_ROOT, an image's root is mounted at SETUP_ROOT. */
+int setup_image_prepare (Setup *setup, char *words);

@@ -331,18 +331,24 @@ setup_make_owned (Setup *setup, const char *path, uid_t uid, gid_t gid, mode_t m
   return r < 0 ? why_set (setup->why, -r, "cannot make '%s'", path) : 0;
 }
 
-static int
-make_run_dirs (Setup *setup)
+int
+setup_mount_system (Setup *setup)
 {
-  char path[64];
   int r;
 
-  snprintf (path, sizeof path, "/run/user/%u", setup->meta->uid);
-  if ((r = cover (setup, "/run", PREMADE_RUN, "vmctl")) < 0 ||
+  if ((r = mount_kernel_fs (setup)) < 0 || (r = cover (setup, "/run", PREMADE_RUN, "vmctl")) < 0 ||
       (r = cover (setup, "/tmp", PREMADE_TMP, "")) < 0 ||
-      (r = setup_make_owned (setup, "/root", 0, 0, 0700)) < 0 ||
-      (r = setup_make_owned (setup, META_RW_DIR, 0, 0, 0700)) < 0)
+      (r = setup_make_owned (setup, "/root", 0, 0, 0700)) < 0)
     return r;
+  return setup_make_owned (setup, META_RW_DIR, 0, 0, 0700);
+}
+
+static int
+make_user_dir (Setup *setup)
+{
+  char path[64];
+
+  snprintf (path, sizeof path, "/run/user/%u", setup->meta->uid);
   return setup_make_owned (setup, path, setup->meta->uid, setup->meta->gid, 0700);
 }
 
@@ -381,6 +387,16 @@ install_sudo (Setup *setup)
   int r = setup_mount_premade (setup, PREMADE_SUDO, META_BIN_DIR);
 
   return r < 0 ? why_set (setup->why, -r, "cannot install sudo in '%s'", META_BIN_DIR) : 0;
+}
+
+int
+setup_mount_shares (Setup *setup)
+{
+  int r;
+
+  if ((r = mount_share (setup)) < 0 || (r = show_meta (setup)) < 0)
+    return r;
+  return setup->meta->root ? install_sudo (setup) : 0;
 }
 
 static void
@@ -438,8 +454,8 @@ set_network (Setup *setup)
   return 0;
 }
 
-static int
-set_system (Setup *setup)
+int
+setup_set_system (Setup *setup)
 {
   const char *name = setup->meta->hostname;
 
@@ -452,8 +468,8 @@ set_system (Setup *setup)
   return set_network (setup);
 }
 
-static int
-switch_root (Setup *setup)
+int
+setup_switch_root (Setup *setup)
 {
   (void)unlink ("/init"); /* the initramfs stays below everything, as memory that nobody can reach */
   (void)umount2 ("/proc", MNT_DETACH);
@@ -483,11 +499,9 @@ run (Setup *setup)
 {
   int r;
 
-  if ((r = mount_lower (setup)) < 0 || (r = make_root (setup)) < 0 || (r = mount_kernel_fs (setup)) < 0)
+  if ((r = mount_lower (setup)) < 0 || (r = make_root (setup)) < 0 || (r = setup_mount_system (setup)) < 0)
     return r;
-  if ((r = make_run_dirs (setup)) < 0 || (r = mount_share (setup)) < 0 || (r = show_meta (setup)) < 0)
-    return r;
-  if (setup->meta->root && (r = install_sudo (setup)) < 0)
+  if ((r = make_user_dir (setup)) < 0 || (r = setup_mount_shares (setup)) < 0)
     return r;
   if ((r = setup_image_finish (setup)) < 0)
     return r;
@@ -498,9 +512,9 @@ run (Setup *setup)
                       .share_fd = setup->share_fd,
                       .relays = &setup->agent->relays},
                setup->meta, setup->why);
-  if (r < 0 || (r = set_system (setup)) < 0)
+  if (r < 0 || (r = setup_set_system (setup)) < 0)
     return r;
-  return switch_root (setup);
+  return setup_switch_root (setup);
 }
 
 /* A machine that goes on finds work for its kernel: a new generation, told by the firmware's byte code, a
@@ -511,28 +525,41 @@ hurry (bool yes)
   (void)setpriority (PRIO_PROCESS, 0, yes ? -20 : 0);
 }
 
+static int
+prepare_disk (Setup *setup)
+{
+  int r;
+
+  (void)mkdir (SCRATCH, 0700);
+  r = mount_disk (setup);
+  if (r < 0)
+    return r;
+  make_layers (true);
+  setup->agent->premade.disk = true;
+  return 0;
+}
+
 /* What a template saves others: everything that needs neither a share nor a name. */
 int
 setup_prepare (Agent *agent, Why *why)
 {
   Setup setup = {.agent = agent, .meta = &agent->meta, .why = why};
+  char *root = getenv (META_WORD_ROOT);
   int r;
 
   boot_wait_modules (agent);
   net_loopback_up ();
-  (void)mkdir (SCRATCH, 0700);
-  if ((r = premade_make_all (&agent->premade, why)) < 0 || (r = mount_disk (&setup)) < 0)
+  if ((r = premade_make_all (&agent->premade, why)) < 0 ||
+      (r = root ? setup_image_prepare (&setup, root) : prepare_disk (&setup)) < 0)
     return r;
-  make_layers (true);
   set_kernel_value (PING_GROUPS, ALL_GROUPS);
   if ((r = net_find_card (agent->premade.card)) < 0)
     return why_set (why, -r, "there is no network card");
   net_without_ipv6 (agent->premade.card);
   if ((r = net_configure (agent->premade.card, META_NET_ADDRESS, META_NET_GATEWAY)) < 0)
     return why_set (why, -r, "cannot configure the network");
-  agent->premade.disk = true;
   agent->power_port = power_find_port ();
-  hurry (true);
+  hurry (!agent->premade.init); /* which goes on as that */
   premade_scrub_memory ();
   sync ();
   return 0;

@@ -106,6 +106,62 @@ test_other_image (Fixture *f, gconstpointer unused)
   g_assert_error (error, VM_ERROR, VM_ERROR_INVALID);
 }
 
+static void
+put_restored (const char *dir, const char *text)
+{
+  g_autofree char *path = g_build_filename (dir, IMAGE_DISK_RESTORED, NULL),
+                  *overlay = g_build_filename (dir, "disk.qcow2", NULL), *old = NULL;
+  g_autofree char *data = NULL;
+  gsize length;
+
+  g_assert_true (g_file_get_contents (overlay, &old, &length, NULL));
+  data = g_malloc (length + strlen (text));
+  memcpy (data, old, length);
+  memcpy (data + length, text, strlen (text));
+  g_assert_true (g_file_set_contents (path, data, (gssize)(length + strlen (text)), NULL));
+}
+
+/* It takes the place of the disk, at once or not at all. */
+static void
+test_restore (Fixture *f, gconstpointer unused)
+{
+  g_autofree char *data = fixture_path (f, "data"), *dir = image_disk_path (data, "tools");
+  g_autofree char *restored = g_build_filename (dir, IMAGE_DISK_RESTORED, NULL),
+                  *overlay = g_build_filename (dir, "disk.qcow2", NULL), *got = NULL;
+  g_autoptr (GError) error = NULL;
+  vm_autofd fd = open_disk (f, "tools", ID, NULL);
+  gsize length;
+
+  put_restored (dir, "restored");
+  g_assert_cmpint (image_disk_restore (dir, ID, "debian", &error), <, 0); /* a machine has it */
+  g_assert_error (error, VM_ERROR, VM_ERROR_BUSY);
+  g_clear_error (&error);
+  vm_fd_clear (&fd);
+  g_assert_cmpint (image_disk_restore (dir, OTHER_ID, "other", &error), <, 0);
+  g_assert_error (error, VM_ERROR, VM_ERROR_INVALID);
+  g_clear_error (&error);
+  fd = image_disk_restore (dir, ID, "debian", &error);
+  g_assert_no_error (error);
+  g_assert_cmpint (open_disk (f, "tools", ID, NULL), <, 0); /* and it is locked */
+  vm_fd_clear (&fd);
+  g_assert_true (g_file_get_contents (overlay, &got, &length, NULL));
+  g_assert_true (memcmp (got + length - strlen ("restored"), "restored", strlen ("restored")) == 0);
+  g_assert_false (g_file_test (restored, G_FILE_TEST_EXISTS));
+  g_assert_cmpint (image_disk_restore (dir, ID, "debian", &error), <, 0); /* there is none */
+  g_clear_error (&error);
+  put_restored (dir, "unwanted");
+  fd = open_disk (f, "tools", ID, &error); /* whoever opens it otherwise does not want it */
+  g_assert_no_error (error);
+  g_assert_false (g_file_test (restored, G_FILE_TEST_EXISTS));
+  vm_fd_clear (&fd);
+  g_assert_true (g_file_set_contents (restored, "no qcow2", -1, NULL));
+  g_assert_cmpint (image_disk_restore (dir, ID, "debian", &error), <, 0);
+  g_clear_error (&error);
+  g_clear_pointer (&got, g_free);
+  g_assert_true (g_file_get_contents (overlay, &got, &length, NULL));
+  g_assert_true (memcmp (got + length - strlen ("restored"), "restored", strlen ("restored")) == 0);
+}
+
 /* What a machine that was taken over may have left there. */
 static void
 test_hostile (Fixture *f, gconstpointer unused)
@@ -212,6 +268,7 @@ main (int argc, char **argv)
   fixture_test ("/images/disk/open", test_open);
   fixture_test ("/images/disk/two", test_two);
   fixture_test ("/images/disk/other-image", test_other_image);
+  fixture_test ("/images/disk/restore", test_restore);
   fixture_test ("/images/disk/hostile", test_hostile);
   fixture_test ("/images/disk/link", test_link);
   fixture_test ("/images/disk/reset", test_reset);

@@ -888,7 +888,7 @@ test_snapshot_taken_over (Fixture *f, gconstpointer data)
       "\"arguments\":[]},{\"at\":\"here\",\"command\":\"remove-snapshot\",\"arguments\":[\"one\"]}]}";
 
   give_disk (f);
-  vm_fd_clear (&(int){vm_snapshot_file_new (f->sup.state_fd, f->sup.plan->disk_base, "one", NULL)});
+  vm_fd_clear (&(int){vm_snapshot_file_new (f->sup.state_fd, f->sup.plan, "one", NULL)});
   g_assert_true (has_file (f, "one"));
   start_qemu (f, "handshake\n" CANCEL "return\nexpect query-jobs\nreturn []\nignore\n");
   json_object_array_add (f->sup.record->snapshots, vm_json_parse_object (text, strlen (text), NULL));

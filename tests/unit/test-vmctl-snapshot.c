@@ -201,29 +201,40 @@ test_files (void)
   g_autofree char *path = g_dir_make_tmp ("vmctl-snapshot-XXXXXX", NULL);
   g_autofree char *base = g_build_filename (path, "ext4-64.qcow2", NULL),
                   *overlay = g_build_filename (path, "ext4-64.overlay", NULL),
-                  *next = vm_snapshot_next_disk (path), *text = NULL;
+                  *keep = g_build_filename (path, "kept", NULL), *text = NULL, *next = NULL, *restored = NULL;
   vm_autofd dir = open (path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), fd = -1;
+  g_autoptr (VmPlan) plan = vm_plan_new ();
   g_autoptr (GError) error = NULL;
   struct stat st;
 
-  g_assert_cmpint (vm_snapshot_file_new (dir, base, "one", &error), ==, -1); /* no empty disk: no snapshot */
+  plan->disk_base = g_strdup (base);
+  plan->state_dir = g_strdup (path);
+  next = vm_snapshot_next_disk (plan);
+  g_assert_cmpint (vm_snapshot_file_new (dir, plan, "one", &error), ==, -1); /* no empty disk: no snapshot */
   g_assert_nonnull (error);
   g_assert_true (vm_snapshot_file_remove (dir, "one", NULL));
   g_assert_true (g_file_set_contents (overlay, "empty", -1, NULL));
-  fd = vm_snapshot_file_new (dir, base, "one", NULL);
+  fd = vm_snapshot_file_new (dir, plan, "one", NULL);
   g_assert_cmpint (fd, >=, 0);
   g_assert_cmpint (fstat (fd, &st), ==, 0);
   g_assert_cmpuint (st.st_mode & 07777, ==, 0600);
   g_assert_cmpint (fcntl (fd, F_GETFL) & O_ACCMODE, ==, O_RDWR);
-  g_assert_cmpint (vm_snapshot_file_new (dir, base, "one", NULL), ==, -1); /* and it keeps the one there is */
+  g_assert_cmpint (vm_snapshot_file_new (dir, plan, "one", NULL), ==, -1); /* and it keeps the one there is */
   g_assert_cmpint (pwrite (fd, "more", 4, 5), ==, 4);
   for (guint i = 0; i < 2; i++) { /* what a copy before has left does not matter */
-    g_assert_true (vm_snapshot_file_copy (dir, "one", NULL));
+    g_assert_true (vm_snapshot_file_copy (dir, "one", NULL, NULL));
     g_assert_true (g_file_get_contents (next, &text, NULL, NULL));
     g_assert_cmpstr (text, ==, "emptymore");
     g_clear_pointer (&text, g_free);
   }
-  g_assert_false (vm_snapshot_file_copy (dir, "two", NULL));
+  g_assert_false (vm_snapshot_file_copy (dir, "two", NULL, NULL));
+  plan->image.keep = g_strdup (keep);
+  restored = vm_snapshot_next_disk (plan);
+  g_assert_false (vm_snapshot_file_copy (dir, "one", keep, NULL)); /* the kept disk has gone */
+  g_assert_cmpint (mkdir (keep, 0700), ==, 0);
+  g_assert_true (vm_snapshot_file_copy (dir, "one", keep, NULL));
+  g_assert_true (g_file_get_contents (restored, &text, NULL, NULL));
+  g_assert_cmpstr (text, ==, "emptymore");
   g_assert_true (vm_snapshot_file_remove (dir, "one", NULL));
   g_assert_true (vm_snapshot_file_remove (dir, "one", NULL));
   vm_snapshot_files_remove_all (dir);

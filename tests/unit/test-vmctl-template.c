@@ -206,10 +206,66 @@ test_same_devices (void)
     g_assert_cmpstr (g_ptr_array_index (a, i), ==, g_ptr_array_index (b, i));
 }
 
+/* Of an image: which one, which root of it, and which init. Its name does not matter. */
+static void
+test_image (void)
+{
+  const VmImage base = {.name = (char *)"debian",
+                        .dir = (char *)"/d/sha256-01",
+                        .filesystem = (char *)"ext4",
+                        .init = (char *)"/lib/systemd/systemd",
+                        .partition = 1,
+                        .size = 1 << 30};
+  VmImage images[] = {base, base, base, base, base, base};
+  g_autoptr (GHashTable) keys = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  Case c = base_case ();
+
+  images[1].dir = (char *)"/d/sha256-02";
+  images[2].filesystem = (char *)"ext3";
+  images[3].init = (char *)"/sbin/init";
+  images[4].init = NULL;
+  images[5].partition = 2;
+  g_hash_table_add (keys, key_of (&c));
+  for (gsize i = 0; i < G_N_ELEMENTS (images); i++) {
+    c.host.image = c.plan.image = images[i];
+    c.plan.disk_base = g_build_filename (images[i].dir, "disk.qcow2", NULL);
+    g_assert_true (g_hash_table_add (keys, key_of (&c)));
+    g_free (c.plan.disk_base);
+  }
+  c.host.image = c.plan.image = base;
+  c.host.image.name = c.plan.image.name = (char *)"other";
+  c.plan.disk_base = (char *)"/d/sha256-01/disk.qcow2";
+  g_assert_false (g_hash_table_add (keys, key_of (&c)));
+}
+
+static void
+test_image_words (void)
+{
+  VmImage image = {0};
+  Case c = base_case ();
+  g_autofree char *build = NULL, *cold = NULL;
+
+  g_assert_true (vm_qemu_image_has_template (&image));
+  image = (VmImage){.name = (char *)"x", .filesystem = (char *)"ext4", .init = (char *)"/sbin/init"};
+  g_assert_true (vm_qemu_image_has_template (&image));
+  c.plan.image = image;
+  build = vm_qemu_kernel_command_line (&c.plan, VM_QEMU_BUILD);
+  cold = vm_qemu_kernel_command_line (&c.plan, VM_QEMU_COLD);
+  g_assert_true (g_str_has_suffix (build, " vmctl-template vmctl_root=0,ext4,/sbin/init"));
+  g_assert_true (g_str_has_suffix (cold, " vmctl-image"));
+  image.init = (char *)"/sbin/init root=/dev/vdb"; /* the image says so, and may say anything */
+  g_assert_false (vm_qemu_image_has_template (&image));
+  image.init = NULL;
+  image.keep = (char *)"/d/disks/x";
+  g_assert_false (vm_qemu_image_has_template (&image));
+}
+
 int
 main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
+  g_test_add_func ("/vmctl/template/image", test_image);
+  g_test_add_func ("/vmctl/template/image-words", test_image_words);
   g_test_add_func ("/vmctl/template/key-changes", test_changes);
   g_test_add_func ("/vmctl/template/key-words", test_words);
   g_test_add_func ("/vmctl/template/key-same", test_same);

@@ -34,10 +34,39 @@ is_kvm (const VmPlan *plan)
   return g_strcmp0 (plan->accel, "kvm") == 0;
 }
 
+static gboolean
+is_plain (const char *word)
+{
+  return strspn (word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-") == strlen (word);
+}
+
+gboolean
+vm_qemu_image_has_template (const VmImage *image)
+{
+  return image->name == NULL ||
+         (image->keep == NULL && image->filesystem != NULL && is_plain (image->filesystem) &&
+          (image->init == NULL || is_plain (image->init)));
+}
+
+/* For the agent. A template's has no meta dir that would tell it which root to mount. (transfer full) */
+static char *
+words_for_agent (const VmPlan *plan, VmQemuMode mode)
+{
+  const VmImage *image = &plan->image;
+
+  if (mode != VM_QEMU_BUILD)
+    return g_strdup (image->init != NULL ? " " META_WORD_IMAGE : "");
+  if (image->name == NULL)
+    return g_strdup (" " META_WORD_TEMPLATE);
+  return g_strdup_printf (" " META_WORD_TEMPLATE " " META_WORD_ROOT "=%u,%s%s%s", image->partition,
+                          image->filesystem, image->init != NULL ? "," : "",
+                          image->init != NULL ? image->init : "");
+}
+
 char *
 vm_qemu_kernel_command_line (const VmPlan *plan, VmQemuMode mode)
 {
-  g_autofree char *size = vm_screen_size (&plan->screen);
+  g_autofree char *size = vm_screen_size (&plan->screen), *words = words_for_agent (plan, mode);
 
   /* cryptomgr.notests: 0.2 s of self-tests under emulation. no_timer_check: the emulated timer's calibration
    * needs no doubt. swiotlb=512: room for more memory makes the kernel set 64 MiB aside for devices that
@@ -49,11 +78,7 @@ vm_qemu_kernel_command_line (const VmPlan *plan, VmQemuMode mode)
    * one for all of them, and read a device instead, which a browser does some thousand times a second. */
   return g_strconcat ("console=ttyS0 panic=-1 quiet cryptomgr.notests no_timer_check swiotlb=512",
                       size != NULL ? " video=Virtual-1:" : "", size != NULL ? size : "",
-                      size != NULL && !is_kvm (plan) ? " tsc=reliable" : "",
-                      mode == VM_QEMU_BUILD      ? " " META_WORD_TEMPLATE
-                      : plan->image.init != NULL ? " " META_WORD_IMAGE
-                                                 : NULL,
-                      NULL);
+                      size != NULL && !is_kvm (plan) ? " tsc=reliable" : "", words, NULL);
 }
 
 /* The file is mapped, and so shared by all who start from it. */
@@ -377,6 +402,8 @@ vm_qemu_template_inputs (const VmHost *host)
   add_file (out, "vmlinux", host->vmlinux); /* their names are made of what is in them */
   add_file (out, "initramfs", host->initramfs);
   add_input (out, "cpu", host->cpu_id);
+  if (host->image.name != NULL)
+    add_file (out, "image", host->image.dir); /* its id */
   g_ptr_array_add (out, NULL);
   return (char **)g_ptr_array_free (out, FALSE);
 }

@@ -36,6 +36,9 @@ void vm_qemu_argv (const VmPlan *plan, VmQemuMode mode, VmArgv *argv);
 /* The guest kernel's command line. (transfer full) */
 char *vm_qemu_kernel_command_line (const VmPlan *plan, VmQemuMode mode);
 
+/* Is there a template for machines with this image (no name: without one)? Not with a kept disk, which is not
+ * as a template has left it, nor where the kernel's command line could not say which root it has. */
+gboolean vm_qemu_image_has_template (const VmImage *image);
 /* What of the host a template depends on and QEMU does not check, each as "NAME=VALUE". (transfer full) */
 char **vm_qemu_template_inputs (const VmHost *host);
 /* The key of the template that serves this plan: a hash over these and over all the words. (transfer full) 32

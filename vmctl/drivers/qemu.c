@@ -6,7 +6,6 @@
 
 #include "images/disk.h"
 #include "images/scratch.h"
-#include "images/store.h"
 #include "images/template.h"
 #include "vmctl/base/error.h"
 #include "vmctl/base/fd.h"
@@ -14,7 +13,7 @@
 #include "vmctl/checks.h"
 #include "vmctl/drivers/qemu-argv.h"
 #include "vmctl/jail.h"
-#include "vmctl/path.h"
+#include "vmctl/machine.h"
 
 static gboolean
 probe (const VmHost *host, GError **error)
@@ -54,14 +53,15 @@ make_mac (const char *id)
   return g_strdup_printf ("52:54:00:%.2s:%.2s:%.2s", sum, sum + 2, sum + 4);
 }
 
-/* A template has a scratch disk, which a plan that wants none leaves alone; none is made for such a plan. */
+/* A template has a scratch disk, which a plan that wants none leaves alone; none is made for such a plan. A
+ * kept disk is not as a template has left it. */
 static void
 choose_template (VmPlan *plan, const VmSpec *spec, const VmHost *host)
 {
   g_auto (GStrv) inputs = vm_qemu_template_inputs (host);
   g_autofree char *key = NULL;
 
-  if (spec->cold || spec->serial || plan->image.name != NULL || host->qemu_id == NULL ||
+  if (spec->cold || spec->serial || !vm_qemu_image_has_template (&plan->image) || host->qemu_id == NULL ||
       host->cpu_id == NULL || host->ram_preload == NULL || plan->disk_base == NULL)
     return;
   key = vm_qemu_template_key (plan, (const char *const *)inputs);
@@ -109,8 +109,10 @@ choose_disk (VmPlan *plan, const VmSpec *spec, const VmHost *host, GError **erro
 {
   if (host->image.name != NULL)
     take_image (plan, &host->image);
-  if (plan->image.filesystem != NULL)
+  if (plan->image.filesystem != NULL) {
+    choose_template (plan, spec, host);
     return TRUE;
+  }
   plan->disk = vm_spec_disk_size (spec);
   if (plan->disk != 0 &&
       !need (host->disk_base, "the place of the disk is not known; run: vmctl doctor", error))
@@ -163,23 +165,31 @@ render (const VmPlan *plan, VmLaunch *ret, GError **error)
   return TRUE;
 }
 
+/* What is written to an image. `disk`: a template's, -1: none. -1 and error */
+static int
+open_overlay (const VmPlan *plan, int disk, GError **error)
+{
+  const VmImage *image = &plan->image;
+  g_autofree char *id = g_path_get_basename (image->dir);
+
+  if (image->keep != NULL && plan->disk_file != NULL)
+    return image_disk_restore (image->keep, id, image->name, error);
+  if (image->keep != NULL)
+    return image_disk_open (image->keep, id, image->name, image->size, error);
+  if (plan->disk_file != NULL)
+    return image_scratch_take_file (plan->disk_file, error);
+  return disk >= 0 ? image_scratch_clone (disk, plan->state_dir, error)
+                   : image_scratch_new (image->size, plan->state_dir, error);
+}
+
 /* The base stays open in QEMU, and so the image stays in the store. */
 static gboolean
-open_image (const VmPlan *plan, int *ret_overlay, int *ret_base, GError **error)
+open_image (const VmPlan *plan, int disk, int *ret_overlay, int *ret_base, GError **error)
 {
-  g_autofree char *id = g_path_get_basename (plan->image.dir);
-  char *names[] = {plan->image.name, NULL};
-  const ImageInfo info = {.dir = plan->image.dir,
-                          .id = id,
-                          .names = names,
-                          .system = vm_path_is_within (plan->image.dir, IMAGE_STORE_SYSTEM)};
-
-  *ret_base = image_store_open (&info, error);
+  *ret_base = vm_machine_open_image (plan, error);
   if (*ret_base < 0)
     return FALSE;
-  *ret_overlay = plan->image.keep != NULL
-                     ? image_disk_open (plan->image.keep, id, plan->image.name, plan->image.size, error)
-                     : image_scratch_new (plan->image.size, plan->state_dir, error);
+  *ret_overlay = open_overlay (plan, disk, error);
   return *ret_overlay >= 0;
 }
 
@@ -193,7 +203,7 @@ bind_machine (const VmPlan *plan, VmArgv *argv, GError **error)
   if (plan->has_template && !image_template_open (plan->template, &files, error))
     return FALSE;
   if (plan->disk_base != NULL) {
-    if (!(plan->image.filesystem != NULL ? open_image (plan, &overlay, &base, error)
+    if (!(plan->image.filesystem != NULL ? open_image (plan, files.disk, &overlay, &base, error)
           : plan->disk_file != NULL
               ? image_scratch_take (plan->disk_base, plan->disk_file, &overlay, &base, error)
               : image_scratch_open (plan->disk_base, files.disk, plan->state_dir, &overlay, &base, error)))

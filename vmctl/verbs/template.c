@@ -30,6 +30,8 @@ static const VmOption options[] = {
      NULL},
     {"disk", 0, VM_OPTION_STRING, offsetof (TemplateOptions, run.disk), "SIZE",
      "build: with a scratch disk of this size", NULL},
+    {"image", 0, VM_OPTION_STRING, offsetof (TemplateOptions, run.image), "NAME", "build: with this image",
+     "image-name"},
     {"json", 0, VM_OPTION_FLAG, offsetof (TemplateOptions, json), NULL, "print it as JSON", NULL},
     {"kernel", 0, VM_OPTION_STRING, offsetof (TemplateOptions, run.kernel), "FILE",
      "build: with this kernel of the host", "file"},
@@ -38,6 +40,27 @@ static const VmOption options[] = {
     {"quiet", 'q', VM_OPTION_FLAG, offsetof (TemplateOptions, quiet), NULL, "no progress", NULL},
     {NULL},
 };
+
+/* What templates depend on, as it is now; of those of an image, by its id: NULL: it has gone. (transfer full)
+ */
+static char **
+gather_inputs (const char *image, GError **error)
+{
+  VmSpec spec = {.image = (char *)image};
+  VmHost host = {0};
+  char **inputs = NULL;
+  gboolean ok;
+
+  if (!vm_host_gather (&host, error))
+    return NULL;
+  ok = vm_host_gather_images (&host, &spec, NULL);
+  if (ok)
+    vm_run_ask_version (&host);
+  if (ok || image == NULL)
+    inputs = vm_template_inputs (&host);
+  vm_host_clear (&host);
+  return inputs;
+}
 
 /* The inputs of the template that the host has changed, "qemu, cpu"; NULL: none. (transfer full) */
 static char *
@@ -52,35 +75,41 @@ find_changes (const ImageTemplate *template, const char *const *now)
   return out->len > 0 ? g_strdup (out->str) : NULL;
 }
 
+/* Why it is of no use any more; NULL: it is. (transfer full) */
 static char *
-describe_state (const ImageTemplate *template, const char *const *inputs)
+find_problem (const ImageTemplate *template, const char *const *usual)
 {
+  const char *image = vm_json_str (template->info, "image-id", NULL);
+  g_auto (GStrv) own = image != NULL ? gather_inputs (image, NULL) : NULL;
   g_autofree char *changes = NULL;
 
   if (template->problem != NULL)
     return g_strdup (template->problem);
-  changes = find_changes (template, inputs);
-  return changes != NULL ? g_strdup_printf ("stale: %s changed", changes) : g_strdup ("current");
+  if (image != NULL && own == NULL)
+    return g_strdup ("stale: its image has gone");
+  changes = find_changes (template, own != NULL ? (const char *const *)own : usual);
+  return changes != NULL ? g_strdup_printf ("stale: %s changed", changes) : NULL;
 }
 
 static char *
 describe_machine (const ImageTemplate *template)
 {
   g_autofree char *memory = vm_size_format ((guint64)vm_json_int (template->info, "memory", 0));
+  g_autofree char *image = vm_show_safe (vm_json_str (template->info, "image", ""), 100);
   gint64 cpus = vm_json_int (template->info, "cpus", 0);
 
   if (template->info == NULL)
     return g_strdup ("");
-  return g_strdup_printf ("%s, %d CPU%s, %s, kernel %s", memory, (int)cpus, cpus == 1 ? "" : "s",
+  return g_strdup_printf ("%s, %d CPU%s, %s, kernel %s%s%s", memory, (int)cpus, cpus == 1 ? "" : "s",
                           vm_json_str (template->info, "accel", ""),
-                          vm_json_str (template->info, "kernel", ""));
+                          vm_json_str (template->info, "kernel", ""), *image != '\0' ? ", image " : "",
+                          image);
 }
 
 static json_object *
-to_json (const ImageTemplate *template, const char *const *inputs)
+to_json (const ImageTemplate *template, const char *state)
 {
   json_object *object = json_object_new_object ();
-  g_autofree char *state = describe_state (template, inputs);
 
   vm_json_add_str (object, "key", template->key);
   vm_json_add_str (object, "state", state);
@@ -94,10 +123,9 @@ to_json (const ImageTemplate *template, const char *const *inputs)
 }
 
 static void
-add_row (VmTable *table, const ImageTemplate *template, const char *const *inputs)
+add_row (VmTable *table, const ImageTemplate *template, const char *state)
 {
   g_autofree char *size = vm_size_format (template->bytes), *machine = describe_machine (template);
-  g_autofree char *state = describe_state (template, inputs);
   g_autofree char *age = vm_show_duration (g_get_real_time () - template->created);
   g_autofree char *used =
       template->used != 0 ? vm_show_duration (g_get_real_time () - template->used) : g_strdup ("never");
@@ -113,20 +141,18 @@ list (VmContext *context, const TemplateOptions *o, GError **error)
   g_autoptr (GPtrArray) all = image_template_scan (context->dirs.cache, error);
   g_autoptr (VmTable) table = vm_table_new (headers);
   g_autoptr (json_object) array = json_object_new_array ();
-  g_auto (GStrv) inputs = NULL;
-  VmSpec spec = {0};
-  VmHost host = {0};
+  g_auto (GStrv) inputs = all != NULL ? gather_inputs (NULL, error) : NULL;
 
-  if (all == NULL || !vm_host_gather (&host, error))
+  if (all == NULL || inputs == NULL)
     return -1;
-  if (vm_host_gather_images (&host, &spec, NULL))
-    vm_run_ask_version (&host);
-  inputs = vm_template_inputs (&host);
   for (guint i = all->len; i > 0; i--) { /* the one that was used last comes first */
-    add_row (table, g_ptr_array_index (all, i - 1), (const char *const *)inputs);
-    json_object_array_add (array, to_json (g_ptr_array_index (all, i - 1), (const char *const *)inputs));
+    const ImageTemplate *template = g_ptr_array_index (all, i - 1);
+    g_autofree char *problem = find_problem (template, (const char *const *)inputs);
+    const char *state = problem != NULL ? problem : "current";
+
+    add_row (table, template, state);
+    json_object_array_add (array, to_json (template, state));
   }
-  vm_host_clear (&host);
   if (o->json)
     vm_show_json (g_steal_pointer (&array));
   else
@@ -200,36 +226,24 @@ rm (VmContext *context, const TemplateOptions *o, char **keys, GError **error)
   return 0;
 }
 
-static gboolean
-is_of_no_use (const ImageTemplate *template, const char *const *inputs)
-{
-  g_autofree char *changes = template->problem == NULL ? find_changes (template, inputs) : NULL;
-
-  return template->problem != NULL || changes != NULL;
-}
-
 /* What no start will ever take, and what is more than the configuration allows. */
 static int
 prune (VmContext *context, const TemplateOptions *o, GError **error)
 {
   g_autoptr (GPtrArray) all = image_template_scan (context->dirs.cache, error);
   g_autoptr (GPtrArray) removed = g_ptr_array_new_with_free_func (g_free);
-  g_auto (GStrv) inputs = NULL;
+  g_auto (GStrv) inputs = all != NULL ? gather_inputs (NULL, error) : NULL;
   VmProfile profile = {0};
   VmSpec spec = {0};
-  VmHost host = {0};
   gboolean ok;
 
-  ok = all != NULL &&
-       vm_config_apply (&context->dirs, VMCTL_SYSCONFDIR "/config", NULL, &spec, &profile, error) &&
-       vm_host_gather (&host, error);
-  if (ok && vm_host_gather_images (&host, &spec, NULL))
-    vm_run_ask_version (&host);
-  inputs = vm_template_inputs (&host);
+  ok = all != NULL && inputs != NULL &&
+       vm_config_apply (&context->dirs, VMCTL_SYSCONFDIR "/config", NULL, &spec, &profile, error);
   for (guint i = 0; ok && i < all->len; i++) {
     const ImageTemplate *template = g_ptr_array_index (all, i);
+    g_autofree char *problem = find_problem (template, (const char *const *)inputs);
 
-    if (!is_of_no_use (template, (const char *const *)inputs))
+    if (problem == NULL)
       continue;
     ok = remove_one (context, template->key, error);
     g_ptr_array_add (removed, g_strdup (template->key));
@@ -242,7 +256,6 @@ prune (VmContext *context, const TemplateOptions *o, GError **error)
     printf ("%s\n", (const char *)g_ptr_array_index (removed, i));
   vm_profile_clear (&profile);
   vm_spec_clear (&spec);
-  vm_host_clear (&host);
   return ok ? 0 : -1;
 }
 
