@@ -44,8 +44,8 @@ qemu_img (const ImageTools *tools, const char *dir, const char *base, guint64 ma
 }
 
 /* Its tables are as large as they can become. */
-static guint64
-file_max (guint64 size)
+guint64
+image_disk_file_max (guint64 size)
 {
   return size + size / 50 + 64 * MIB;
 }
@@ -73,7 +73,7 @@ image_disk_resize (const ImageTools *tools, const ImageDisk *disk, guint64 size,
   if (!check_size (disk, whole, error) || (lock = image_disk_lock (disk->dir, error)) < 0 ||
       !image_disk_is_sound (lock, disk->name, error))
     return FALSE;
-  argv = qemu_img (tools, disk->dir, NULL, file_max (whole), error);
+  argv = qemu_img (tools, disk->dir, NULL, image_disk_file_max (whole), error);
   if (argv == NULL)
     return FALSE;
   vm_argv_add_many (argv, "resize", "-q", "-f", "qcow2", OVERLAY, NULL);
@@ -81,12 +81,11 @@ image_disk_resize (const ImageTools *tools, const ImageDisk *disk, guint64 size,
   return vm_argv_run (argv, NULL, error);
 }
 
-static gboolean
-flatten (const ImageDiskCommit *commit, const char *base, ImageProgress progress, gpointer data,
-         GError **error)
+gboolean
+image_disk_flatten (const ImageTools *tools, const char *dir, const char *base, guint64 size,
+                    ImageProgress progress, gpointer data, GError **error)
 {
-  g_autoptr (VmArgv) argv =
-      qemu_img (&commit->tools, commit->disk->dir, base, file_max (commit->disk->size), error);
+  g_autoptr (VmArgv) argv = qemu_img (tools, dir, base, image_disk_file_max (size), error);
 
   if (argv == NULL)
     return FALSE;
@@ -128,7 +127,9 @@ image_disk_commit (const ImageDiskCommit *commit, ImageProgress progress, gpoint
       (lock = image_disk_lock (commit->disk->dir, error)) < 0 ||
       !image_disk_is_sound (lock, commit->disk->name, error))
     return FALSE;
-  ok = flatten (commit, base, progress, data, error) && import (commit, path, progress, data, ret, error);
+  ok = image_disk_flatten (&commit->tools, commit->disk->dir, base, commit->disk->size, progress, data,
+                           error) &&
+       import (commit, path, progress, data, ret, error);
   (void)unlink (path);
   return ok;
 }
