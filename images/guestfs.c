@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "images/build.h"
@@ -22,6 +23,7 @@
 #define FILE_MAX (512 * MIB) /* a journal that is replayed into an overlay in memory */
 #define SAID_MAX ((gsize)1 << 20)
 #define DIFF_MAX ((gsize)64 << 20)
+#define TMP "tmp" /* beside the appliance, while that is made */
 
 static const char qemu_name[] = "qemu-system-x86_64";
 
@@ -92,32 +94,28 @@ run_for_text (VmArgv *argv, gsize max, gsize *ret_length, ImageProgress progress
 
 /* The appliance */
 
-/* It reads the host's packages and kernel, all of which are the host's own; and it writes to one place. It is
- * in a jail so that it ends with us, and leaves nothing in /tmp. */
+/* It reads the host's packages and kernel, all of which are the host's own. Not in the jail, whose user
+ * namespace would make nobody of root: what is root's in the appliance has to be root's there. It ends with
+ * us, and what it leaves then is swept by the next. */
 static VmArgv *
 maker_argv (const ImageGuestfs *gf, const char *dir, const ImageKernel *kernel, GError **error)
 {
-  g_autofree char *bwrap = image_cage_program ("bwrap", "bubblewrap", error), *supermin = NULL;
+  g_autofree char *supermin = image_cage_program ("supermin", "supermin", error);
+  g_autofree char *tmp = g_build_filename (dir, TMP, NULL);
   g_autoptr (VmArgv) argv = vm_argv_new ();
 
-  if (bwrap == NULL || (supermin = image_cage_program ("supermin", "supermin", error)) == NULL)
+  if (supermin == NULL)
     return NULL;
   vm_argv_clearenv (argv);
-  vm_argv_setenv (argv, "PATH", "/usr/bin:/bin");
+  vm_argv_setenv (argv, "PATH", "/usr/bin:/bin:/usr/sbin:/sbin");
   vm_argv_setenv (argv, "LC_ALL", "C.UTF-8");
-  vm_argv_add_many (argv, gf->tools.keeper, "--cage", "yes", "--", bwrap, "--unshare-pid", "--unshare-net",
-                    "--unshare-ipc", "--die-with-parent", "--new-session", "--ro-bind", "/", "/", "--dev",
-                    "/dev", "--tmpfs", IMAGE_JAIL_TMP, NULL);
-  if (geteuid () == 0)
-    vm_argv_add_many (argv, "--cap-add", "CAP_DAC_OVERRIDE", NULL);
-  image_cage_bind (argv, dir, dir, TRUE);
-  image_cage_bind (argv, gf->program, IMAGE_JAIL_TMP IMAGE_JAIL_PROGRAM, FALSE);
-  vm_argv_add_many (argv, "--chdir", "/", "--", IMAGE_JAIL_TMP IMAGE_JAIL_PROGRAM, "appliance", dir, supermin,
-                    kernel->path, kernel->version, kernel->modules_dir, NULL);
+  vm_argv_setenv (argv, "TMPDIR", tmp);
+  vm_argv_add_many (argv, gf->program, "appliance", dir, supermin, kernel->path, kernel->version,
+                    kernel->modules_dir, NULL);
   return g_steal_pointer (&argv);
 }
 
-/* What killed makers left. */
+/* What makers have left. */
 static void
 sweep (const char *path, int dir_fd)
 {
@@ -125,7 +123,7 @@ sweep (const char *path, int dir_fd)
   const char *name;
 
   while (dir != NULL && (name = g_dir_read_name (dir)) != NULL)
-    if (g_str_has_prefix (name, IMAGE_GUESTFS_MADE "."))
+    if (g_str_has_prefix (name, IMAGE_GUESTFS_MADE ".") || g_str_equal (name, TMP))
       (void)vm_file_remove_tree (dir_fd, name, NULL);
 }
 
@@ -135,15 +133,18 @@ make_appliance (const ImageGuestfs *gf, const char *dir, const ImageKernel *kern
 {
   vm_autofd lock = image_build_lock (dir, "libguestfs's appliance", progress, data, error);
   g_autoptr (VmArgv) argv = NULL;
+  gboolean ok;
 
   if (lock < 0)
     return FALSE;
   sweep (dir, lock);
+  if (mkdirat (lock, TMP, 0700) < 0)
+    return vm_error_errno (error, errno, "cannot write in '%s'", dir);
   argv = maker_argv (gf, dir, kernel, error);
-  if (argv == NULL)
-    return FALSE;
   progress ("looking after libguestfs's appliance", -1, data);
-  return image_build_run_marked (argv, IMAGE_GUESTFS_MARK, progress, data, error);
+  ok = argv != NULL && image_build_run_marked (argv, IMAGE_GUESTFS_MARK, progress, data, error);
+  sweep (dir, lock);
+  return ok;
 }
 
 /* Where it is, up to date. One makes it, others wait. (One that starts while the host's packages are changed

@@ -236,14 +236,21 @@ check_targets (int dir_fd, const char *dir, GPtrArray *paths, GError **error)
   return TRUE;
 }
 
+/* All, or what was moved goes back. */
 static gboolean
 move_out (int part_fd, int dir_fd, GPtrArray *paths, GError **error)
 {
   for (guint i = 0; i < paths->len; i++) {
     const char *name = image_step_base (g_ptr_array_index (paths, i));
 
-    if (renameat2 (part_fd, name, dir_fd, name, RENAME_NOREPLACE) < 0)
-      return vm_error_errno (error, errno, "cannot make '%s'", name);
+    if (renameat2 (part_fd, name, dir_fd, name, RENAME_NOREPLACE) == 0)
+      continue;
+    vm_error_errno (error, errno, "cannot make '%s'", name);
+    while (i-- > 0) {
+      name = image_step_base (g_ptr_array_index (paths, i));
+      (void)renameat2 (dir_fd, name, part_fd, name, RENAME_NOREPLACE);
+    }
+    return FALSE;
   }
   return TRUE;
 }
