@@ -138,7 +138,7 @@ make_appliance (const ImageGuestfs *gf, const char *dir, const ImageKernel *kern
   if (lock < 0)
     return FALSE;
   sweep (dir, lock);
-  if (mkdirat (lock, TMP, 0700) < 0)
+  if (mkdirat (lock, TMP, 0700) < 0 && errno != EEXIST)
     return vm_error_errno (error, errno, "cannot write in '%s'", dir);
   argv = maker_argv (gf, dir, kernel, error);
   progress ("looking after libguestfs's appliance", -1, data);

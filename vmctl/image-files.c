@@ -182,10 +182,8 @@ show_file (Looking *l, GError **error)
   gsize length = 0;
   g_autofree char *said = ask (l, TERMINAL_MAX, &length, error), *shown = NULL;
 
-  if (said == NULL) {
-    g_prefix_error (error, "for a terminal: ");
+  if (said == NULL)
     return -1;
-  }
   if (memchr (said, '\0', length) != NULL) {
     vm_error (error, VM_ERROR_USAGE, "it is no text, and not for a terminal; write it to a file");
     return -1;

@@ -1,14 +1,20 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "images/guestfs/look.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-#include "images/guestfs/users.h"
+#include "images/guestfs/jail.h"
+#include "images/guestfs/texts.h"
 #include "vmctl/base/error.h"
+#include "vmctl/base/fd.h"
 #include "vmctl/base/json.h"
 
-enum { PASSWD_MAX = 1 << 20 };
+enum { TEXT_MAX = 1 << 20, DATABASE_MAX = 128 << 20 };
+
+#define DATABASE IMAGE_JAIL_TMP "/packages"
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (gchar, free)
 
@@ -116,19 +122,72 @@ add_mounts (ImageAppliance *a, const char *root, json_object *out)
   vm_json_add (out, "mounts", array);
 }
 
-static void
-add_packages (ImageAppliance *a, const char *root, json_object *out)
+static gboolean
+is_unknown (const char *text)
+{
+  return text == NULL || g_str_equal (text, "unknown");
+}
+
+/* Databases that are texts, and what a line begins with for each package that is there. */
+static const struct {
+  const char *format, *path, *line;
+} databases[] = {{"deb", "/var/lib/dpkg/status", "Status: install ok installed"},
+                 {"apk", "/lib/apk/db/installed", "P:"}};
+
+/* -1: there is none. */
+static gint64
+count_lines (ImageAppliance *a, const char *path, const char *line)
+{
+  vm_autofd fd = open (DATABASE, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+  g_autofree char *text = NULL;
+
+  (void)unlink (DATABASE);
+  if (fd < 0 || !image_appliance_download (a, path, fd, NULL) || lseek (fd, 0, SEEK_SET) < 0)
+    return -1;
+  text = vm_fd_read_all (fd, DATABASE_MAX, NULL, NULL);
+  return text != NULL ? (gint64)image_guestfs_count (text, line) : -1;
+}
+
+static gint64
+count_others (ImageAppliance *a, const char *root)
 {
   struct guestfs_application2_list *all = guestfs_inspect_list_applications2 (a->g, root);
+  gint64 count = all != NULL ? (gint64)all->len : -1;
+
+  if (all != NULL)
+    guestfs_free_application2_list (all);
+  return count;
+}
+
+static void
+add_packages (ImageAppliance *a, const char *root, gboolean is_known, json_object *out)
+{
+  g_autoptr (gchar) format = is_known ? guestfs_inspect_get_package_format (a->g, root) : NULL;
+  const char *found = !is_unknown (format) ? format : NULL;
+  gint64 count = -1;
   json_object *object;
 
-  if (all == NULL)
+  for (guint i = 0; count < 0 && i < G_N_ELEMENTS (databases); i++)
+    if ((count = count_lines (a, databases[i].path, databases[i].line)) >= 0)
+      found = databases[i].format;
+  if (count < 0 && found != NULL)
+    count = count_others (a, root);
+  if (count < 0)
     return;
   object = json_object_new_object ();
-  add_text (object, "format", guestfs_inspect_get_package_format (a->g, root));
-  vm_json_add_int (object, "count", all->len);
+  vm_json_add_str (object, "format", found);
+  vm_json_add_int (object, "count", count);
   vm_json_add (out, "packages", object);
-  guestfs_free_application2_list (all);
+}
+
+static void
+add_os_name (ImageAppliance *a, json_object *out)
+{
+  g_autofree char *text = image_appliance_read (a, "/etc/os-release", TEXT_MAX);
+  g_autofree char *name = text != NULL ? image_guestfs_os_name (text) : NULL;
+
+  if (name != NULL)
+    vm_json_add (out, "os", vm_json_new_text (name));
 }
 
 static char *
@@ -139,12 +198,6 @@ version_of (ImageAppliance *a, const char *root)
   g_autofree char *text = minor > 0 ? g_strdup_printf ("%d.%d", major, minor) : g_strdup_printf ("%d", major);
 
   return major > 0 ? strdup (text) : NULL;
-}
-
-static gboolean
-is_unknown (const char *text)
-{
-  return text == NULL || g_str_equal (text, "unknown");
 }
 
 /* An image without a system that libguestfs knows is fine. */
@@ -183,11 +236,11 @@ add_root (ImageAppliance *a, const char *root, json_object *out, GError **error)
   (void)guestfs_umount_all (a->g);
   if (guestfs_mount_ro (a->g, root, "/") < 0)
     return image_appliance_fail (a, error, "cannot mount the root file system");
-  passwd = image_appliance_read (a, "/etc/passwd", PASSWD_MAX);
+  passwd = image_appliance_read (a, "/etc/passwd", TEXT_MAX);
   vm_json_add (out, "users", image_guestfs_users (passwd != NULL ? passwd : ""));
   vm_json_add_bool (out, "agent", has_agent (a));
-  if (json_object_object_get_ex (out, "id", NULL))
-    add_packages (a, root, out);
+  add_os_name (a, out);
+  add_packages (a, root, json_object_object_get_ex (out, "id", NULL), out);
   return TRUE;
 }
 

@@ -9,6 +9,6 @@
 
 /* Of the first disk, whose root is `partition`. Members: "filesystems" (device, type, label, uuid, size,
  * used, free, root), "mounts" (what, where), "os", "id", "version", "hostname", "arch", "users"
- * (images/guestfs/users.h), "packages" (format, count), "agent". What is not known is left out. Everything
+ * (images/guestfs/texts.h), "packages" (format, count), "agent". What is not known is left out. Everything
  * but sizes is what the image says, and hostile. (transfer full) */
 json_object *image_look_deep (ImageAppliance *appliance, int partition, GError **error);

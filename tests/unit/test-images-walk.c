@@ -5,7 +5,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "images/guestfs/users.h"
+#include "images/guestfs/texts.h"
 #include "vmctl/base/error.h"
 #include "vmctl/base/json.h"
 
@@ -184,6 +184,29 @@ test_users (void)
   g_assert_cmpuint (json_object_array_length (none), ==, 0);
 }
 
+static void
+test_texts (void)
+{
+  static const struct {
+    const char *text, *name;
+  } rows[] = {{"ID=x\nPRETTY_NAME=\"A b\"\n", "A b"},
+              {"PRETTY_NAME='c'", "c"},
+              {"PRETTY_NAME=d\nPRETTY_NAME=e", "d"},
+              {"PRETTY_NAME=\"", "\""},
+              {"PRETTY_NAME=", NULL},
+              {" PRETTY_NAME=x", NULL},
+              {"", NULL}};
+
+  for (guint i = 0; i < G_N_ELEMENTS (rows); i++) {
+    g_autofree char *name = image_guestfs_os_name (rows[i].text);
+
+    g_assert_cmpstr (name, ==, rows[i].name);
+  }
+  g_assert_cmpuint (image_guestfs_count ("P:a\nV:1\n\nP:b\nxP:c\nP:", "P:"), ==, 3);
+  g_assert_cmpuint (image_guestfs_count ("\nP:a", "P:"), ==, 1);
+  g_assert_cmpuint (image_guestfs_count ("", "P:"), ==, 0);
+}
+
 #define ADD(name, test) g_test_add ("/images/walk/" name, World, NULL, set_up, test, tear_down)
 
 int
@@ -197,5 +220,6 @@ main (int argc, char **argv)
   ADD ("asked", test_asked);
   ADD ("fails", test_fails);
   g_test_add_func ("/images/walk/users", test_users);
+  g_test_add_func ("/images/walk/texts", test_texts);
   return g_test_run ();
 }

@@ -131,8 +131,8 @@ is "$STATUS" 0 "inspect --deep"
 cp "$T/out" "$T/out.json"
 is "$(json '[(f["device"], f["type"], f["size"], f["root"], f["used"] > 0) for f in j["deep"]["filesystems"]]')" \
   "[('/dev/vda', 'ext4', $((48 << 20)), True, True)]" "inspect --deep: file systems"
-is "$(json '[(u["name"], u["uid"]) for u in j["deep"]["users"]], j["deep"]["agent"]')" "([('root', 0), ('ann', 1000)], False)" \
-  "inspect --deep: users"
+is "$(json 'j["deep"]["os"], [(u["name"], u["uid"]) for u in j["deep"]["users"]], j["deep"]["agent"]')" \
+  "('Tiny 3', [('root', 0), ('ann', 1000)], False)" "inspect --deep: the system and its users"
 
 # Whoever is killed, all that it has started ends with it.
 below () { local child; for child in $(pgrep -P "$1"); do echo "$child"; below "$child"; done; }

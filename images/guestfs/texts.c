@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "images/guestfs/users.h"
+#include "images/guestfs/texts.h"
+
+#include <string.h>
 
 #include "vmctl/base/json.h"
 
@@ -34,4 +36,35 @@ image_guestfs_users (const char *passwd)
     json_object_array_add (array, object);
   }
   return array;
+}
+
+char *
+image_guestfs_os_name (const char *os_release)
+{
+  static const char key[] = "PRETTY_NAME=";
+  g_auto (GStrv) lines = g_strsplit (os_release, "\n", -1);
+
+  for (char **line = lines; *line != NULL; line++) {
+    char *value = *line + strlen (key);
+    gsize length;
+
+    if (!g_str_has_prefix (*line, key))
+      continue;
+    length = strlen (value);
+    if (length >= 2 && (*value == '"' || *value == '\'') && value[length - 1] == *value)
+      return g_strndup (value + 1, length - 2);
+    return length > 0 ? g_strdup (value) : NULL;
+  }
+  return NULL;
+}
+
+guint
+image_guestfs_count (const char *text, const char *beginning)
+{
+  const char *line = text, *end;
+  guint n = 0;
+
+  for (; (end = strchr (line, '\n')) != NULL; line = end + 1)
+    n += g_str_has_prefix (line, beginning);
+  return n + g_str_has_prefix (line, beginning);
 }
