@@ -37,8 +37,8 @@ qemu_img (const ImageTools *tools, const char *dir, guint64 max, GError **error)
 }
 
 /* Its tables are as large as they can become. */
-static guint64
-file_max (guint64 size)
+guint64
+image_disk_file_max (guint64 size)
 {
   return size + size / 50 + 64 * MIB;
 }
@@ -66,7 +66,7 @@ image_disk_resize (const ImageTools *tools, const ImageDisk *disk, guint64 size,
   if (!check_size (disk, whole, error) || (lock = image_disk_lock (disk->dir, error)) < 0 ||
       !image_disk_is_sound (lock, disk->name, error))
     return FALSE;
-  argv = qemu_img (tools, disk->dir, file_max (whole), error);
+  argv = qemu_img (tools, disk->dir, image_disk_file_max (whole), error);
   if (argv == NULL)
     return FALSE;
   vm_argv_add_many (argv, "resize", "-q", "-f", "qcow2", OVERLAY, NULL);

@@ -12,5 +12,7 @@
 /* Its overlay, open for writing and locked; what killed ones left is gone. BUSY: another one has it. -1 on
  * error. */
 int image_disk_lock (const char *dir, GError **error);
+/* How large the file of such a disk can become. */
+guint64 image_disk_file_max (guint64 size);
 /* Its head asks for nothing that it must not have. `name`: for the error. */
 gboolean image_disk_is_sound (int fd, const char *name, GError **error);

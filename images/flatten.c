@@ -5,11 +5,10 @@
 #include <string.h>
 
 #include "images/build.h"
+#include "images/disk-parts.h"
 #include "images/qcow2-head.h"
 #include "images/store.h"
 #include "vmctl/base/error.h"
-
-#define MIB ((guint64)1 << 20)
 
 /* In the jail. Both without what their heads say of other files. */
 #define BASE "/base"
@@ -30,7 +29,7 @@ image_flatten (const ImageTools *tools, const char *overlay, const char *base, g
   image_cage_bind (argv, overlay, IMAGE_CAGE_IN, FALSE);
   image_cage_bind (argv, base, BASE, FALSE);
   image_cage_bind (argv, to_dir, IMAGE_CAGE_OUT, TRUE);
-  image_cage_enter (argv, size + size / 50 + 64 * MIB); /* with tables that are as large as can be */
+  image_cage_enter (argv, image_disk_file_max (size));
   vm_argv_add_many (argv, program, "convert", "-p", "-O", "qcow2", OVER_BASE, NULL);
   vm_argv_addf (argv, IMAGE_CAGE_OUT "/%s", to_name);
   return image_build_run_as (argv, "putting image and disk together", progress, data, error);

@@ -19,6 +19,7 @@
   libslirp,
   libpng,
   libgcrypt,
+  libguestfs-with-appliance,
   qemu_kvm,
   bubblewrap,
   e2fsprogs,
@@ -54,6 +55,7 @@ stdenv.mkDerivation {
     libpng
     e2fsprogs # libext2fs
     libgcrypt
+    libguestfs-with-appliance # vmctl-guestfs
   ];
 
   # Nix would make it a position-independent executable, which a static one need not be.

@@ -79,7 +79,7 @@ add_option (GString *out, const VmOption *o)
 {
   g_autofree char *help = escape (o->help), *act = action (o->complete, 0);
   g_autofree char *arg = escape (o->arg != NULL ? o->arg : "");
-  const char *star = o->kind == VM_OPTION_LIST ? "*" : "";
+  const char *star = o->kind == VM_OPTION_LIST || o->kind == VM_OPTION_STEP ? "*" : "";
   const char *equals = o->kind == VM_OPTION_FLAG ? "" : "=";
 
   g_string_append (out, " \\\n          ");

@@ -131,8 +131,8 @@ read_limit (const char *path)
 
 /* A processor whose vendor's module is missing runs no ordinary guest: kvm_pvm, which cloud machines have, is
  * opened like any other, and then emulates every instruction of a kernel that was not made for it. */
-static char *
-find_kvm_problem (void)
+char *
+vm_host_kvm_problem (void)
 {
   if (access ("/sys/module/kvm", F_OK) < 0 || access ("/sys/module/kvm_intel", F_OK) == 0 ||
       access ("/sys/module/kvm_amd", F_OK) == 0)
@@ -151,7 +151,7 @@ gather_sizes (VmHost *host)
   guint64 v2 = read_limit ("/sys/fs/cgroup/memory.max");
 
   host->kvm = kvm >= 0;
-  host->kvm_problem = host->kvm ? find_kvm_problem () : NULL;
+  host->kvm_problem = host->kvm ? vm_host_kvm_problem () : NULL;
   host->memory = sysinfo (&info) == 0 ? (guint64)info.totalram * info.mem_unit : 0;
   host->memory = MIN (host->memory, MIN (v1, v2));
   host->cpus =

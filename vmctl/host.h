@@ -135,6 +135,8 @@ typedef struct {
 /* Gathers identity, directories, root, /etc, environment, sizes, programs. No child process is started. Under
  * sudo the process must have become the real user before (vm_host_become_user). */
 gboolean vm_host_gather (VmHost *ret, GError **error);
+/* Why KVM is not used though it can be opened; NULL: nothing is known against it. (transfer full) */
+char *vm_host_kvm_problem (void);
 /* Opens the project once, resolves it, finds its git directory and protected paths. `project` as given (NULL:
  * "."). */
 gboolean vm_host_gather_project (VmHost *host, const char *project, GError **error);

@@ -167,6 +167,57 @@ vm_image_print (const ImageInfo *info)
   print_objects (info, "mounts", "mount", "what", "where");
 }
 
+static void
+print_filesystem (json_object *one)
+{
+  g_autofree char *size = vm_size_format ((guint64)MAX (vm_json_int (one, "size", 0), 0));
+  g_autofree char *used = vm_size_format ((guint64)MAX (vm_json_int (one, "used", 0), 0));
+  const char *label = vm_json_str (one, "label", NULL);
+  g_autofree char *text =
+      g_strdup_printf ("%s: %s%s%s, %s%s%s%s", vm_json_str (one, "device", "?"),
+                       vm_json_str (one, "type", "?"), label != NULL ? " " : "", label != NULL ? label : "",
+                       size, json_object_object_get_ex (one, "used", NULL) ? ", used: " : "",
+                       json_object_object_get_ex (one, "used", NULL) ? used : "",
+                       vm_json_bool (one, "root", FALSE) ? ", the root" : "");
+
+  line ("filesystem", text);
+}
+
+static void
+print_user (json_object *one)
+{
+  g_autofree char *text = g_strdup_printf ("%s, %" G_GINT64_FORMAT ":%" G_GINT64_FORMAT ", %s, %s",
+                                           vm_json_str (one, "name", "?"), vm_json_int (one, "uid", 0),
+                                           vm_json_int (one, "gid", 0), vm_json_str (one, "home", "?"),
+                                           vm_json_str (one, "shell", "?"));
+
+  line ("account", text);
+}
+
+static void
+print_each (json_object *all, void (*print) (json_object *one))
+{
+  for (size_t i = 0; all != NULL && i < json_object_array_length (all); i++)
+    print (json_object_array_get_idx (all, i));
+}
+
+void
+vm_image_print_deep (json_object *found)
+{
+  json_object *packages = vm_json_object (found, "packages");
+  g_autofree char *count = g_strdup_printf ("%" G_GINT64_FORMAT " (%s)", vm_json_int (packages, "count", 0),
+                                            vm_json_str (packages, "format", "?"));
+
+  printf ("\n");
+  print_each (vm_json_array (found, "filesystems"), print_filesystem);
+  line ("os", vm_json_str (found, "os", NULL));
+  line ("version", vm_json_str (found, "version", NULL));
+  line ("hostname", vm_json_str (found, "hostname", NULL));
+  print_each (vm_json_array (found, "users"), print_user);
+  line ("packages", packages != NULL ? count : NULL);
+  line ("agent", vm_json_bool (found, "agent", FALSE) ? "installed" : "comes from the host");
+}
+
 void
 vm_image_print_id (const ImageInfo *info, gboolean json)
 {

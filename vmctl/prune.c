@@ -172,7 +172,7 @@ find_unused (const VmDirs *dirs, const char *sub, const char *kind, int fd, GPtr
 {
   g_autofree char *path = g_build_filename (dirs->cache, sub, NULL);
   g_autoptr (DIR) dir = opendir (path);
-  gboolean is_dir = g_str_equal (kind, "template");
+  gboolean is_dir = g_str_equal (kind, "template") || g_str_equal (kind, "appliance");
   VmPruneItem *item;
   struct dirent *entry;
   struct stat st;
@@ -196,8 +196,11 @@ find_cached (const VmDirs *dirs, GPtrArray *items, GPtrArray *problems)
 {
   static const struct {
     const char *sub, *kind;
-  } caches[] = {
-      {"kernels", "kernel"}, {"initramfs", "initramfs"}, {"disks", "disk"}, {"templates", "template"}};
+  } caches[] = {{"kernels", "kernel"},
+                {"initramfs", "initramfs"},
+                {"disks", "disk"},
+                {"templates", "template"},
+                {"guestfs", "appliance"}};
   int locks[G_N_ELEMENTS (caches)];
   g_autoptr (GPtrArray) records = NULL, used = NULL;
 

@@ -69,6 +69,16 @@ unknown_option (const VmVerb *verb, const char *word, GError **error)
 }
 
 static void
+append (char ***list, const char *value)
+{
+  guint n = *list != NULL ? g_strv_length (*list) : 0;
+
+  *list = g_renew (char *, *list, n + 2);
+  (*list)[n] = g_strdup (value);
+  (*list)[n + 1] = NULL;
+}
+
+static void
 store (const VmOption *option, gpointer options, const char *value)
 {
   gpointer at = (char *)options + option->offset;
@@ -79,12 +89,9 @@ store (const VmOption *option, gpointer options, const char *value)
     g_free (*(char **)at);
     *(char **)at = g_strdup (value);
   } else {
-    char ***list = at;
-    guint n = *list != NULL ? g_strv_length (*list) : 0;
-
-    *list = g_renew (char *, *list, n + 2);
-    (*list)[n] = g_strdup (value);
-    (*list)[n + 1] = NULL;
+    if (option->kind == VM_OPTION_STEP)
+      append (at, option->name);
+    append (at, value);
   }
 }
 
@@ -196,8 +203,8 @@ vm_verb_options_free (const VmVerb *verb, gpointer options)
 
     if (o->kind == VM_OPTION_STRING)
       g_free (*(char **)at);
-    else if (o->kind == VM_OPTION_LIST)
-      g_strfreev (*(char ***)at);
+    else if (o->kind == VM_OPTION_LIST || o->kind == VM_OPTION_STEP)
+      g_clear_pointer ((char ***)at, g_strfreev); /* others may have the same one */
   }
   g_free (options);
 }

@@ -25,6 +25,8 @@ typedef enum {
   VM_OPTION_FLAG,   /* gboolean at `offset` */
   VM_OPTION_STRING, /* char *, owned; given twice: the last one */
   VM_OPTION_LIST,   /* char **, owned, NULL-terminated; each use adds one */
+  VM_OPTION_STEP,   /* the same, but each adds two, the option's name and the value: options with one offset
+                       make one list, in the order in which they were written */
 } VmOptionKind;
 
 typedef struct {

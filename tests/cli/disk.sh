@@ -18,6 +18,9 @@ run 2 "$V" disk rm
 has "$err" "vmctl disk rm NAME"
 run 2 "$V" disk rm ../images
 run 2 "$V" disk forget
+run 2 "$V" disk diff
+run 1 "$V" disk diff tools
+has "$err" "there is no kept disk 'tools'"
 
 # put NAME DIGIT: a disk of the image whose id is all that digit
 put () {
@@ -37,6 +40,8 @@ has "$err" "disks/old"
 run 0 "$V" disk
 has "$out" "its image is missing"
 run 1 "$V" disk reset tools
+has "$err" "there is no image"
+run 1 "$V" disk diff tools
 has "$err" "there is no image"
 run 0 "$V" disk rm old
 [ ! -e "$disks/old" ] || fail "it is still there"
@@ -104,6 +109,10 @@ has "$err" "there is an image 'base' already"
 run 0 flock -n "$disk" "$V" disk list
 run 1 flock "$disk" "$V" disk commit -q tools
 has "$err" "is in use"
+if [ -x "$(dirname "$V")/vmctl-guestfs" ]; then
+  run 1 flock "$disk" "$V" disk diff -q tools
+  has "$err" "is in use"
+fi
 run 0 "$V" disk commit -q tools
 run 0 "$V" image inspect tools --json
 is "the new image" "$(json "$out" '(j["size"], j["origin"], j["init-kind"], j["names"])')" \

@@ -36,6 +36,31 @@ has "$err" "vmctl image inspect IMAGE"
 run 2 "$V" image forget
 [ ! -e "$images" ] || fail "looking has made the store"
 
+# Looking into one: what is wrong is said before anything is started.
+for words in "ls" "cat nothing" "copy-out nothing /etc" "copy-in nothing /etc" "customize" "customize a b"; do
+  run 2 "$V" image $words
+  has "$err" "write vmctl image ${words%% *} IMAGE"
+done
+for words in "cat nothing etc" "cat nothing /a/../b" "ls nothing /." "copy-in nothing $work etc" "copy-out nothing / $work" \
+  "copy-out nothing /a/x /b/x $work" "customize nothing" "customize nothing --delete /" "customize nothing --mkdir a" \
+  "customize nothing --write /x" "customize nothing --upload /etc/passwd" "customize nothing --hostname a/b" \
+  "copy-in nothing $work /etc --delete /etc" "customize nothing --upload $work:/x" "copy-in nothing /etc/passwd $tmp/passwd /x"; do
+  : > "$tmp/passwd"
+  run 2 "$V" image $words
+done
+run 2 "$V" image customize nothing --run-command ''
+run 1 "$V" image ls nothing
+has "$err" "there is no image 'nothing'"
+run 1 "$V" image copy-out nothing /a "$work/none"
+has "$err" "cannot open the directory '$work/none'"
+: > "$work/there"
+run 1 "$V" image copy-out nothing /a/there "$work"
+has "$err" "has a 'there' already"
+rm "$work/there"
+run 1 "$V" image customize nothing --upload "$work/none:/x"
+has "$err" "cannot read '$work/none'"
+[ ! -e "$images" ] || fail "what was refused has made the store"
+
 # The root of a small distribution, with what is hard: links, owners, devices, holes, odd names, depth.
 root=$work/root
 mkdir -p "$root"/{bin,etc,sbin,dev,lib/modules/6.1.0-test,boot,usr/lib,srv}
@@ -143,6 +168,29 @@ for kind in :xz zst ''; do
   run 0 "$V" image import "$work/k.$kind" --name kind --size 64M --force
   is format "$(get kind 'j["format"], j["os-id"]')" "('tar', 'tiny')"
 done
+
+# A vmctl without vmctl-guestfs says so, and one without supermin; nothing is made.
+mkdir "$work/libexec"
+for program in "$(dirname "$V")"/vmctl*; do
+  [ ! -f "$program" ] || [ "$(basename "$program")" = vmctl-guestfs ] || ln "$program" "$work/libexec/" 2> /dev/null || cp "$program" "$work/libexec/"
+done
+for words in "ls dir" "inspect dir --deep" "customize dir --mkdir /x"; do
+  run 1 "$work/libexec/vmctl" image $words
+  has "$err" "built without libguestfs"
+  has "$err" "apt install libguestfs-dev"
+done
+run 0 "$V" image inspect dir
+if [ -x "$(dirname "$V")/vmctl-guestfs" ]; then
+  run 2 "$V" image copy-in "$(id_of dir)" "$work/fsck" /etc
+  has "$err" "write --name NAME"
+  mkdir "$work/path"
+  for program in bwrap qemu-img qemu-system-x86_64; do ln -s "$(command -v $program)" "$work/path/"; done
+  if ! [ -e /usr/sbin/supermin ] && ! [ -e /sbin/supermin ]; then
+    run 1 env PATH="$work/path" "$V" image customize dir --mkdir /x -q
+    has "$err" "'supermin' is missing"
+  fi
+  is parts "$(parts)" 0
+fi
 
 # Names that lead out, and tars that are cut off.
 for name in ../out a/../../out /../out; do

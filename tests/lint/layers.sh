@@ -35,10 +35,11 @@ $lines"
 }
 never 'libc only here' '#include <(glib|json-c|archive|lzo)' $(sources meta/agent vmctl/net) vmctl/keeper*.c meta/netif.c
 never 'only vmctl-image links these' '#include <(archive|lzo)' $(sources vmctl qmp meta)
+never 'only vmctl-guestfs links it' '#include <guestfs' $(sources vmctl qmp meta images | grep -v '^images/guestfs/')
 never 'only vmctl-net links it' '#include <slirp' $(sources vmctl qmp meta images | grep -v '^vmctl/net/')
 never 'only vmctl/main.c writes errors' '"vmctl: error' $(sources vmctl qmp images meta | grep -v '^vmctl/main\.c$')
 never 'library code does not print' '\b(v?f?printf|fputs|puts|putchar|perror|g_print(err)?|g_warning|g_message) \(' \
-  $(sources vmctl/base vmctl/drivers qmp images meta | grep -Ev '^meta/agent/|vmctl-(image|ext)\.c$')
+  $(sources vmctl/base vmctl/drivers qmp images meta | grep -Ev '^meta/agent/|vmctl-(image|ext|guestfs)\.c$')
 never "a shell, or a child that is not VmArgv's" \
   '\b(system|popen|wordexp|g_spawn_[a-z_]+|posix_spawnp?) \(|"/bin/sh", *"-c"' $(sources vmctl qmp images virtfs meta)
 

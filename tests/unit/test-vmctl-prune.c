@@ -104,11 +104,11 @@ test_building (Fixture *f, gconstpointer data)
   g_assert_cmpuint (items->len, ==, 0);
 }
 
-/* A template is a directory; a file of that place is none. */
+/* It is a directory; a file of that place is none. */
 static void
-test_template (Fixture *f, gconstpointer data)
+check_directory (Fixture *f, const char *sub, const char *kind)
 {
-  g_autofree char *dir = g_build_filename (f->dirs.cache, "templates", NULL);
+  g_autofree char *dir = g_build_filename (f->dirs.cache, sub, NULL);
   g_autofree char *key = g_build_filename (dir, "0123456789abcdef0123456789abcdef", NULL);
   g_autofree char *ram = g_build_filename (key, "ram", NULL), *other = g_build_filename (dir, "file", NULL);
   g_autoptr (GPtrArray) items = NULL;
@@ -119,11 +119,23 @@ test_template (Fixture *f, gconstpointer data)
   items = find (f);
   g_assert_cmpuint (items->len, ==, 1);
   item = g_ptr_array_index (items, 0);
-  g_assert_cmpstr (item->kind, ==, "template");
+  g_assert_cmpstr (item->kind, ==, kind);
   g_assert_cmpuint (item->bytes, >, 0);
   g_assert_true (vm_prune_remove (item, NULL));
   g_assert_cmpint (access (key, F_OK), ==, -1);
   g_assert_cmpint (access (other, F_OK), ==, 0);
+}
+
+static void
+test_template (Fixture *f, gconstpointer data)
+{
+  check_directory (f, "templates", "template");
+}
+
+static void
+test_appliance (Fixture *f, gconstpointer data)
+{
+  check_directory (f, "guestfs", "appliance");
 }
 
 int
@@ -134,5 +146,6 @@ main (int argc, char **argv)
   ADD ("lock", test_lock);
   ADD ("building", test_building);
   ADD ("template", test_template);
+  ADD ("appliance", test_appliance);
   return g_test_run ();
 }

@@ -8,14 +8,16 @@
 typedef struct {
   gboolean detach, tty;
   char *name, *memory;
-  char **env;
+  char **env, **steps;
 } Options;
 
 static const VmOption table[] = {
     {"detach", 'd', VM_OPTION_FLAG, offsetof (Options, detach), NULL, "go away", NULL},
     {"env", 'e', VM_OPTION_LIST, offsetof (Options, env), "NAME=VALUE", "a variable", NULL},
+    {"make", 0, VM_OPTION_STEP, offsetof (Options, steps), "WHAT", "one step", NULL},
     {"memory", 'm', VM_OPTION_STRING, offsetof (Options, memory), "SIZE", "how much", NULL},
     {"name", 'n', VM_OPTION_STRING, offsetof (Options, name), "NAME", "what it is called", NULL},
+    {"take", 'k', VM_OPTION_STEP, offsetof (Options, steps), "WHAT", "another one", NULL},
     {"tty", 't', VM_OPTION_FLAG, offsetof (Options, tty), NULL, "a terminal", NULL},
     {NULL},
 };
@@ -132,7 +134,7 @@ test_nothing (void)
 static void
 test_values (void)
 {
-  g_auto (Parsed) odd = {0}, empty = {0}, list = {0};
+  g_auto (Parsed) odd = {0}, empty = {0}, list = {0}, steps = {0};
 
   parse ("--name --detach --memory=a=b", &odd); /* what follows is the value, whatever it looks like */
   g_assert_cmpstr (odd.o->name, ==, "--detach");
@@ -143,6 +145,8 @@ test_values (void)
   g_assert_cmpstr (empty.o->memory, ==, "");
   parse ("-e A=1 --env B=2 --env=C=3 -eD", &list);
   assert_words (list.o->env, "A=1|B=2|C=3|D");
+  parse ("--make a -kb --take= --make=a", &steps);
+  assert_words (steps.o->steps, "make|a|take|b|take||make|a");
 }
 
 static void
@@ -251,7 +255,8 @@ check_options (const VmVerb *v)
     g_assert_false (g_str_has_suffix (o->help, "."));
     g_assert_cmpstr (o->name, !=, "help");
     for (const VmOption *p = v->options; p != o; p++)
-      if (g_str_equal (p->name, o->name) || p->offset == o->offset)
+      if (g_str_equal (p->name, o->name) ||
+          (p->offset == o->offset && (p->kind != VM_OPTION_STEP || o->kind != VM_OPTION_STEP)))
         g_error ("%s: --%s and --%s are one", v->name, p->name, o->name);
     if (o->letter != 0 && (o->letter == 'h' || letters[(guchar)o->letter]))
       g_error ("%s: -%c is taken", v->name, o->letter);

@@ -189,6 +189,11 @@ put_images (VmContext *context)
   put ("debian:bookworm", "to be built");
   put (IMAGE_HOST_SYSTEMD, "to be built: this host's tree under its systemd");
   put ("inspect", "what is in one");
+  put ("ls", "the files in one");
+  put ("cat", "what is in a file of one");
+  put ("copy-out", "copy files of one here");
+  put ("copy-in", "copy files into one");
+  put ("customize", "change one");
   put ("name", "another name for one");
   put ("unname", "take a name away");
   put ("export", "copy its disk to a file");
@@ -205,6 +210,7 @@ put_disks (VmContext *context, gboolean with_verbs)
 
   if (with_verbs) {
     put ("list", "show them");
+    put ("diff", "what one has changed");
     put ("resize", "make one larger");
     put ("commit", "make an image of one");
     put ("reset", "throw away what was written to some");

@@ -11,6 +11,7 @@
 #include "vmctl/base/error.h"
 #include "vmctl/base/file.h"
 #include "vmctl/base/json.h"
+#include "vmctl/disk-diff.h"
 #include "vmctl/image-show.h"
 #include "vmctl/image-tools.h"
 #include "vmctl/progress.h"
@@ -20,7 +21,7 @@
 
 typedef struct {
   char *name;
-  gboolean force, json, quiet;
+  gboolean force, json, null, quiet;
 } DiskOptions;
 
 static const VmOption options[] = {
@@ -29,6 +30,8 @@ static const VmOption options[] = {
     {"json", 0, VM_OPTION_FLAG, offsetof (DiskOptions, json), NULL, "print it as JSON", NULL},
     {"name", 0, VM_OPTION_STRING, offsetof (DiskOptions, name), "NAME",
      "commit: what to call the image (default: as the disk)", NULL},
+    {"null", 'z', VM_OPTION_FLAG, offsetof (DiskOptions, null), NULL,
+     "diff: names as they are, and a NUL after each", NULL},
     {"quiet", 'q', VM_OPTION_FLAG, offsetof (DiskOptions, quiet), NULL, "no progress", NULL},
     {NULL},
 };
@@ -160,10 +163,34 @@ commit (VmContext *context, gconstpointer data, char **args, GError **error)
                      o, error);
 }
 
+static int
+diff (VmContext *context, gconstpointer data, char **args, GError **error)
+{
+  const DiskOptions *o = data;
+  g_autoptr (ImageDisk) disk = image_disk_find (context->dirs.data, args[0], error);
+  g_autoptr (ImageInfo) base = disk != NULL ? find_base (context, disk, error) : NULL;
+  g_auto (VmImageGuestfs) guestfs = {.program = NULL};
+  g_autofree char *records = NULL;
+  VmProgress progress;
+  gsize length = 0;
+
+  if (base == NULL || !vm_image_guestfs_find (&context->dirs, &guestfs, error))
+    return -1;
+  image_interrupt_catch ();
+  vm_progress_begin (&progress, o->quiet);
+  records = image_guestfs_disk_diff (&guestfs.paths, disk, base, &length, vm_progress_step, &progress, error);
+  vm_progress_end (&progress);
+  return records != NULL && vm_disk_diff_print (records, length, o->json, o->null, error) ? 0 : -1;
+}
+
 static const VmAction actions[] = {
-    {"list", "", 0, 0, list},         {"resize", "NAME SIZE", 2, 2, resize},
-    {"commit", "NAME", 1, 1, commit}, {"reset", "NAME...", 1, 64, reset},
-    {"rm", "NAME...", 1, 64, rm},     {NULL},
+    {"list", "", 0, 0, list},
+    {"diff", "NAME", 1, 1, diff},
+    {"resize", "NAME SIZE", 2, 2, resize},
+    {"commit", "NAME", 1, 1, commit},
+    {"reset", "NAME...", 1, 64, reset},
+    {"rm", "NAME...", 1, 64, rm},
+    {NULL},
 };
 
 static int
@@ -177,7 +204,8 @@ const VmVerb vm_verb_disk = {
     .usage = "[OPTIONS] [ACTION] [WORD...]",
     .summary = "the disks that were kept of images",
     .details =
-        "list; resize NAME SIZE; commit NAME; reset NAME...; rm NAME.... What a machine writes to its image "
+        "list; diff NAME; resize NAME SIZE; commit NAME; reset NAME...; rm NAME.... What a machine writes to "
+        "its image "
         "is thrown away with it, unless 'vmctl up --keep NAME' keeps "
         "it in a disk of that name, with which the next one goes on. The image itself is never changed, "
         "and stays in the store as long as such a disk needs it.",

@@ -10,6 +10,7 @@
 #include "vmctl/base/tty.h"
 #include "vmctl/checks-parts.h"
 #include "vmctl/driver.h"
+#include "vmctl/image-tools.h"
 #include "vmctl/qemu-version.h"
 #include "vmctl/show.h"
 #include "vmctl/verbs.h"
@@ -155,6 +156,20 @@ check_display (const VmHost *host)
   return vm_check_new_error ("display", "screens", VM_CHECK_WARNING, error);
 }
 
+/* Only those who look into images need it. */
+static VmCheck *
+check_guestfs (const VmHost *host)
+{
+  static const char name[] = "guestfs", what[] = "image files";
+  g_auto (VmImageGuestfs) guestfs = {.program = NULL};
+  GError *error = NULL;
+
+  if (!vm_image_guestfs_find (&host->dirs, &guestfs, &error) ||
+      !image_guestfs_check (guestfs.program, &error))
+    return vm_check_new_error (name, what, VM_CHECK_WARNING, error);
+  return vm_check_new (name, what, VM_CHECK_OK, g_strdup ("libguestfs can look into images"), NULL);
+}
+
 static void
 run_checks (VmHost *host, GPtrArray *checks)
 {
@@ -175,6 +190,7 @@ run_checks (VmHost *host, GPtrArray *checks)
   g_ptr_array_add (checks, vm_check_memory (host));
   g_ptr_array_add (checks, vm_check_limits (host));
   g_ptr_array_add (checks, check_display (host));
+  g_ptr_array_add (checks, check_guestfs (host));
 }
 
 static void

@@ -14,39 +14,55 @@
 #include "vmctl/base/error.h"
 #include "vmctl/base/file.h"
 #include "vmctl/base/json.h"
+#include "vmctl/image-files.h"
 #include "vmctl/image-show.h"
 #include "vmctl/image-tools.h"
 #include "vmctl/progress.h"
 #include "vmctl/show.h"
 #include "vmctl/verbs.h"
 
-typedef struct {
-  char *format, *mirror, *name, *packages, *root, *size;
-  gboolean all, dry_run, force, json, keep_owner, quiet;
-} ImageOptions;
+typedef VmImageOptions ImageOptions;
 
 static const VmOption options[] = {
     {"all", 'a', VM_OPTION_FLAG, offsetof (ImageOptions, all), NULL, "rm, verify: all of your store", NULL},
+    {"deep", 0, VM_OPTION_FLAG, offsetof (ImageOptions, deep), NULL,
+     "inspect: look into its file systems as well, which takes a while", NULL},
+    {"delete", 0, VM_OPTION_STEP, offsetof (ImageOptions, steps), "PATH",
+     "customize: delete a file, or a directory with all in it", NULL},
     {"dry-run", 'n', VM_OPTION_FLAG, offsetof (ImageOptions, dry_run), NULL, "prune: only show what would go",
      NULL},
     {"force", 'f', VM_OPTION_FLAG, offsetof (ImageOptions, force), NULL,
-     "import, build, name: move a name that another image has", NULL},
+     "import, build, name, copy-in, customize: move a name that another image has", NULL},
     {"format", 0, VM_OPTION_STRING, offsetof (ImageOptions, format), "FORMAT",
      "import: what it is (default: what it begins with); export: qcow2 (default) or raw", "image-format"},
+    {"hostname", 0, VM_OPTION_STEP, offsetof (ImageOptions, steps), "NAME", "customize: what it calls itself",
+     NULL},
     {"json", 0, VM_OPTION_FLAG, offsetof (ImageOptions, json), NULL, "print it as JSON", NULL},
     {"keep-owner", 0, VM_OPTION_FLAG, offsetof (ImageOptions, keep_owner), NULL,
      "import: your files of a directory are yours inside, too, and not root's", NULL},
+    {"long", 'l', VM_OPTION_FLAG, offsetof (ImageOptions, long_list), NULL,
+     "ls: mode, owner, group, size and time as well", NULL},
     {"mirror", 0, VM_OPTION_STRING, offsetof (ImageOptions, mirror), "URL",
      "build: where its packages are (default: Debian's own)", NULL},
+    {"mkdir", 0, VM_OPTION_STEP, offsetof (ImageOptions, steps), "PATH", "customize: make a directory", NULL},
     {"name", 0, VM_OPTION_STRING, offsetof (ImageOptions, name), "NAME",
-     "import, build: what to call it (default: after the file, or what it is)", NULL},
+     "import, build: what to call it (default: after the file, or what it is); copy-in, customize: what to "
+     "call "
+     "what is made (default: the name moves to it)",
+     NULL},
     {"packages", 'p', VM_OPTION_STRING, offsetof (ImageOptions, packages), "A,B", "build: more packages",
      NULL},
     {"quiet", 'q', VM_OPTION_FLAG, offsetof (ImageOptions, quiet), NULL, "no progress", NULL},
     {"root", 0, VM_OPTION_STRING, offsetof (ImageOptions, root), "N",
      "import: partition N is the root (0: the whole disk)", NULL},
+    {"run-command", 0, VM_OPTION_STEP, offsetof (ImageOptions, steps), "COMMAND",
+     "customize: run it by the image's own shell, without a network", NULL},
     {"size", 0, VM_OPTION_STRING, offsetof (ImageOptions, size), "SIZE",
      "import, build: of the disk that is made of all but a disk (default at least 8G)", NULL},
+    {"upload", 0, VM_OPTION_STEP, offsetof (ImageOptions, steps), "FILE:PATH",
+     "customize: copy a file of this host", NULL},
+    {"write", 0, VM_OPTION_STEP, offsetof (ImageOptions, steps), "PATH:TEXT",
+     "customize: a file with this text, and no newline after it", NULL},
     {NULL},
 };
 
@@ -219,6 +235,8 @@ inspect (VmContext *context, gconstpointer data, char **args, GError **error)
 
   if (info == NULL)
     return -1;
+  if (o->deep)
+    return vm_image_inspect_deep (context, o, info, error);
   if (o->json)
     vm_show_json (image_info_to_shown_json (info));
   else
@@ -362,6 +380,11 @@ static const VmAction actions[] = {
     {"import", "FILE|DIRECTORY", 1, 1, import},
     {"build", "debian:SUITE|nix:FLAKE#SYSTEM|" IMAGE_HOST_SYSTEMD, 1, 1, build_any},
     {"inspect", "IMAGE", 1, 1, inspect},
+    {"ls", "IMAGE [PATH...]", 1, 64, vm_image_ls},
+    {"cat", "IMAGE PATH", 2, 2, vm_image_cat},
+    {"copy-out", "IMAGE PATH... DIRECTORY", 3, 64, vm_image_copy_out},
+    {"copy-in", "IMAGE FILE... PATH", 3, 64, vm_image_copy_in},
+    {"customize", "IMAGE", 1, 1, vm_image_customize},
     {"name", "IMAGE NAME", 2, 2, name},
     {"unname", "NAME", 1, 1, unname},
     {"export", "IMAGE FILE", 2, 2, export},
@@ -383,11 +406,13 @@ const VmVerb vm_verb_image = {
     .summary = "guests that are not this host",
     .details =
         "list; import FILE|DIRECTORY; build debian:SUITE|nix:FLAKE#SYSTEM|host-systemd; inspect IMAGE; "
-        "name IMAGE NAME; unname NAME; export IMAGE FILE; verify IMAGE...; rm IMAGE...; prune. A whole "
-        "distribution as the guest: imported from a disk image, the tar of a root file system, or a "
-        "directory, "
-        "built of its packages, or by Nix, or this host's tree under its systemd. An image is never changed; "
-        "each machine writes into an overlay of its own.",
+        "ls IMAGE [PATH...]; cat IMAGE PATH; copy-out IMAGE PATH... DIRECTORY; copy-in IMAGE FILE... PATH; "
+        "customize IMAGE; name IMAGE NAME; unname NAME; export IMAGE FILE; verify IMAGE...; rm IMAGE...; "
+        "prune. A whole distribution as the guest: imported from a disk image, the tar of a root file "
+        "system, "
+        "or a directory, built of its packages, or by Nix, or this host's tree under its systemd. An image "
+        "is "
+        "never changed; each machine writes into an overlay of its own.",
     .options = options,
     .options_size = sizeof (ImageOptions),
     .max_args = 66,
