@@ -12,7 +12,13 @@
 
 enum { MEMORY_MIB = 768, HEARD_MAX = 1500, CHUNK = 2 << 20 }; /* a message has at most 4 MiB */
 
-G_DEFINE_AUTOPTR_CLEANUP_FUNC (gchar, free)
+void
+image_appliance_free_strings (char ***list)
+{
+  for (char **one = *list; one != NULL && *one != NULL; one++)
+    free (*one);
+  free (*list);
+}
 
 gboolean
 image_appliance_fail (ImageAppliance *appliance, GError **error, const char *format, ...)

@@ -5,8 +5,14 @@
 
 #include <glib.h>
 #include <guestfs.h>
+#include <stdlib.h>
 
 #include "images/boot.h"
+
+/* What libguestfs gives is malloc's. */
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (gchar, free)
+void image_appliance_free_strings (char ***list);
+#define autostrings __attribute__ ((cleanup (image_appliance_free_strings))) char **
 
 typedef struct {
   const char *qemu, *qemu_img; /* borrowed; paths of the programs */

@@ -11,8 +11,6 @@
 #define HOSTNAME "/etc/hostname"
 enum { SAID_MAX = 256 << 10 };
 
-G_DEFINE_AUTOPTR_CLEANUP_FUNC (gchar, free)
-
 static gboolean
 upload (ImageAppliance *a, const ImageStep *step, GError **error)
 {

@@ -10,8 +10,6 @@
 #define BEFORE "/before"
 #define AFTER "/after"
 
-G_DEFINE_AUTOPTR_CLEANUP_FUNC (gchar, free)
-
 typedef struct {
   ImageAppliance *appliance;
   GString *out;

@@ -16,16 +16,6 @@ enum { BATCH = 500, BATCH_BYTES = 512 << 10, NAMES_MAX = 256 << 20 };
 
 #define FOUND IMAGE_JAIL_TMP "/found"
 
-static void
-free_strings (char ***list)
-{
-  for (char **one = *list; one != NULL && *one != NULL; one++)
-    free (*one);
-  free (*list);
-}
-
-#define autostrings __attribute__ ((cleanup (free_strings))) char **
-
 static ImageWalkEntry *
 new_entry (const char *prefix, const char *name, const struct guestfs_statns *st)
 {

@@ -16,21 +16,9 @@ enum { TEXT_MAX = 1 << 20, DATABASE_MAX = 128 << 20 };
 
 #define DATABASE IMAGE_JAIL_TMP "/packages"
 
-G_DEFINE_AUTOPTR_CLEANUP_FUNC (gchar, free)
-
 static const char *const agents[] = {"/usr/libexec/vmctl/vmctl-agent", "/usr/local/libexec/vmctl/vmctl-agent",
                                      "/usr/lib/vmctl/vmctl-agent",
                                      "/run/current-system/sw/libexec/vmctl/vmctl-agent"};
-
-static void
-free_strings (char ***list)
-{
-  for (char **one = *list; one != NULL && *one != NULL; one++)
-    free (*one);
-  free (*list);
-}
-
-#define autostrings __attribute__ ((cleanup (free_strings))) char **
 
 /* The caller's text, which may be anything. Frees it; NULL adds nothing. */
 static void

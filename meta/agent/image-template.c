@@ -350,10 +350,7 @@ setup_image_late (Agent *agent, Why *why)
   setup.tree.root = setup.lower.root = -1;
   r = set_up_late (&setup);
   (void)setpriority (PRIO_PROCESS, 0, 0);
-  close_fd (&setup.meta_fd);
-  close_fd (&setup.share_fd);
-  close_fd (&setup.tree.root);
-  close_fd (&setup.lower.root);
+  setup_close (&setup);
   (void)umount2 (LATE_LOWER, MNT_DETACH);
   return r;
 }

@@ -34,6 +34,7 @@ int setup_mount_system (Setup *setup);
 int setup_mount_shares (Setup *setup); /* the read-write share, the meta dir, and sudo if it is wanted */
 int setup_set_system (Setup *setup);   /* host name and network */
 int setup_switch_root (Setup *setup);
+void setup_close (Setup *setup); /* its descriptors */
 
 /* setup-image.c: an image's root at SETUP_ROOT, and on it what has to be there before the shares. */
 int setup_image_root (Setup *setup);

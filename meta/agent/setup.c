@@ -565,6 +565,15 @@ setup_prepare (Agent *agent, Why *why)
   return 0;
 }
 
+void
+setup_close (Setup *setup)
+{
+  close_fd (&setup->meta_fd);
+  close_fd (&setup->share_fd);
+  close_fd (&setup->tree.root);
+  close_fd (&setup->lower.root);
+}
+
 int
 setup_vm (Agent *agent, Why *why)
 {
@@ -574,10 +583,7 @@ setup_vm (Agent *agent, Why *why)
   setup.tree.root = setup.lower.root = -1;
   r = run (&setup);
   hurry (false); /* what is started is not */
-  close_fd (&setup.meta_fd);
-  close_fd (&setup.share_fd);
-  close_fd (&setup.tree.root);
-  close_fd (&setup.lower.root);
+  setup_close (&setup);
   if (r == 0 && !agent->meta.init)
     say ("press Enter for a shell");
   return r;
