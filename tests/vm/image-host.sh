@@ -50,7 +50,7 @@ logged_in () { "$VMCTL" logs --console image | grep -qF "$ME (automatic login)";
 check "the user is logged in on the console" until_true 20 logged_in
 run "$VMCTL" snapshot create image
 is "$STATUS" 1 "a snapshot is refused"
-like "$ERR" "runs an image" "and why is said"
+like "$ERR" "own systemd" "and why is said"
 check "the image is removed while it runs" "$VMCTL" image rm host-systemd
 like "$("$VMCTL" status image)" "host-systemd" "status names it"
 
