@@ -40,6 +40,8 @@ nothing_left "client killed while the guest boots" 20
 # The client of a detached one: nobody minds.
 start one "$P" -- sh -c 'echo first words; while [ ! -e inside-go ]; do sleep 0.1; done; echo last words; touch inside-done; exit 23'
 is "$(kind "$ID")" none "a detached sandbox runs"
+# (What is on its way when the supervisor is killed goes with it.)
+check "its words are in the log" until_true 20 grep -q "first words" "$XDG_STATE_HOME/vmctl/sandboxes/$ID/output.log"
 
 # The supervisor: the sandbox goes on, the next vmctl gives it a new one.
 keeper=$(pid_of "$ID" keeper)
