@@ -103,6 +103,11 @@ image_boot_locate (const char *cache_dir, const ImageKernel *kernel, const char 
   return TRUE;
 }
 
+void
+image_progress_none (const char *what, int percent, gpointer data)
+{
+}
+
 gboolean
 image_boot_ready (const char *vmlinux, const char *initramfs)
 {

@@ -49,6 +49,8 @@ gboolean image_boot_ready (const char *vmlinux, const char *initramfs);
 
 /* Called now and then with what is being done ("unpacking kernel 6.1.0-56-amd64"), percent 0..100 or -1. */
 typedef void (*ImageProgress) (const char *what, int percent, gpointer data);
+/* For whoever wants to hear nothing. */
+void image_progress_none (const char *what, int percent, gpointer data);
 
 /* Builds what is missing with `helper` (vmctl-image). Safe to run many at once: one builds (flock), the
  * others wait. A failure leaves nothing half. */

@@ -184,11 +184,6 @@ make_room (const ImageStorePart *part, GError **error)
   return g_steal_pointer (&dir);
 }
 
-static void
-show_nothing (const char *what, int percent, gpointer data)
-{
-}
-
 static gboolean
 build_in (const ImageDistribution *d, const char *dir, const char *name, ImageProgress progress,
           gpointer data, ImageInfo **ret, GError **error)
@@ -226,7 +221,7 @@ image_distribution_build (const ImageDistribution *d, ImageProgress progress, gp
   image_distribution_sweep (d->data_dir, &d->tools);
   if (!image_store_begin (d->data_dir, &part, error) || (dir = make_room (&part, error)) == NULL)
     return FALSE;
-  ok = build_in (d, dir, name, progress != NULL ? progress : show_nothing, data, ret, error);
+  ok = build_in (d, dir, name, progress != NULL ? progress : image_progress_none, data, ret, error);
   empty (&d->tools, dir);
   return ok;
 }

@@ -315,17 +315,12 @@ open_source (ImageImporting *i, GError **error)
   return TRUE;
 }
 
-static void
-show_nothing (const char *what, int percent, gpointer data)
-{
-}
-
 gboolean
 image_import (const ImageImport *import, ImageProgress progress, gpointer data, ImageInfo **ret,
               gboolean *ret_was_there, GError **error)
 {
   ImageImporting i = {.import = import,
-                      .progress = progress != NULL ? progress : show_nothing,
+                      .progress = progress != NULL ? progress : image_progress_none,
                       .data = data,
                       .fd = -1,
                       .part = IMAGE_STORE_PART_INIT};

@@ -354,11 +354,6 @@ build (Building *b, const char *name, ImageInfo **ret, gboolean *ret_was_there, 
   return FALSE;
 }
 
-static void
-show_nothing (const char *what, int percent, gpointer data)
-{
-}
-
 gboolean
 image_nix_build (const ImageNix *nix, ImageProgress progress, gpointer data, ImageInfo **ret,
                  gboolean *ret_was_there, GError **error)
@@ -366,7 +361,7 @@ image_nix_build (const ImageNix *nix, ImageProgress progress, gpointer data, Ima
   g_auto (ImageStorePart) part = IMAGE_STORE_PART_INIT;
   g_auto (GStrv) words = image_nix_words (nix->what, LINK, error);
   g_auto (Building)
-      b = {.nix = nix, .fd = -1, .progress = progress != NULL ? progress : show_nothing, .data = data};
+      b = {.nix = nix, .fd = -1, .progress = progress != NULL ? progress : image_progress_none, .data = data};
   g_autofree char *name = NULL;
 
   if (words == NULL)

@@ -290,30 +290,24 @@ open_nameless (const char *dir, GError **error)
   return fd;
 }
 
-int
-image_scratch_clone (int overlay, const char *dir, GError **error)
+/* What is in `overlay`, or, if that is -1, an empty one over `base`. */
+static int
+new_overlay (int overlay, const char *base, const char *dir, GError **error)
 {
   vm_autofd fd = open_nameless (dir, error);
 
   if (fd < 0)
     return -1;
-  if (copy_file (overlay, fd, error))
+  if (overlay >= 0 ? copy_file (overlay, fd, error) : image_scratch_copy (base, fd, error))
     return vm_fd_steal (&fd);
   g_prefix_error (error, "cannot make a scratch disk in '%s': ", dir);
   return -1;
 }
 
-static int
-new_empty (const char *base, const char *dir, GError **error)
+int
+image_scratch_clone (int overlay, const char *dir, GError **error)
 {
-  vm_autofd fd = open_nameless (dir, error);
-
-  if (fd < 0)
-    return -1;
-  if (image_scratch_copy (base, fd, error))
-    return vm_fd_steal (&fd);
-  g_prefix_error (error, "cannot make a scratch disk in '%s': ", dir);
-  return -1;
+  return new_overlay (overlay, NULL, dir, error);
 }
 
 gboolean
@@ -324,7 +318,7 @@ image_scratch_open (const char *base, int overlay, const char *dir, int *ret_ove
 
   if (base_fd < 0)
     return vm_error_errno (error, errno, "cannot open the scratch disk '%s'", base);
-  overlay_fd = overlay >= 0 ? image_scratch_clone (overlay, dir, error) : new_empty (base, dir, error);
+  overlay_fd = new_overlay (overlay, base, dir, error);
   if (overlay_fd < 0)
     return FALSE;
   *ret_overlay_fd = vm_fd_steal (&overlay_fd);

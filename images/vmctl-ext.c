@@ -35,17 +35,6 @@ enum { LOOK_SECONDS = 600 };
 
 static const rlim_t MEMORY_MAX = (rlim_t)4 << 30;
 
-#ifdef IMAGE_SANITIZED
-/* Leaks are looked for in /proc, which the jail does not have. What the environment says counts more. */
-const char *__asan_default_options (void);
-
-const char *
-__asan_default_options (void)
-{
-  return "detect_leaks=0";
-}
-#endif
-
 static void
 say (const char *what, int percent, gpointer data)
 {

@@ -31,22 +31,10 @@
 #include "images/guestfs/list.h"
 #include "images/guestfs/look.h"
 #include "images/guestfs/stream.h"
-#include "images/helper.h"
 #include "vmctl/base/argv.h"
 #include "vmctl/base/error.h"
 #include "vmctl/base/fd.h"
 #include "vmctl/base/json.h"
-
-#ifdef IMAGE_SANITIZED
-/* Leaks are looked for in /proc, which the jail does not have. What the environment says counts more. */
-const char *__asan_default_options (void);
-
-const char *
-__asan_default_options (void)
-{
-  return "detect_leaks=0";
-}
-#endif
 
 typedef struct {
   ImageAppliance *appliance;

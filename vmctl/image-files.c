@@ -69,17 +69,11 @@ ask (Looking *l, gsize max, gsize *ret_length, GError **error)
   return said;
 }
 
-static void
-free_string (gpointer data)
-{
-  g_free (data);
-}
-
 /* The paths of `args` as images have them, the last `but` left out. (transfer full) NULL and USAGE. */
 static GPtrArray *
 parse_paths (char **args, guint but, GError **error)
 {
-  g_autoptr (GPtrArray) paths = g_ptr_array_new_null_terminated (4, free_string, TRUE);
+  g_autoptr (GPtrArray) paths = g_ptr_array_new_null_terminated (4, g_free, TRUE);
 
   for (guint left = g_strv_length (args); left > but; left--, args++) {
     char *path = image_step_path (*args, error);
@@ -396,7 +390,7 @@ vm_image_copy_in (VmContext *context, gconstpointer options, char **args, GError
 {
   g_auto (Looking) l = {NULL};
   guint n = g_strv_length (args);
-  g_autoptr (GPtrArray) sources = g_ptr_array_new_null_terminated (4, free_string, TRUE);
+  g_autoptr (GPtrArray) sources = g_ptr_array_new_null_terminated (4, g_free, TRUE);
   g_autoptr (GPtrArray) words = parse_paths (args + n - 1, 0, error);
 
   if (words == NULL)
@@ -443,8 +437,8 @@ vm_image_customize (VmContext *context, gconstpointer options, char **args, GErr
 {
   const VmImageOptions *o = options;
   g_auto (Looking) l = {NULL};
-  g_autoptr (GPtrArray) sources = g_ptr_array_new_null_terminated (4, free_string, TRUE);
-  g_autoptr (GPtrArray) words = g_ptr_array_new_null_terminated (8, free_string, TRUE);
+  g_autoptr (GPtrArray) sources = g_ptr_array_new_null_terminated (4, g_free, TRUE);
+  g_autoptr (GPtrArray) words = g_ptr_array_new_null_terminated (8, g_free, TRUE);
   gboolean runs = FALSE;
 
   for (char **step = o->steps; step != NULL && *step != NULL; step += 2) {

@@ -50,8 +50,8 @@ fill_new (int dir, const VmPlan *plan, GError **error)
     vm_error_errno (error, errno, "cannot make a file for the snapshot");
     return -1;
   }
-  if (plan->image.name != NULL ? !image_scratch_format (fd, plan->image.size, error)
-                               : !image_scratch_copy (plan->disk_base, fd, error))
+  if (plan->image.filesystem != NULL ? !image_scratch_format (fd, plan->image.size, error)
+                                     : !image_scratch_copy (plan->disk_base, fd, error))
     return -1;
   return vm_fd_steal (&fd);
 }

@@ -69,8 +69,8 @@ make_files (Maker *m, GError **error)
     return FALSE;
   if (ftruncate (m->ram, (off_t)m->plan->memory) < 0)
     return vm_error_errno (error, errno, "cannot make the template's memory");
-  return m->plan->image.name != NULL ? image_scratch_format (m->disk, m->plan->image.size, error)
-                                     : image_scratch_copy (m->plan->disk_base, m->disk, error);
+  return m->plan->image.filesystem != NULL ? image_scratch_format (m->disk, m->plan->image.size, error)
+                                           : image_scratch_copy (m->plan->disk_base, m->disk, error);
 }
 
 static int
@@ -78,7 +78,7 @@ open_base (const VmPlan *plan, GError **error)
 {
   int fd;
 
-  if (plan->image.name != NULL)
+  if (plan->image.filesystem != NULL)
     return vm_machine_open_image (plan, error);
   fd = open (plan->disk_base, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
   if (fd < 0)

@@ -148,12 +148,11 @@ setup_image_become (Agent *agent, Why *why)
   char *init = agent->premade.init;
   Meta meta = {
       .home = "/", .filesystem = "", .init = init, .address = META_NET_ADDRESS, .gateway = META_NET_GATEWAY};
-  Setup setup = {.agent = agent, .meta = &meta, .meta_fd = -1, .share_fd = -1, .why = why};
+  Setup setup = SETUP_INIT (agent, &meta, why);
   int r;
 
   if (!init)
     return 0;
-  setup.tree.root = setup.lower.root = -1;
   r = make_nobodys (&setup);
   if (r < 0)
     return r;
@@ -344,10 +343,9 @@ set_up_late (Setup *setup)
 int
 setup_image_late (Agent *agent, Why *why)
 {
-  Setup setup = {.agent = agent, .meta = &agent->meta, .meta_fd = -1, .share_fd = -1, .why = why};
+  Setup setup = SETUP_INIT (agent, &agent->meta, why);
   int r;
 
-  setup.tree.root = setup.lower.root = -1;
   r = set_up_late (&setup);
   (void)setpriority (PRIO_PROCESS, 0, 0);
   setup_close (&setup);

@@ -19,6 +19,13 @@ typedef struct {
   Why *why;
 } Setup;
 
+/* Nothing is open yet. */
+#define SETUP_INIT(the_agent, the_meta, the_why)                                                             \
+  {                                                                                                          \
+    .agent = (the_agent), .meta = (the_meta), .tree.root = -1, .lower.root = -1, .meta_fd = -1,              \
+    .share_fd = -1, .why = (the_why)                                                                         \
+  }
+
 /* setup.c */
 /* A mount whose file system may still be among the modules that are being loaded: as mount(2). */
 int setup_mount (Setup *setup, const char *source, const char *target, const char *type, unsigned long flags,

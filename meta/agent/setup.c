@@ -577,10 +577,9 @@ setup_close (Setup *setup)
 int
 setup_vm (Agent *agent, Why *why)
 {
-  Setup setup = {.agent = agent, .meta = &agent->meta, .meta_fd = -1, .share_fd = -1, .why = why};
+  Setup setup = SETUP_INIT (agent, &agent->meta, why);
   int r;
 
-  setup.tree.root = setup.lower.root = -1;
   r = run (&setup);
   hurry (false); /* what is started is not */
   setup_close (&setup);
