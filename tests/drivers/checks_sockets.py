@@ -61,7 +61,8 @@ def x_server(s):
     auth, reading = s.tmp + "/x-server.auth", os.pipe()
     cookie = os.urandom(16).hex()
     subprocess.run(["xauth", "-q", "-f", auth, "add", ":0", ".", cookie], check=True, stderr=subprocess.DEVNULL)
-    with s.client(["Xvfb", "-displayfd", str(reading[1]), "-nolisten", "tcp", "-auth", auth, "-screen", "0", "640x480x8"],
+    with s.client(["Xvfb", "-displayfd", str(reading[1]), "-noreset", "-nolisten", "tcp", "-auth", auth,
+                   "-screen", "0", "640x480x8"],
                   pass_fds=[reading[1]], stderr=subprocess.DEVNULL):
         os.close(reading[1])
         with open(reading[0], encoding="ascii") as f:

@@ -20,7 +20,7 @@ desk_begin () {
   mkfifo "$T/number"
   export XAUTHORITY=$T/xauthority DISPLAY=:$number
   xauth -q add "$DISPLAY" . "$(od -An -N16 -tx1 /dev/urandom | tr -d ' ')" 2>/dev/null
-  Xvfb "$DISPLAY" -displayfd 3 -nolisten tcp -auth "$XAUTHORITY" -screen 0 1000x800x24 3>"$T/number" 2>"$T/xvfb.log" &
+  Xvfb "$DISPLAY" -displayfd 3 -noreset -nolisten tcp -auth "$XAUTHORITY" -screen 0 1000x800x24 3>"$T/number" 2>"$T/xvfb.log" &
   desk_server=$!
   read -r number <"$T/number" # it takes clients
   vm_more_tidy () { kill $desk_server $desk_manager 2>/dev/null; }
