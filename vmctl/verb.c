@@ -158,6 +158,40 @@ check_counts (const VmVerb *verb, guint n, gboolean has_command, GError **error)
   return TRUE;
 }
 
+static gboolean
+was_given (const VmOption *option, gconstpointer options)
+{
+  gconstpointer at = (const char *)options + option->offset;
+  char *const *step;
+
+  if (option->kind == VM_OPTION_FLAG)
+    return *(const gboolean *)at;
+  if (option->kind == VM_OPTION_STRING)
+    return *(char *const *)at != NULL;
+  if (option->kind == VM_OPTION_LIST)
+    return *(char **const *)at != NULL;
+  for (step = *(char **const *)at; step != NULL && step[0] != NULL; step += 2)
+    if (g_str_equal (step[0], option->name))
+      return TRUE;
+  return FALSE;
+}
+
+/* What an action would pass over may be what it was called for: `image rm --dry-run`. */
+static gboolean
+check_actions (const VmVerb *verb, const char *action, gconstpointer options, GError **error)
+{
+  for (const VmOption *o = verb->options; action != NULL && o != NULL && o->name != NULL; o++) {
+    g_auto (GStrv) takers = o->actions != NULL ? g_strsplit (o->actions, " ", -1) : NULL;
+    g_autofree char *list = NULL;
+
+    if (takers == NULL || g_strv_contains ((const char *const *)takers, action) || !was_given (o, options))
+      continue;
+    list = g_strjoinv (", ", takers);
+    return vm_error (error, VM_ERROR_USAGE, "%s %s: --%s is for %s", verb->name, action, o->name, list);
+  }
+  return TRUE;
+}
+
 gboolean
 vm_verb_parse (const VmVerb *verb, char **argv, gpointer *ret_options, char ***ret_args, char ***ret_command,
                gboolean *ret_help, GError **error)
@@ -183,7 +217,8 @@ vm_verb_parse (const VmVerb *verb, char **argv, gpointer *ret_options, char ***r
       g_ptr_array_add (args, g_strdup (*at));
   }
   if (ok && !*ret_help)
-    ok = check_counts (verb, args->len, command != NULL, error);
+    ok = check_counts (verb, args->len, command != NULL, error) &&
+         check_actions (verb, args->len > 0 ? g_ptr_array_index (args, 0) : verb->action, options, error);
   if (!ok) {
     vm_verb_options_free (verb, options);
     return FALSE;

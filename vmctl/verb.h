@@ -38,6 +38,7 @@ typedef struct {
   const char *help;     /* one line, lower case, no full stop */
   const char *complete; /* "file", "dir", or a kind of `vmctl complete`: "driver", "profile", "net", "grant",
                           "isolation", "display", "restart", "plug="; NULL */
+  const char *actions;  /* those of the verb's that take it, apart by blanks; NULL: all do */
 } VmOption;
 
 typedef enum {
@@ -55,6 +56,7 @@ typedef struct {
   const char *details;      /* a short paragraph for --help, filled into lines there; may be NULL */
   const VmOption *options;  /* NULL: none */
   gsize options_size;       /* of the struct that the options fill; zeroed before */
+  const char *action;       /* the action when no positional argument names one; NULL: there is none */
   guint min_args, max_args; /* positional arguments before "--" */
   VmVerbFlags flags;
   const char *complete; /* of the positional arguments, a word for each: "sandbox" (running), "any-sandbox",

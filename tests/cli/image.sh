@@ -436,6 +436,15 @@ if command -v flock > /dev/null; then
   has "$err" "in use"
 fi
 
+# What an action does not know is not passed over: this would remove it.
+run 2 "$V" image rm --dry-run disk
+has "$err" "image rm: --dry-run is for prune"
+run 2 "$V" image --size 8G
+has "$err" "image list: --size is for import, build"
+run 2 "$V" image inspect disk --write /etc/motd:hello
+has "$err" "--write is for customize"
+run 0 "$V" image inspect disk
+
 # No name: prune takes it, and nothing else.
 run 0 "$V" image unname two
 run 0 "$V" image prune -n

@@ -264,6 +264,20 @@ check_options (const VmVerb *v)
   }
 }
 
+/* They are actions that there are, and the help says them too. */
+static void
+check_actions (const VmVerb *v)
+{
+  for (const VmOption *o = v->options; o != NULL && o->name != NULL; o++) {
+    g_auto (GStrv) actions = g_strsplit (o->actions != NULL ? o->actions : "", " ", -1);
+
+    for (char **action = actions; *action != NULL; action++) {
+      g_assert_nonnull (strstr (o->help, *action));
+      g_assert_true (strstr (v->usage, *action) != NULL || strstr (v->details, *action) != NULL);
+    }
+  }
+}
+
 static void
 test_table (void)
 {
@@ -278,9 +292,52 @@ test_table (void)
     g_assert_false (g_str_has_suffix ((*v)->summary, "."));
     g_assert_true ((strstr (all, (*v)->summary) != NULL) == (((*v)->flags & VM_VERB_HIDDEN) == 0));
     check_options (*v);
+    check_actions (*v);
   }
   g_assert_null (vm_verb_find ("no-such-verb"));
   g_assert_null (vm_verb_find (""));
+}
+
+static void
+test_actions (void)
+{
+  static const VmOption options[] = {
+      {"env", 'e', VM_OPTION_LIST, offsetof (Options, env), "NAME=VALUE", "a variable", NULL, "add"},
+      {"make", 0, VM_OPTION_STEP, offsetof (Options, steps), "WHAT", "one step", NULL, "add"},
+      {"memory", 'm', VM_OPTION_STRING, offsetof (Options, memory), "SIZE", "how much", NULL},
+      {"name", 'n', VM_OPTION_STRING, offsetof (Options, name), "NAME", "its name", NULL, "add show"},
+      {"take", 'k', VM_OPTION_STEP, offsetof (Options, steps), "WHAT", "another one", NULL},
+      {"tty", 't', VM_OPTION_FLAG, offsetof (Options, tty), NULL, "a terminal", NULL, "show"},
+      {NULL},
+  };
+  static const struct {
+    const char *words, *refused;
+  } rows[] = {
+      {"add --env A=B --make x --name n", NULL},
+      {"--name n show -t", NULL},
+      {"show --take x --memory 1", NULL}, /* a step, but not the one that is add's */
+      {"--name n", NULL},                 /* "show", which need not be written */
+      {"show --make x", "test show: --make is for add"},
+      {"show --take x --make x", "test show: --make is for add"},
+      {"-e A=B show", "test show: --env is for add"},
+      {"add -t", "test add: --tty is for show"},
+      {"rm -n x", "test rm: --name is for add, show"},
+      {"--make x", "test show: --make is for add"},
+      {"-h --make x", NULL},
+  };
+  VmVerb with = verb;
+
+  with.options = options;
+  with.action = "show";
+  for (gsize i = 0; i < G_N_ELEMENTS (rows); i++) {
+    g_auto (GStrv) words = split (rows[i].words);
+    g_autoptr (GError) error = NULL;
+    g_auto (Parsed) p = {NULL};
+    gboolean ok = vm_verb_parse (&with, words, (gpointer *)&p.o, &p.args, &p.command, &p.help, &error);
+
+    g_assert_cmpstr (error != NULL ? error->message : NULL, ==, rows[i].refused);
+    g_assert_true (ok == (error == NULL));
+  }
 }
 
 static void
@@ -309,6 +366,7 @@ main (int argc, char **argv)
   g_test_add_func ("/vmctl/verb/counts", test_counts);
   g_test_add_func ("/vmctl/verb/help-text", test_help_text);
   g_test_add_func ("/vmctl/verb/table", test_table);
+  g_test_add_func ("/vmctl/verb/actions", test_actions);
   g_test_add_func ("/vmctl/verb/guess", test_guess);
   return g_test_run ();
 }

@@ -26,12 +26,12 @@ typedef struct {
 
 static const VmOption options[] = {
     {"force", 'f', VM_OPTION_FLAG, offsetof (DiskOptions, force), NULL,
-     "commit: move a name that another image has", NULL},
+     "commit: move a name that another image has", NULL, "commit"},
     {"json", 0, VM_OPTION_FLAG, offsetof (DiskOptions, json), NULL, "print it as JSON", NULL},
     {"name", 0, VM_OPTION_STRING, offsetof (DiskOptions, name), "NAME",
-     "commit: what to call the image (default: as the disk)", NULL},
+     "commit: what to call the image (default: as the disk)", NULL, "commit"},
     {"null", 'z', VM_OPTION_FLAG, offsetof (DiskOptions, null), NULL,
-     "diff: names as they are, and a NUL after each", NULL},
+     "diff: names as they are, and a NUL after each", NULL, "diff"},
     {"quiet", 'q', VM_OPTION_FLAG, offsetof (DiskOptions, quiet), NULL, "no progress", NULL},
     {NULL},
 };
@@ -211,6 +211,7 @@ const VmVerb vm_verb_disk = {
         "and stays in the store as long as such a disk needs it.",
     .options = options,
     .options_size = sizeof (DiskOptions),
+    .action = "list",
     .max_args = 65,
     .complete = "disk-verb...",
     .run = disk,

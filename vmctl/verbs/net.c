@@ -15,10 +15,11 @@ typedef struct {
 
 static const VmOption options[] = {
     {"follow", 'f', VM_OPTION_FLAG, offsetof (NetOptions, follow), NULL,
-     "log: go on with what comes, until the sandbox ends", NULL},
+     "log: go on with what comes, until the sandbox ends", NULL, "log"},
     {"json", 0, VM_OPTION_FLAG, offsetof (NetOptions, json), NULL, "print JSON; of the log an object a line",
      NULL},
-    {"tail", 'n', VM_OPTION_STRING, offsetof (NetOptions, tail), "LINES", "log: only the last lines", NULL},
+    {"tail", 'n', VM_OPTION_STRING, offsetof (NetOptions, tail), "LINES", "log: only the last lines", NULL,
+     "log"},
     {NULL},
 };
 
@@ -37,10 +38,8 @@ show_log (VmContext *context, const NetOptions *o, const VmRecord *record, GErro
 }
 
 static gboolean
-check (const NetOptions *o, const char *what, gboolean is_log, gboolean changes, char **args, GError **error)
+check (const char *what, gboolean changes, char **args, GError **error)
 {
-  if (!is_log && (o->follow || o->tail != NULL))
-    return vm_error (error, VM_ERROR_USAGE, "net %s: --follow and --tail go with 'net log'", what);
   if (changes && (args[1] == NULL || args[2] == NULL))
     return vm_error (error, VM_ERROR_USAGE, "net %s: name a sandbox, and what to %s; see: vmctl help net",
                      what, what);
@@ -64,7 +63,7 @@ net (VmContext *context, gpointer data, char **args, char **command, GError **er
               what);
     return -1;
   }
-  if (!check (o, what, is_log, changes, args, error) ||
+  if (!check (what, changes, args, error) ||
       (record = vm_store_find (&context->dirs, sandbox, !changes, error)) == NULL)
     return -1;
   if (is_log)

@@ -25,8 +25,9 @@ static const VmOption options[] = {
     {"json", 0, VM_OPTION_FLAG, offsetof (SnapshotOptions, json), NULL, "print it as JSON", NULL},
     {"quiet", 'q', VM_OPTION_FLAG, offsetof (SnapshotOptions, quiet), NULL, "no progress, and no hint", NULL},
     {"skip-plugged", 0, VM_OPTION_FLAG, offsetof (SnapshotOptions, skip_plugged), NULL,
-     "create: though a disk was plugged that can be written to, which is left out", NULL},
-    {"yes", 'y', VM_OPTION_FLAG, offsetof (SnapshotOptions, yes), NULL, "restore: without asking", NULL},
+     "create: though a disk was plugged that can be written to, which is left out", NULL, "create"},
+    {"yes", 'y', VM_OPTION_FLAG, offsetof (SnapshotOptions, yes), NULL, "restore: without asking", NULL,
+     "restore"},
     {NULL},
 };
 
