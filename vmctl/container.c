@@ -194,5 +194,8 @@ container_enter (Container *c)
   (void)setenv ("PATH", "/usr/sbin:/usr/bin:/sbin:/bin", 1);
   /* The plan's tree need not hold an os-release. */
   (void)setenv ("SYSTEMD_NSPAWN_CHECK_OS_RELEASE", "0", 1);
+  /* The agent has that list, and is quicker with it. A nspawn that does not know the variable has its own,
+   * too. */
+  (void)setenv ("SYSTEMD_SECCOMP", "0", 1);
   return activate (c);
 }

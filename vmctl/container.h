@@ -29,7 +29,8 @@ enum { CONTAINER_ACTIVATE_MAX = 8, CONTAINER_RANGE = 65536 /* ids of one contain
   "CAP_SETFCAP,CAP_SYS_ADMIN,CAP_SYS_BOOT,CAP_SYS_CHROOT,CAP_SYS_NICE,CAP_SYS_PTRACE,"                       \
   "CAP_SYS_RESOURCE,CAP_SYS_TTY_CONFIG"
 
-/* Beyond nspawn's own allow list. The commands have the filter of the bwrap driver on top. */
+/* Beyond nspawn's own allow list. Both are in the agent's (meta/agent/allow-list.h), which is the one in use:
+ * a change here is one there. The commands have the filter of the bwrap driver on top. */
 #define CONTAINER_DENIED                                                                                     \
   "~@clock @keyring @module @mount @raw-io @reboot @swap bpf fanotify_init io_uring_enter "                  \
   "io_uring_register io_uring_setup kcmp lookup_dcookie open_by_handle_at perf_event_open quotactl setns "   \

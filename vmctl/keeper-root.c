@@ -296,6 +296,7 @@ check_command (const Request *r, int at, unsigned shift)
       {"--meta", false},
       {META_DIR, false},
       {"--contained", false},
+      {"--allow-list", false},
       {"--filter", false},
       {"4", false},
       {"--lifeline", false},

@@ -8,6 +8,7 @@
  * vmctl-agent --listen FD --meta DIR  serves one connection after another, as a VM's port does (tests)
  * vmctl-agent --listen FD --meta DIR --contained    the same in a container or in namespaces;
  *     --lifeline FD  it ends when this pipe does
+ *     --allow-list   it and its commands make no system calls but those of allow-list.h
  *     --uid N        in systemd-nspawn: commands run as this user, whatever the meta dir says
  *     --template     it insists on what a machine from a template must have (tests)
  *     --filter FD    commands run under this seccomp filter (a BPF program)
@@ -25,6 +26,7 @@
 #include <unistd.h>
 
 #include "meta/agent/agent.h"
+#include "meta/agent/allow-list.h"
 #include "meta/agent/xclient.h"
 #include "meta/format.h"
 
@@ -301,7 +303,7 @@ static int
 usage (void)
 {
   say ("usage: vmctl-agent --socket FD --meta DIR | --listen FD --meta DIR [--contained] [--lifeline FD] "
-       "[--filter FD] [--uid N]");
+       "[--allow-list] [--filter FD] [--uid N]");
   return 2;
 }
 
@@ -339,6 +341,8 @@ take_options (Agent *agent, int argc, char **argv)
   for (int i = 5; i < argc && r == 0; i++) {
     if (strcmp (argv[i], "--contained") == 0)
       agent->contained = true;
+    else if (strcmp (argv[i], "--allow-list") == 0)
+      r = allow_list_use ();
     else if (strcmp (argv[i], "--template") == 0)
       agent->is_template = true;
     else if (strcmp (argv[i], "--lifeline") == 0 && i + 1 < argc)

@@ -93,8 +93,8 @@ vm_nspawn_argv (const VmPlan *plan, VmArgv *argv)
                     "--system-call-filter=" CONTAINER_DENIED, "--link-journal=no", "--resolv-conf=off",
                     "--timezone=off", NULL);
   /* The descriptors: as the keeper's --activate names them, and its pipe after them. */
-  vm_argv_add_many (argv, "--", META_AGENT, "--listen", "3", "--meta", META_DIR, "--contained", "--filter",
-                    "4", "--lifeline", "5", "--uid", NULL);
+  vm_argv_add_many (argv, "--", META_AGENT, "--listen", "3", "--meta", META_DIR, "--contained",
+                    "--allow-list", "--filter", "4", "--lifeline", "5", "--uid", NULL);
   vm_argv_addf (argv, "%u", plan->uid);
 }
 
