@@ -157,7 +157,8 @@ run 0 "$V" net log jail --tail 1
 has "$out" "198.51.100.7:80  not on the list"
 run 0 "$V" net allow jail e.example
 # Following ends with it.
-timeout 60 "$V" net log jail --follow --json > "$tmp/followed" &
+: > "$tmp/followed" # who looks at it may be quicker than who opens it
+timeout 300 "$V" net log jail --follow --json > "$tmp/followed" &
 follower=$!
 until_has 8.8.8.8 cat "$tmp/followed"
 run 1 "$V" exec jail -- bash -c 'exec 3<> /dev/tcp/8.8.4.4/81'

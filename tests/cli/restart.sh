@@ -46,10 +46,11 @@ began red
 began red" cat log
 
 # A command of exec ends with it, and says why; one that comes meanwhile waits; an attached terminal is let go.
-timeout 60 "$V" exec one -- sh -c 'echo in; exec sleep 1000' > "$tmp/exec" 2> "$tmp/exec.err" &
+: > "$tmp/exec" # who looks at it may be quicker than who opens it
+timeout 300 "$V" exec one -- sh -c 'echo in; exec sleep 1000' > "$tmp/exec" 2> "$tmp/exec.err" &
 client=$!
 until_has in cat "$tmp/exec"
-timeout 60 "$V" attach one > "$tmp/attach" 2> "$tmp/attach.err" < /dev/null &
+timeout 300 "$V" attach one > "$tmp/attach" 2> "$tmp/attach.err" < /dev/null &
 attached=$!
 until_has True sh -c "'$V' status one --json | python3 -ISc 'import json, sys; print(json.load(sys.stdin)[\"sessions\"][0][\"attached\"])'"
 watch one
@@ -75,7 +76,8 @@ run 1 "$V" restart one
 has "$err" "no running sandbox"
 
 # A sandbox in the foreground ends with its client's command.
-timeout 60 "$V" up --driver null -q -n front -- sh -c 'echo up; exec sleep 1000' > "$tmp/front" 2> /dev/null < /dev/null &
+: > "$tmp/front"
+timeout 300 "$V" up --driver null -q -n front -- sh -c 'echo up; exec sleep 1000' > "$tmp/front" 2> /dev/null < /dev/null &
 client=$!
 until_has up cat "$tmp/front"
 run 1 "$V" restart front
@@ -134,7 +136,7 @@ watch late
 : > once
 while read -r line <&3; do case $line in *SANDBOX_RESTART*) break ;; esac done
 printf 'word\n' > "$tmp/typed"
-run_in 0 timeout 60 "$V" attach late < "$tmp/typed"
+run_in 0 timeout 300 "$V" attach late < "$tmp/typed"
 is "what it said" "$out" "got word"
 watched
 

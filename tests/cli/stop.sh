@@ -113,9 +113,9 @@ run 0 "$V" stop fine
 
 # A command that ends with its sandbox says so: its status looks as if somebody had killed it.
 run 0 up -d -n ending -- sleep 1000
+: > "$tmp/exec.out" # who looks at it may be quicker than who opens it
 "$V" exec ending -- sh -c 'echo up; exec sleep 1000' > "$tmp/exec.out" 2> "$tmp/exec.err" < /dev/null &
 client=$!
-: >> "$tmp/exec.out"
 until_has up cat "$tmp/exec.out"
 run 0 "$V" stop ending
 wait $client
@@ -134,9 +134,9 @@ run 0 "$V" exec old -- true
 supervisor=$(pid_of old supervisor)
 keeper=$(pid_of old keeper)
 kill -STOP "$supervisor"
+: > "$tmp/up.err"
 "$V" up --driver null -- sh -c 'echo joined' > "$tmp/up.out" 2> "$tmp/up.err" < /dev/null &
 client=$!
-: >> "$tmp/up.err"
 until_has "joining the running sandbox" cat "$tmp/up.err"
 kill_with_agent "$keeper"
 kill -CONT "$supervisor"
