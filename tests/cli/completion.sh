@@ -74,7 +74,7 @@ zpty -r shell out '*DONE*'
 zpty -d shell
 print -r -- "${(V)out}"
 SH
-  ask_zsh () { timeout 60 zsh -f "$tmp/ask.zsh" "$tmp/complete.zsh" "$1"; }
+  ask_zsh () { timeout 120 zsh -f "$tmp/ask.zsh" "$tmp/complete.zsh" "$1"; }
 fi
 if command -v zsh > /dev/null; then
   has "$(ask_zsh 'vmctl up --plug dir=plugged-' < /dev/null)" dir=plugged-dir/

@@ -6,7 +6,7 @@
 #   run_in STATUS COMMAND...  the same with the caller's stdin
 #   has / hasnt TEXT PART     TEXT contains PART, or not
 #   is WHAT GOT WANTED        they are equal
-#   until_has TEXT COMMAND... runs it until its output contains TEXT, for 20 seconds at most
+#   until_has TEXT COMMAND... runs it until its output contains TEXT, for two minutes at most
 #   requires PROGRAM          else the test is skipped (77)
 #   json TEXT EXPRESSION      a Python expression on the parsed JSON, `j`
 #   on_exit COMMAND           runs at the end, last one first
@@ -58,7 +58,7 @@ run_in () {
 run () { run_in "$@" < /dev/null; }
 
 until_has () {
-  wanted=$1 end=$(($(date +%s) + 20))
+  wanted=$1 end=$(($(date +%s) + 120))
   shift
   run 0 "$@"
   until case $out in *"$wanted"*) true ;; *) false ;; esac do
@@ -78,7 +78,7 @@ up () { "$V" up --driver null -q "$@"; }
 # watch SANDBOX: follows its events, and returns once it does. watched: waits for the sandbox's end; $events has them.
 watch () {
   mkfifo "$tmp/.events" || exit 1
-  timeout 60 "$V" qmp --events "$1" query-version > "$tmp/.events" 2>&1 < /dev/null &
+  timeout 120 "$V" qmp --events "$1" query-version > "$tmp/.events" 2>&1 < /dev/null &
   watcher=$!
   exec 3< "$tmp/.events"
   rm "$tmp/.events"

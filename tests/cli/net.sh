@@ -152,13 +152,13 @@ has "$err" "does not answer; nothing was changed"
 kill -CONT "$helper"
 is "not answered" "$(words)" "allow:a.example,c.example,d.example"
 until_has '"refused"' "$V" stats jail --json # it has come to that, too
-run 1 "$V" exec jail -- timeout 10 bash -c 'exec 3<> /dev/tcp/198.51.100.7/80'
+run 1 "$V" exec jail -- timeout 120 bash -c 'exec 3<> /dev/tcp/198.51.100.7/80'
 run 0 "$V" net log jail --tail 1
 has "$out" "198.51.100.7:80  not on the list"
 run 0 "$V" net allow jail e.example
 # Following ends with it.
 : > "$tmp/followed" # who looks at it may be quicker than who opens it
-timeout 300 "$V" net log jail --follow --json > "$tmp/followed" &
+timeout 120 "$V" net log jail --follow --json > "$tmp/followed" &
 follower=$!
 until_has 8.8.8.8 cat "$tmp/followed"
 run 1 "$V" exec jail -- bash -c 'exec 3<> /dev/tcp/8.8.4.4/81'

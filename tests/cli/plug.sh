@@ -30,7 +30,7 @@ print(s.getsockname()[1])
 END
 cat >"$tmp/echo.py" <<'END'
 import socket, sys
-s = socket.create_connection(("127.0.0.1", int(sys.argv[1])), 20)
+s = socket.create_connection(("127.0.0.1", int(sys.argv[1])), 120)
 s.sendall(b"hello")
 s.shutdown(socket.SHUT_WR)
 answer = s.makefile().read()

@@ -31,7 +31,7 @@ has "$out" "has ended: stopped"
 # --force does not wait.
 run 0 up -d -n stubborn -- sh -c 'trap "" TERM HUP INT; while :; do sleep 1000; done'
 run 0 "$V" exec stubborn -- true
-run 0 timeout 20 "$V" stop --force stubborn
+run 0 timeout 120 "$V" stop --force stubborn
 hasnt "$err" powerdown
 
 # The supervisor hangs. Everything else about it still works.
@@ -42,11 +42,11 @@ kill -STOP "$supervisor"
 on_exit "kill -KILL $supervisor 2> /dev/null"
 run 0 "$V" list
 has "$out" hung
-run 0 timeout 20 "$V" status hung
+run 0 timeout 120 "$V" status hung
 has "$out" "does not answer"
-run 1 timeout 60 "$V" stop --time 1 hung
+run 1 timeout 120 "$V" stop --time 1 hung
 has "$err" "vmctl stop --force"
-run 0 timeout 60 "$V" stop --force hung
+run 0 timeout 120 "$V" stop --force hung
 has "$out" "has ended"
 gone "$supervisor" || fail "the supervisor lives"
 gone "$keeper" || fail "the keeper lives"
