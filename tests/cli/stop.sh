@@ -22,15 +22,16 @@ run 0 "$V" stop . # the one of this directory has ended already
 has "$out" "had ended already"
 
 # A command that ignores the gentle signal: the steps are told, each with its deadline.
-run 0 up -d -n stubborn -- sh -c 'trap "" TERM HUP INT; while :; do sleep 1000; done'
-run 0 "$V" exec stubborn -- true
+run 0 up -d -n stubborn -- sh -c 'trap "" TERM HUP INT; : > deaf; while :; do sleep 1000; done'
+until_has deaf ls
 run 0 "$V" stop --time 4 stubborn
 has "$err" "powerdown (at most 4 s)"
 has "$out" "has ended: stopped"
 
 # --force does not wait.
-run 0 up -d -n stubborn -- sh -c 'trap "" TERM HUP INT; while :; do sleep 1000; done'
-run 0 "$V" exec stubborn -- true
+rm deaf
+run 0 up -d -n stubborn -- sh -c 'trap "" TERM HUP INT; : > deaf; while :; do sleep 1000; done'
+until_has deaf ls
 run 0 timeout 120 "$V" stop --force stubborn
 hasnt "$err" powerdown
 
