@@ -17,9 +17,11 @@ run 0 "$V" exec one -- true
 run 0 "$V" status one --json
 groups=$(json "$out" '" ".join(j["groups"])')
 if [ -n "$groups" ]; then
-  # At rest nothing wakes the supervisor.
+  # At rest nothing wakes the supervisor. (It comes to rest when it has seen that who asked has gone.)
   pid=$(json "$out" 'j["supervisor"]["pid"]')
   wakes () { sed -n 's/^voluntary_ctxt_switches:[[:space:]]*//p' "/proc/$pid/status"; }
+  settled () { wakes=$(wakes); sleep 1; [ "$(wakes)" != "$wakes" ] || echo settled; }
+  until_has settled settled
   wakes=$(wakes)
   sleep 5 # what is measured
   is "wake-ups in 5 s" "$(wakes)" "$wakes"
