@@ -19,7 +19,7 @@
 #include "vmctl/base/fd.h"
 #include "vmctl/base/file.h"
 
-enum { SOMEBODY = 65534, PATIENCE_MS = 20000 };
+enum { SOMEBODY = 65534, PATIENCE_MS = 60000 };
 
 typedef struct {
   char *path, *door;
@@ -187,7 +187,7 @@ wait_for (Fixture *f, const char *name)
   struct stat st;
 
   for (guint i = 0; fstatat (f->dir, name, &st, 0) < 0; i++) {
-    g_assert_cmpuint (i, <, 2000);
+    g_assert_cmpuint (i, <, 6000);
     g_usleep (10000);
   }
 }
