@@ -63,7 +63,7 @@ test_odd_name (void)
   g_assert_true (vm_process_identify (pid, &odd, NULL));
   g_assert_true (vm_process_identify (plain, &other, NULL));
   g_assert_cmpuint (odd.start, >, 100);
-  g_assert_cmpuint (other.start - odd.start, <, 1000);
+  g_assert_cmpuint (other.start - odd.start, <, 100000); /* of ticks: made one after the other */
   g_assert_true (vm_process_alive (&odd));
   end_child (pid);
   end_child (plain);
