@@ -4,8 +4,7 @@
 . "$(dirname "$0")/lib.sh"
 
 run 0 up -d -n web -- sleep 1000
-port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
-run 0 "$V" plug web port "$port:1" --id web-page
+run 0 "$V" plug web port "$(free_port):1" --id web-page
 mkdir "$tmp/bin" "$tmp/plugged-dir"
 : > "$tmp/plugged-file"
 cd "$tmp" || exit 1

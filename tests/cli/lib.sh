@@ -8,6 +8,7 @@
 #   is WHAT GOT WANTED        they are equal
 #   until_has TEXT COMMAND... runs it until its output contains TEXT, for two minutes at most
 #   requires PROGRAM          else the test is skipped (77)
+#   free_port                 a TCP port that nobody has, and that nobody is given who asks for any
 #   json TEXT EXPRESSION      a Python expression on the parsed JSON, `j`
 #   on_exit COMMAND           runs at the end, last one first
 set -u
@@ -71,6 +72,21 @@ has () { case $1 in *"$2"*) ;; *) fail "'$2' is not in '$1'" ;; esac; }
 hasnt () { case $1 in *"$2"*) fail "'$2' is in '$1'" ;; esac; }
 is () { [ "$2" = "$3" ] || fail "$1 is '$2', wanted '$3'"; }
 json () { printf '%s' "$1" | python3 -ISc 'import json, sys; j = json.load(sys.stdin); print(eval(sys.argv[1]))' "$2"; }
+
+# Below those that the kernel gives to whoever has no wish (ip_local_port_range): of these one may be another test's by
+# the time it is used.
+free_port () {
+  python3 -ISc '
+import random, socket
+while True:
+    s = socket.socket()
+    try:
+        s.bind(("127.0.0.1", random.randrange(10000, 32000)))
+    except OSError:
+        continue
+    print(s.getsockname()[1])
+    break'
+}
 
 # up: the null driver, so that a sandbox takes milliseconds.
 up () { "$V" up --driver null -q "$@"; }
