@@ -4,6 +4,7 @@
 . "$(dirname "$0")/lib.sh"
 requires python3
 type_to () { python3 -IS "$here/../vm/terminal.py" "$@" || fail "on a terminal: $*"; }
+attached () { "$V" status "$1" --json | python3 -ISc 'import json, sys; print(json.load(sys.stdin)["sessions"][0]["attached"])'; }
 
 # Without a terminal: the main command's output and its status.
 run 0 up -d -n main -- sh -c 'read go < go; echo done; exit 9'
@@ -11,12 +12,12 @@ mkfifo go
 run 0 "$V" stop main
 run 0 up -d -n main -- sh -c 'read go < go; echo done; exit 9'
 "$V" attach main > "$tmp/attached" 2>&1 < /dev/null &
-attached=$!
-while [ "$("$V" status main | grep -c 'attached$')" -eq 0 ]; do [ -e "/proc/$attached" ] || fail "attach has ended"; done
+client=$!
+until_has True attached main
 run 125 "$V" attach main
 has "$err" "--steal"
 echo go > go
-wait "$attached"
+wait "$client"
 is "status of attach" $? 9
 is "what it showed" "$(cat "$tmp/attached")" "done"
 
@@ -72,9 +73,12 @@ SCRIPT
 # A dropped line harms nothing: what was attached on purpose goes on.
 run 0 up -d -t --new -n dropped -- sh -c 'read line; exit 2'
 type_to "$V" attach dropped << 'SCRIPT'
+mode raw
 send x
 hangup
+end
 SCRIPT
+until_has False attached dropped
 run 0 "$V" status dropped
 has "$out" running
 type_to "$V" attach dropped << 'SCRIPT'

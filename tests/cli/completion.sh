@@ -4,8 +4,7 @@
 . "$(dirname "$0")/lib.sh"
 
 run 0 up -d -n web -- sleep 1000
-port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
-run 0 "$V" plug web port "$port:1" --id web-page
+run 0 "$V" plug web port "$(free_port):1" --id web-page
 mkdir "$tmp/bin" "$tmp/plugged-dir"
 : > "$tmp/plugged-file"
 cd "$tmp" || exit 1
@@ -74,7 +73,7 @@ zpty -r shell out '*DONE*'
 zpty -d shell
 print -r -- "${(V)out}"
 SH
-  ask_zsh () { timeout 60 zsh -f "$tmp/ask.zsh" "$tmp/complete.zsh" "$1"; }
+  ask_zsh () { timeout 120 zsh -f "$tmp/ask.zsh" "$tmp/complete.zsh" "$1"; }
 fi
 if command -v zsh > /dev/null; then
   has "$(ask_zsh 'vmctl up --plug dir=plugged-' < /dev/null)" dir=plugged-dir/

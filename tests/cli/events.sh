@@ -14,7 +14,7 @@ follow () {
   n=$1
   shift
   mkfifo "$tmp/.follow" || exit 1
-  timeout 40 "$V" events "$@" > "$tmp/.follow" 2>&1 < /dev/null &
+  timeout 120 "$V" events "$@" > "$tmp/.follow" 2>&1 < /dev/null &
   follower=$!
   eval "exec $n< '$tmp/.follow'"
   rm "$tmp/.follow"
@@ -84,4 +84,4 @@ has "$line" "exited: exited with 7"
 wait "$follower"
 exec 3<&-
 run 0 up -d -n four -- sleep 1000
-timeout 60 sh -c "'$V' events four | head -n 1" > /dev/null || fail "it did not end with its reader"
+timeout 120 sh -c "'$V' events four | head -n 1" > /dev/null || fail "it did not end with its reader"

@@ -209,7 +209,7 @@ for signal in INT TERM KILL; do
   until [ -s "$work/waiting" ]; do kill -0 $pid 2> /dev/null || fail "it has ended: $(cat "$work/out")"; sleep 0.05; done
   kill -$signal $pid
   ! wait $pid 2> /dev/null || fail "$signal: it has not failed"
-  end=$(($(date +%s) + 20))
+  end=$(($(date +%s) + 120))
   while kill -0 "$(cat "$work/waiting")" 2> /dev/null && grep -q '^State:.[^Z]' "/proc/$(cat "$work/waiting")/status" 2> /dev/null; do
     [ "$(date +%s)" -lt $end ] || fail "$signal: nix is still there"
     sleep 0.05

@@ -509,7 +509,8 @@ for word; do case \$word in */root.tar) tar=\$word ;; esac done
 mkdir -m 0700 -p "\$TMPDIR/root/etc"
 echo x > "\$TMPDIR/root/etc/x"
 [ "\$(id -u)" -ne 0 ] || chown -R 42:42 "\$TMPDIR/root"
-if [ -e "$work/waits" ]; then mkdir "\$TMPDIR/mounted"; mount -t tmpfs none "\$TMPDIR/mounted"; : > "\${tar%/*}/waiting"; sleep 1000 & wait; fi
+if [ -e "$work/waits" ]; then mkdir "\$TMPDIR/mounted"; mount -t tmpfs none "\$TMPDIR/mounted"; sleep 1000 & : > "\${tar%/*}/waiting"; wait; fi
+
 cp "$work/bad.tar" "\$tar"
 END
 chmod +x "$work/bin/mmdebstrap"
@@ -563,11 +564,19 @@ def start():
         if child.poll() is not None:
             return None
     os.kill(child.pid, signal.SIGSTOP)
-    return child if os.waitpid(child.pid, os.WUNTRACED)[1] & 0xff == 0x7f else None
-while not (child := start()): # it was faster than we looked
+    if os.waitpid(child.pid, os.WUNTRACED)[1] & 0xff != 0x7f:
+        return None
+    if glob.glob(f'{store}/.part-*/{name}'):
+        return child
+    child.kill()
+    child.wait()
+    return None
+while not (child := start()): # it was faster than we looked, or than we stopped it
     if time.time() > end:
         sys.exit(f'{name} never appeared')
-    subprocess.run([vmctl, 'image', 'rm', '--all'])
+    for verb in (['rm', '--all'], ['prune']):
+        subprocess.run([vmctl, 'image', *verb], stdout=subprocess.DEVNULL)
+end = time.time() + 60
 pid = child.pid
 children = below(pid)
 os.kill(pid, int(number))

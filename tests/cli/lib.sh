@@ -6,8 +6,9 @@
 #   run_in STATUS COMMAND...  the same with the caller's stdin
 #   has / hasnt TEXT PART     TEXT contains PART, or not
 #   is WHAT GOT WANTED        they are equal
-#   until_has TEXT COMMAND... runs it until its output contains TEXT, for 20 seconds at most
+#   until_has TEXT COMMAND... runs it until its output contains TEXT, for two minutes at most
 #   requires PROGRAM          else the test is skipped (77)
+#   free_port                 a TCP port that nobody has, and that nobody is given who asks for any
 #   json TEXT EXPRESSION      a Python expression on the parsed JSON, `j`
 #   on_exit COMMAND           runs at the end, last one first
 set -u
@@ -58,7 +59,7 @@ run_in () {
 run () { run_in "$@" < /dev/null; }
 
 until_has () {
-  wanted=$1 end=$(($(date +%s) + 20))
+  wanted=$1 end=$(($(date +%s) + 120))
   shift
   run 0 "$@"
   until case $out in *"$wanted"*) true ;; *) false ;; esac do
@@ -72,13 +73,28 @@ hasnt () { case $1 in *"$2"*) fail "'$2' is in '$1'" ;; esac; }
 is () { [ "$2" = "$3" ] || fail "$1 is '$2', wanted '$3'"; }
 json () { printf '%s' "$1" | python3 -ISc 'import json, sys; j = json.load(sys.stdin); print(eval(sys.argv[1]))' "$2"; }
 
+# Below those that the kernel gives to whoever has no wish (ip_local_port_range): of these one may be another test's by
+# the time it is used.
+free_port () {
+  python3 -ISc '
+import random, socket
+while True:
+    s = socket.socket()
+    try:
+        s.bind(("127.0.0.1", random.randrange(10000, 32000)))
+    except OSError:
+        continue
+    print(s.getsockname()[1])
+    break'
+}
+
 # up: the null driver, so that a sandbox takes milliseconds.
 up () { "$V" up --driver null -q "$@"; }
 
 # watch SANDBOX: follows its events, and returns once it does. watched: waits for the sandbox's end; $events has them.
 watch () {
   mkfifo "$tmp/.events" || exit 1
-  timeout 60 "$V" qmp --events "$1" query-version > "$tmp/.events" 2>&1 < /dev/null &
+  timeout 120 "$V" qmp --events "$1" query-version > "$tmp/.events" 2>&1 < /dev/null &
   watcher=$!
   exec 3< "$tmp/.events"
   rm "$tmp/.events"

@@ -19,7 +19,7 @@ is "no console" "$out" ""
 # Detached: the output.
 run 0 up -d -n web -- sh -c 'i=0; while [ $i -lt 10 ]; do i=$((i + 1)); echo line $i; done; printf "a\\\\b\\tc\\033[31m\\n"; cat'
 run 0 "$V" exec web -- true
-timeout 60 "$V" logs -f web | grep -q -m 1 'line 10' || fail "line 10 has not come"
+timeout 120 "$V" logs -f web | grep -q -m 1 '31m' || fail "the last line has not come"
 run 0 "$V" logs web --tail 3
 has "$out" "line 9
 line 10
@@ -103,7 +103,7 @@ run 0 "$V" logs big
 is "the end of what is kept" "$(printf '%s\n' "$out" | tail -n 1)" 400000
 # A follower whose reader leaves ends at once.
 run 0 up -d -n idle -- sleep 1000
-timeout 60 sh -c "'$V' logs --supervisor -f idle | head -n 1" > /dev/null || fail "follow did not end with its reader"
+timeout 120 sh -c "'$V' logs --supervisor -f idle | head -n 1" > /dev/null || fail "follow did not end with its reader"
 # A follower of a sandbox whose supervisor is killed ends, or goes on with the next one.
 run 0 "$V" stop idle
 run 1 "$V" logs nobody

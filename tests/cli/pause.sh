@@ -17,9 +17,11 @@ run 0 "$V" exec one -- true
 run 0 "$V" status one --json
 groups=$(json "$out" '" ".join(j["groups"])')
 if [ -n "$groups" ]; then
-  # At rest nothing wakes the supervisor.
+  # At rest nothing wakes the supervisor. (It comes to rest when it has seen that who asked has gone.)
   pid=$(json "$out" 'j["supervisor"]["pid"]')
   wakes () { sed -n 's/^voluntary_ctxt_switches:[[:space:]]*//p' "/proc/$pid/status"; }
+  settled () { wakes=$(wakes); sleep 1; [ "$(wakes)" != "$wakes" ] || echo settled; }
+  until_has settled settled
   wakes=$(wakes)
   sleep 5 # what is measured
   is "wake-ups in 5 s" "$(wakes)" "$wakes"
@@ -92,14 +94,13 @@ SH
 cat > "$tmp/with-systemd" << 'SH'
 #!/bin/sh
 mount -t tmpfs none /sys/fs/cgroup && echo cpu memory pids > /sys/fs/cgroup/cgroup.controllers || exit 99
-mkdir -p /run/systemd && mount -t tmpfs none /run/systemd && : > /run/systemd/private || exit 99
+[ -d /run/systemd ] || { mount -t tmpfs none /run && mkdir /run/systemd; } || exit 99
+mount -t tmpfs none /run/systemd && : > /run/systemd/private || exit 99
 exec "$@"
 SH
 chmod +x "$tmp/bin/systemd-run" "$tmp/with-systemd"
-created=$([ -e /run/systemd ] || echo yes)
 PATH="$tmp/bin:$PATH"
 run 7 unshare -m "$tmp/with-systemd" "$V" up -q --driver null -n scope --memory 1G --cpus 1 --processes 100 -- sh -c 'exit 7'
-[ -z "$created" ] || rmdir /run/systemd
 told=$(cat "$tmp/told")
 for word in --scope --slice=system.slice --property=MemoryMax=1073741824 --property=MemorySwapMax=0 \
   --property=TasksMax=100 --property=CPUQuota=100%; do

@@ -22,15 +22,9 @@ run 1 "$V" devices
 run 2 "$V" unplug one
 run 1 "$V" unplug nobody dir0
 
-cat >"$tmp/free.py" <<'END'
-import socket
-s = socket.socket()
-s.bind(("127.0.0.1", 0))
-print(s.getsockname()[1])
-END
 cat >"$tmp/echo.py" <<'END'
 import socket, sys
-s = socket.create_connection(("127.0.0.1", int(sys.argv[1])), 20)
+s = socket.create_connection(("127.0.0.1", int(sys.argv[1])), 120)
 s.sendall(b"hello")
 s.shutdown(socket.SHUT_WR)
 answer = s.makefile().read()
@@ -53,7 +47,7 @@ python3 "$tmp/serve.py" >"$tmp/port" &
 server=$!
 on_exit "kill $server"
 read -r inside <"$tmp/port"
-outside=$(python3 "$tmp/free.py")
+outside=$(free_port)
 
 run 0 up -d -n one -- sleep 1000
 run 0 "$V" plug one port "$outside:$inside" --id web --json
@@ -85,7 +79,7 @@ for what in "dir /usr" "disk 1G" "serial x" "usb 1.1" "cpu 1" "mem 1G" nic "nic 
   run 1 "$V" plug one $what
   has "$err" "null driver"
 done
-run 1 env VMCTL_PLUGFAIL=1 "$V" plug one port "$(python3 "$tmp/free.py"):$inside"
+run 1 env VMCTL_PLUGFAIL=1 "$V" plug one port "$(free_port):$inside"
 has "$err" "behind step 1"
 run 1 "$V" unplug one nothing
 has "$err" "vmctl devices"
@@ -93,7 +87,7 @@ run 0 "$V" devices one --json
 is "devices" "$(json "$out" '[d["id"] for d in j]')" "['web']"
 
 # A port that nobody serves ends at once.
-free=$(python3 "$tmp/free.py")
+free=$(free_port)
 run 0 "$V" plug one port "$free:1"
 run 1 python3 "$tmp/echo.py" "$free"
 run 0 "$V" unplug one web port0

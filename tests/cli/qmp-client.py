@@ -13,7 +13,7 @@ import sys
 class Client:
     def __init__(self, path):
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.socket.settimeout(60)
+        self.socket.settimeout(120)
         directory = os.open(os.path.dirname(path), os.O_PATH)
         self.socket.connect(f"/proc/self/fd/{directory}/{os.path.basename(path)}")
         os.close(directory)
@@ -165,7 +165,7 @@ def check_stream(client):
     mine, theirs = socket.socketpair()
     session = client.call("exec", (theirs.fileno(),), argv=["true"])["session"]
     theirs.close()
-    mine.settimeout(60)
+    mine.settimeout(120)
     assert mine.recv(1), "frames come"
     mine.close()
     client.wait("SESSION_EXIT", session=session)  # its number may be given again

@@ -20,6 +20,7 @@ run 1 "$V" snapshot create nobody
 has "$err" "no running sandbox 'nobody'"
 
 run 0 up -d -n one -- sleep 1000
+run 0 "$V" exec one -- true # it runs
 run 1 "$V" snapshot create one
 has "$err" "a snapshot is of a virtual machine's disk"
 run 1 "$V" snapshot rm one s1

@@ -75,7 +75,7 @@ client "last words" leave
 client "broken pipe" deaf
 client "16 of 16" many 16 300000
 client "80 of 80" many 80 1000
-run 0 timeout 60 $peer "$root/a b/other.sock" echo other
+run 0 timeout 120 $peer "$root/a b/other.sock" echo other
 is "the other socket" "$out" other
 
 # The supervisor keeps nothing that it has no use for.
@@ -95,7 +95,7 @@ client back echo back
 
 # The supervisor is killed and another takes over: what was open ends, new connections work.
 mkfifo "$tmp/.held" || exit 1
-timeout 60 $peer "$root/in.sock" hold > "$tmp/.held" &
+timeout 120 $peer "$root/in.sock" hold > "$tmp/.held" &
 holder=$!
 exec 4< "$tmp/.held"
 read -r line <&4

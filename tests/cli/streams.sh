@@ -28,7 +28,7 @@ is "much on stdout" "$(printf %s "$out" | tr -d o | wc -c | tr -d ' '),${#out}" 
 is "much on stderr" "$(printf %s "$err" | tr -d e | wc -c | tr -d ' '),${#err}" "0,3000000"
 
 # A reader that leaves ends the command, and a command that does not read its stdin ends all the same.
-limit () { timeout 60 "$@"; }
+limit () { timeout 120 "$@"; }
 is "head" "$(limit "$V" up --driver null -q --new -- yes | head -n 1)" y
 is "head of exec" "$(limit "$V" exec "$id" -- yes | head -n 1)" y
 limit "$V" exec "$id" -- true < "$tmp/random" || fail "true did not end"

@@ -8,7 +8,7 @@
 
 #include "vmctl/base/fd.h"
 
-enum { PATIENCE_US = 20 * G_USEC_PER_SEC };
+enum { PATIENCE_US = 60 * G_USEC_PER_SEC };
 
 int
 peer_connect (Peer *peer)

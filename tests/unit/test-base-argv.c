@@ -460,7 +460,7 @@ test_pidfd (void)
   p = (struct pollfd){.fd = pidfd, .events = POLLIN};
   g_assert_cmpint (poll (&p, 1, 0), ==, 0);
   kill (pid, SIGTERM);
-  g_assert_cmpint (poll (&p, 1, 10000), ==, 1);
+  g_assert_cmpint (poll (&p, 1, 60000), ==, 1);
   g_assert_cmpint (waitpid (pid, &status, 0), ==, pid);
   g_assert_true (WIFSIGNALED (status) && WTERMSIG (status) == SIGTERM);
 }
@@ -487,7 +487,7 @@ test_die_with_parent (void)
   close (ends[1]);
   waitpid (middle, NULL, 0);
   p = (struct pollfd){.fd = ends[0], .events = POLLIN};
-  g_assert_cmpint (poll (&p, 1, 10000), ==, 1); /* EOF: nobody holds the other end any more */
+  g_assert_cmpint (poll (&p, 1, 60000), ==, 1); /* EOF: nobody holds the other end any more */
   close (ends[0]);
 }
 

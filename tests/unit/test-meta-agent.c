@@ -327,6 +327,12 @@ test_background_keeps_pipe (Fixture *f, gconstpointer data)
   g_assert_cmpint (g_get_monotonic_time () - start, <, 60 * G_USEC_PER_SEC);
 }
 
+static gboolean
+has_a_window (Host *host, gpointer data)
+{
+  return ((HostSession *)data)->out[1]->len >= FRAME_WINDOW;
+}
+
 /* What was written before the end arrives, however long the reader takes. */
 static void
 test_output_before_exit_arrives (Fixture *f, gconstpointer data)
@@ -334,6 +340,7 @@ test_output_before_exit_arrives (Fixture *f, gconstpointer data)
   HostSession *session = host_open_shell (f->host, 9, "sleep 100 & head -c 400000 /dev/zero; exit 0");
 
   session->keep_credit = TRUE;
+  host_until (f->host, has_a_window, session);
   host_pump_for (f->host, 2500);
   g_assert_cmpuint (session->out[1]->len, ==, FRAME_WINDOW);
   g_assert_false (session->exited);

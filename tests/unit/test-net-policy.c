@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <glib.h>
 #include <string.h>
+#include <time.h>
 
 #include "vmctl/net/learned.h"
 #include "vmctl/net/policy.h"
@@ -501,14 +502,15 @@ test_denied_names (void)
   world_clear (&w);
 }
 
-/* "A few microseconds at most": the bound here is a generous one for slow machines and sanitizers. */
+/* "A few microseconds at most": the bound here is a generous one for slow machines and sanitizers, and of
+ * what this process has run, not of what it has waited for others. */
 static void
 test_speed (void)
 {
   enum { RULES = 1000, ROUNDS = 2000, MAX_US = 100 };
   g_autoptr (GString) text = g_string_new (HEAD);
   NetTarget to = target ("tcp 20.1.1.1 443");
-  gint64 start, spent;
+  clock_t start, spent;
   const char *why;
   World w;
 
@@ -518,10 +520,10 @@ test_speed (void)
                             i / 256, i % 256);
   world_init (&w, text->str);
   learn (&w, "a.b.c.h77.example", "20.1.1.1");
-  start = g_get_monotonic_time ();
+  start = clock ();
   for (guint i = 0; i < ROUNDS; i++)
     g_assert_cmpint (net_policy_judge (&w.policy, w.learned, &to, NOW, &why), ==, NET_INSPECT);
-  spent = g_get_monotonic_time () - start;
+  spent = (clock () - start) / (CLOCKS_PER_SEC / G_USEC_PER_SEC);
   g_test_message ("%.2f us each", (double)spent / ROUNDS);
   g_assert_cmpint (spent / ROUNDS, <, MAX_US);
   world_clear (&w);

@@ -14,7 +14,7 @@
 #include "dns-message.h"
 #include "vmctl/net/resolver.h"
 
-enum { A = 1, TXT = 16, AAAA = 28, HTTPS = 65, ANY = 255, PATIENCE_MS = 10000 };
+enum { A = 1, TXT = 16, AAAA = 28, HTTPS = 65, ANY = 255, PATIENCE_MS = 60000 };
 
 #define HEAD "vmctl-net-policy 2\n"
 #define SERVERS "nameserver 127.0.0.1\nnameserver 127.0.0.2\n"

@@ -70,7 +70,7 @@ serve (NetFake *fake)
   NetPoll poll_ = {.timeout_ms = -1};
 
   net_flows_fill (fake->flows, &poll_);
-  g_assert_cmpint (poll (poll_.fds, poll_.n, 5000), >, 0);
+  g_assert_cmpint (poll (poll_.fds, poll_.n, 60000), >, 0);
   net_flows_serve (fake->flows, &poll_);
   g_free (poll_.fds);
 }

@@ -699,7 +699,7 @@ test_no_descriptors (void)
   while (g_main_context_iteration (NULL, FALSE))
     g_assert_cmpuint (++turns, <, 100);
   g_assert_cmpint (setrlimit (RLIMIT_NOFILE, &old), ==, 0);
-  until = g_get_monotonic_time () + 10 * G_USEC_PER_SEC;
+  until = g_get_monotonic_time () + 60 * G_USEC_PER_SEC;
   while (qmp_server_n_peers (s.server) == 0 && g_get_monotonic_time () < until)
     g_main_context_iteration (NULL, TRUE);
   heard (fd, GREETING);

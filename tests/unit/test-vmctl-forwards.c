@@ -125,7 +125,7 @@ expect_open (Fixture *f, guint slot)
 static void
 expect_read (int fd, const char *text)
 {
-  gint64 end = g_get_monotonic_time () + 20 * G_USEC_PER_SEC;
+  gint64 end = g_get_monotonic_time () + 60 * G_USEC_PER_SEC;
   char bytes[64];
   ssize_t n;
 

@@ -158,7 +158,7 @@ n_devices (Fixture *f)
 static void
 until_logged (Fixture *f, const char *text)
 {
-  gint64 end = g_get_monotonic_time () + 20 * G_USEC_PER_SEC;
+  gint64 end = g_get_monotonic_time () + 60 * G_USEC_PER_SEC;
 
   for (;;) {
     g_autofree char *log = vm_file_read (f->sup.runtime_fd, "supervisor.log", 1 << 20, NULL, NULL);
@@ -191,7 +191,7 @@ expect_keeper (Fixture *f, const char *text)
 static void
 until_asked (Fixture *f, const char *text)
 {
-  gint64 end = g_get_monotonic_time () + 20 * G_USEC_PER_SEC;
+  gint64 end = g_get_monotonic_time () + 60 * G_USEC_PER_SEC;
   char byte;
 
   while (recv (f->keeper, &byte, 1, MSG_DONTWAIT | MSG_PEEK) < 0) {

@@ -115,7 +115,7 @@ open_relay (Fixture *f, guint slot, guint32 index)
 static int
 accept_one (Fixture *f)
 {
-  gint64 end = g_get_monotonic_time () + 20 * G_USEC_PER_SEC;
+  gint64 end = g_get_monotonic_time () + 60 * G_USEC_PER_SEC;
   int fd;
 
   do {
@@ -139,7 +139,7 @@ open_served (Fixture *f, guint slot)
 static void
 expect_read (int fd, const char *text)
 {
-  gint64 end = g_get_monotonic_time () + 20 * G_USEC_PER_SEC;
+  gint64 end = g_get_monotonic_time () + 60 * G_USEC_PER_SEC;
   char data[64];
   gsize got = 0;
 
@@ -157,7 +157,7 @@ expect_read (int fd, const char *text)
 static void
 expect_read_end (int fd)
 {
-  gint64 end = g_get_monotonic_time () + 20 * G_USEC_PER_SEC;
+  gint64 end = g_get_monotonic_time () + 60 * G_USEC_PER_SEC;
   char byte;
   ssize_t n;
 

@@ -56,12 +56,12 @@ grows (Dir *dir, gconstpointer data)
   check_read (tail, ""); /* it does not exist yet */
   log = vm_log_open (dir->fd, "x.log", LIMIT, NULL);
   vm_log_write (log, "one\n", 4);
-  g_assert_cmpint (poll (&p, 1, 10000), ==, 1);
+  g_assert_cmpint (poll (&p, 1, 60000), ==, 1);
   check_read (tail, "one\n");
   g_assert_cmpint (poll (&p, 1, 0), ==, 0);
   check_read (tail, "");
   vm_log_write (log, "two\n", 4);
-  g_assert_cmpint (poll (&p, 1, 10000), ==, 1);
+  g_assert_cmpint (poll (&p, 1, 60000), ==, 1);
   check_read (tail, "two\n");
 }
 

@@ -17,7 +17,7 @@
 #include "vmctl/base/fd.h"
 #include "vmctl/terminal.h"
 
-enum { MAIN = FRAME_CHANNEL_MAIN, PATIENCE_MS = 20000 };
+enum { MAIN = FRAME_CHANNEL_MAIN, PATIENCE_MS = 60000 };
 #define IN FRAME_STDIN
 #define OUT FRAME_STDOUT
 #define ERR FRAME_STDERR
