@@ -91,8 +91,7 @@ def _(s):
     s.needs_verb("grants")
     s.needs_program("ssh-agent", "ssh-add", "ssh-keygen")
     sock, key = s.tmp + "/agent", s.tmp + "/key"
-    with s.client(["ssh-agent", "-D", "-a", sock]):
-        s.until(lambda: os.path.exists(sock), "the agent listens")
+    with s.daemon(["ssh-agent", "-D", "-a", sock], sock):
         env = dict(bare(), SSH_AUTH_SOCK=sock)
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "of the suite", "-f", key], check=True)
         subprocess.run(["ssh-add", "-q", key], check=True, env=env)

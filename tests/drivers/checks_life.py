@@ -75,7 +75,7 @@ def _(s):
         s.run(["sleep", f"{i * 0.01:.2f}"])
         s.equal(s.verb("stop", "--force", box).status, 0)
         s.gone(box, 1)
-        s.until(lambda box=box: box.encode() not in everybody(), f"no process knows of {box}", 5)
+        s.until(lambda box=box: box.encode() not in everybody(), f"no process knows of {box}")
 
 
 def everybody():
@@ -95,7 +95,7 @@ def _(s):
     project = s.directory("stop2")
     box = ready(s, project, "trap 'head -c 3000000 /dev/zero >late; exit 0' TERM; touch ready; while :; do sleep 0.1; done")
     pids = everything(s, box)
-    s.equal(s.verb("stop", box).status, 0)
+    s.equal(s.verb("stop", "--time", "60", box).status, 0)  # how long it takes is another check's
     s.gone(box, 1)
     nothing_left(s, box, pids)
     s.equal(kind(s, box), "stopped")
@@ -162,7 +162,7 @@ def _(s):
     s.has(s.verb("status", box).text, "paused")
     before = count()
     s.run(["sleep", "0.5"])  # nothing happens: that is the point
-    s.equal(count(), before, "it went on")
+    s.true(int(count()) - int(before) <= 1, "it went on")  # a rename may have been under way
     s.equal(s.verb("resume", box).status, 0)
     s.until(lambda: count() != before, "it goes on")
     s.equal(s.record(box)["state"], "running")
@@ -194,19 +194,19 @@ def _(s):
 
 BUSY = """
 import os, time
-end = time.monotonic() + 2
+begin = time.monotonic()
 pids = []
 for _ in range(2):
     pid = os.fork()
     if pid == 0:
-        while time.monotonic() < end:
+        while time.monotonic() < begin + 2:
             pass
         os._exit(0)
     pids.append(pid)
 for pid in pids:
     os.waitpid(pid, 0)
 t = os.times()
-print(t.children_user + t.children_system)
+print((t.children_user + t.children_system) / (time.monotonic() - begin))
 """
 
 
@@ -215,7 +215,7 @@ def _(s):
     if os.cpu_count() < 2:
         raise Skipped("this host has one processor")
     done = limited(s, "--cpus", "1", "--", "python3", "-c", BUSY)
-    s.true(done.status == 0 and float(done.text) < 2.6, str(done))
+    s.true(done.status == 0 and float(done.text) < 1.3, str(done))
 
 
 FORKS = """
@@ -251,8 +251,11 @@ def summed(project):
 
 def is_client(pid):
     """vmctl up, or sudo that runs it."""
-    with open(f"/proc/{pid}/cmdline", "rb") as f:
-        return b"\0up\0" in f.read()
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as f:
+            return b"\0up\0" in f.read()
+    except OSError:  # it has gone
+        return False
 
 
 @check("crash-client", "the client of a sandbox in the foreground: the sandbox ends by itself", null=True)

@@ -149,10 +149,16 @@ def _(s):
 def _(s):
     project = s.directory("stats")
     box = ready(s, project, "touch ready; while :; do :; done")
-    done = s.verb("stats", "--json", box)
-    s.equal(done.status, 0, str(done))
-    one = json.loads(done.text)[0]
-    s.true(one["cpu-us"] > 0 and one["cpu-percent"] > 2, f"no processor time: {one}")
+
+    def stats():
+        done = s.verb("stats", "--json", box)
+        s.equal(done.status, 0, str(done))
+        return json.loads(done.text)[0]
+
+    # Of a half second, in which the machine may do something else.
+    s.until(lambda: stats()["cpu-percent"] > 2, "it has processor time", 60)
+    one = stats()
+    s.true(one["cpu-us"] > 0 and one["cpu-percent"] >= 0, f"no processor time: {one}")
     s.true(one["processes"] >= 3 and one["memory"]["rss"] > 1 << 20, str(one))
     s.true(one["memory"].get("pss", 1) <= one["memory"]["rss"], str(one))
     if s.driver == "qemu":

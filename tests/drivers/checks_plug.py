@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What is plugged into a running sandbox: the same words mean the same everywhere, or are refused with a reason."""
+import contextlib
 import json
 import os
+import random
 import socket
 
-from core import Skipped, check, otherwise
+from core import SLOW, Skipped, check, otherwise
 
 from checks_life import BUSY, ready
 
@@ -116,14 +118,16 @@ server.serve_forever()
 """
 
 
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+def free_port(kind=socket.SOCK_STREAM):
+    """Below those that the kernel gives to whoever asks for any (ip_local_port_range): it may be used a while later."""
+    while True:
+        with socket.socket(socket.AF_INET, kind) as s, contextlib.suppress(OSError):
+            s.bind(("127.0.0.1", random.randrange(10000, 32768)))
+            return s.getsockname()[1]
 
 
 def ask(port, data):
-    with socket.create_connection(("127.0.0.1", port), 20) as c:
+    with socket.create_connection(("127.0.0.1", port), 120) as c:
         c.sendall(data)
         c.shutdown(socket.SHUT_WR)
         return c.makefile("rb").read()
@@ -164,10 +168,7 @@ while True:
 
 @check("plug-port-udp", "the same for datagrams, and each answer goes to who has asked", null=True)
 def _(s):
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
-        free.bind(("127.0.0.1", 0))
-        outside = free.getsockname()[1]
-    inside = free_port()
+    outside, inside = free_port(socket.SOCK_DGRAM), free_port(socket.SOCK_DGRAM)
     with s.client([s.vmctl, "exec", s.shared(), "--", "python3", "-c", UPPER_UDP, str(inside)]) as server:
         s.equal(server.stdout.readline(), b"serving\n")
         name = plug(s, "port", f"{outside}:{inside}/udp")
@@ -206,8 +207,8 @@ def _(s):
             if s.driver == "qemu":
                 s.equal(s.verb("exec", box, "--", "nproc").text, str(count))
             elif count == 1:
-                used = float(s.verb("exec", box, "--", "python3", "-c", BUSY).text)
-                s.true(used < 2.6, f"{used} s of two processors' time")
+                share = float(s.verb("exec", box, "--", "python3", "-c", BUSY).text)
+                s.true(share < 1.3, f"{share} processors' time")
         done = s.verb("plug", box, "cpu", "250")
         s.equal(done.status, 1)
         s.has(done.said, "of this host")
@@ -341,6 +342,7 @@ def _(s):
         with s.client([s.vmctl, "exec", s.shared(), "--", "python3", "-c", UPPER_LINE, inside]) as there:
             s.equal(there.stdout.readline(), b"ready\n")
             s.equal(line(path, data), data.upper())
+            s.equal(there.wait(60 * SLOW), 0)  # it has let go of the line, which has room for one
     refused(s, "already", "serial", "talk")
     unplug(s, name)
     s.true(not os.path.exists(path), "its socket is left")

@@ -102,7 +102,8 @@ def _(s):
 
 @check("pid1-term", "nor does SIGTERM to it end the sandbox")
 def _(s):
-    done = s.up("--new", "--", "sh", "-c", "kill -TERM 1; kill -HUP 1; kill -INT 1; sleep 1; echo still here")
+    # In steps: a machine that stands still for a while does not bring it to its end.
+    done = s.up("--new", "--", "sh", "-c", "kill -TERM 1; kill -HUP 1; kill -INT 1; for i in $(seq 20); do sleep 0.1; done; echo still here")
     s.equal(done.text, "still here", str(done))
 
 
@@ -243,6 +244,9 @@ def _(s):
 @check("speed", "a sandbox of a running driver answers at once", null=True)
 def _(s):
     s.inside("true")
-    before = time.monotonic()
-    s.inside("true")
-    s.true(time.monotonic() - before < 5, "exec of true takes more than 5 s")
+    took = []
+    for _ in range(3):  # the shortest: the machine may stand still, or do something else
+        before = time.monotonic()
+        s.inside("true")
+        took.append(time.monotonic() - before)
+    s.true(min(took) < 5, f"exec of true takes {took} s")

@@ -74,7 +74,7 @@ probe_child (int (*function) (void))
 
   if (pid == 0) {
     signal (SIGALRM, SIG_DFL);
-    alarm (5);
+    alarm (60);
     _exit (function ());
   }
   if (pid < 0 || waitpid (pid, &status, 0) < 0)

@@ -64,7 +64,7 @@ class Bench:
 
     def name(self):
         """REFUSED is what is said to who asks too often."""
-        end = time.monotonic() + 5 * SLOW
+        end = time.monotonic() + 20 * SLOW
         while (said := self.guest.resolve("public.test", 20))[0] == 5 and time.monotonic() < end:
             self.guest.take(0.2)
         return said
@@ -378,8 +378,7 @@ def refusals():
     tries += [("IP protocol %d" % n, ethernet(ip(b"12345678", n, PUBLIC)), unreachable) for n in (47, 132, 2, 50)]
     for what, frame, good in tries:
         try:
-            took = g.refusal(frame, good)
-            check(took < 1 * SLOW, "%s is refused at once" % what, "%.3f s" % took)
+            check(g.refuses(frame, good), "%s is refused at once" % what, bench.helper.logged()[-500:])
         except Lost as e:
             check(False, "%s is refused at once" % what, e, bench.helper.logged()[-500:])
         g.drain()
@@ -489,7 +488,7 @@ def see(bench, stream, seen, what):
     bench.helper.stats()
     bench.guest.drain()
     stream.close()
-    end = time.monotonic() + 5 * SLOW
+    end = time.monotonic() + 20 * SLOW
     while len(log_of_bytes()) == len(seen) and time.monotonic() < end:
         bench.guest.take(0.05)
     got = [bytes.fromhex(h.replace("-", "")) for h in log_of_bytes()[len(seen):]]
@@ -535,13 +534,12 @@ def changes():
     g.send(udp(OTHER, port, 7777, b"one"))
     g.wait(lambda p: p.protocol == 17 and p.port == port and p.data == b"one", again=udp(OTHER, port, 7777, b"one"))
     bench.helper.set(LIST)
-    check(other.cut(1), "a connection that is no longer allowed is cut at once")
+    check(other.is_cut(), "a connection that is no longer allowed is cut at once")
     check(bench.echo(), "one that is goes on")
-    took = g.refusal(udp(OTHER, port, 7777, b"two"), lambda p: p.protocol == 1 or p.protocol == 17 and p.data == b"two")
-    check(took < 1 * SLOW, "so is a flow of UDP", took)
+    check(g.refuses(udp(OTHER, port, 7777, b"two"), lambda p: p.protocol == 1), "so is a flow of UDP")
     check("udp" in bench.helper.logged().split("refuse", 1)[-1], "and that is refused", bench.helper.logged())
     bench.helper.set(LIST + "deny name public.test any 0-0 deny:public.test\n")
-    check(bench.old.cut(1), "deny cuts what allow allows")
+    check(bench.old.is_cut(), "deny cuts what allow allows")
     check(g.resolve("public.test")[0] == 3, "and its name is not told any more")
     bench.helper.set(LIST)
     bench.old = g.connect(PUBLIC, 7777)
@@ -563,7 +561,7 @@ def host_ports():
     half = tcp(HOLE, 9000, 80, 1, 0, SYN)
     g.put(half)
     bench.helper.set(LIST + "hostport 8080\n")
-    check(bench.old.cut(1), "the first that comes cuts what is open")
+    check(bench.old.is_cut(), "the first that comes cuts what is open")
     check(is_open(GATEWAY, 8080), "and then it is open")
     tries = (GATEWAY, 8082), ("127.0.0.1", 8080), ("10.0.2.4", 8080), ("10.0.2.15", 8080), (NAMESERVER, 8080)
     check(not any(is_open(*pair) for pair in tries), "and nothing else is")
@@ -713,11 +711,7 @@ def garbage():
     bench = Bench()
     code, found = bench.guest.resolve("poison.rate.test")
     check((code, found) == (0, ["198.51.100.12"]), "an address of another name in an answer is not told", code, found)
-    try:
-        took = bench.guest.refusal(tcp(OTHER, 5200, 80, 1, 0, SYN), lambda p: p.protocol == 6 and p.flags & RST)
-        check(took < 1 * SLOW, "nor reached")
-    except Lost as e:
-        check(False, "nor reached", e)
+    check(bench.guest.refuses(tcp(OTHER, 5200, 80, 1, 0, SYN), lambda p: p.protocol == 6 and p.flags & RST), "nor reached")
     bench.stop()
 
 
@@ -734,7 +728,7 @@ def services():
         ping = icmp(to, 8, data=b"\0\7\0\1" + noise(300))
         g.send(ping)
         try:
-            answer = g.wait(lambda p: p.protocol == 1 and p.body[0] == 0 and p.source == to, 3, ping)
+            answer = g.wait(lambda p: p.protocol == 1 and p.body[0] == 0 and p.source == to, again=ping)
             check(answer.body[4:] == ping[38:], "a ping of %s is answered" % what, answer.body)
         except Lost as e:
             check(False, "a ping of %s is answered" % what, e, bench.helper.logged())

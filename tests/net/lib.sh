@@ -6,7 +6,7 @@
 [ -c /dev/net/tun ] || skip_all "there is no /dev/net/tun"
 [ -n "${WORLD:-}" ] || skip_all "this runs below tests/net/world.py"
 PY=/usr/bin/python3
-cp "${0%/*}/verdicts.py" "$WORLD/ca.pem" "$P/"
+cp "${0%/*}/verdicts.py" "${0%/*}/running.py" "$WORLD/ca.pem" "$P/"
 
 # verdict WANTED DESCRIPTION -- KIND ARGUMENT...: to be tried; see verdicts.py for KIND. WANTED is what comes back (a
 # shell pattern; A|B: one of both), or one of these, which must come in less than a second:
@@ -63,7 +63,7 @@ behind () {
   shift 2
   printf 'b %s\n' "$@" | "$VMCTL" exec -T "$name" -- "$PY" verdicts.py >"$T/$file" 2>&1 &
 }
-said () { until_true "${3:-20}" grep -q "$2" "$T/$1"; } # FILE WORD [SECONDS]
+said () { until_true 60 grep -q "$2" "$T/$1"; } # FILE WORD
 
 # questions NAME: how often name servers were asked for it
 questions () { awk -v n="$1" '$4 == n { i++ } END { print i + 0 }' "$WORLD/dns.log"; }

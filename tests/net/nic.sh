@@ -25,7 +25,7 @@ rm "$P/.vmctl.conf"
 supervisor=$(pid_of "$ID" supervisor)
 run "$VMCTL" plug bare nic public
 is "$STATUS" 1 "a supervisor that is killed while a card is plugged"
-until_true 20 dead "$supervisor"
+until_true 30 dead "$supervisor"
 check "the next one takes it away, and the policy" until_true 30 sh -c "'$VMCTL' net show bare | grep -q none && ! '$VMCTL' status bare --json | grep -q nic0"
 run "$VMCTL" plug bare nic "$LIST"
 is "$STATUS $OUT" "0 nic0	eth0" "a card is plugged, with a policy"
@@ -47,9 +47,11 @@ is "$STATUS $OUT" "0 nic1	eth1" "another card has the same"
 is "$(helpers)" 2 "and a helper of its own"
 by eth1 10.9.9.9
 is "$OUT" "I am 10.9.9.9" "a listed network is reached by it"
+refusals () { vm net log bare | grep -c 'refuse.*198.51.100.11:80'; }
+before=$(refusals)
 by eth1 198.51.100.11
 is "$STATUS" 7 "and nothing else"
-is "$(vm net log bare | grep -c 'refuse.*198.51.100.11:80')" 2 "which is in the same log"
+check "which is in the same log" [ "$(refusals)" -gt "$before" ]
 check "the policy is changed" vm net allow bare 198.51.100.11
 by eth1 198.51.100.11
 is "$OUT" "I am 198.51.100.11" "for one card"
@@ -65,9 +67,12 @@ is "$(vm stats bare --json | "$PY" -c 'import json, sys; print(json.load(sys.std
 # Whoever is killed
 supervisor=$(pid_of "$ID" supervisor)
 kill_all "$supervisor"
-for net in $(pgrep -P "$keeper" -x vmctl-net); do kill -KILL "$net"; done
-check "helpers that are killed are replaced" until_true 10 sh -c "[ \$(pgrep -P $keeper -x vmctl-net | wc -l) = 2 ]"
-check "another supervisor takes over" until_true 20 sh -c "'$VMCTL' net show bare | grep -q a.tls.test"
+killed=$(pgrep -P "$keeper" -x vmctl-net)
+for net in $killed; do kill -KILL "$net"; done
+others () { pgrep -P "$keeper" -x vmctl-net | grep -vxF "$killed" | wc -l; }
+replaced () { [ "$(others)" = 2 ]; }
+check "helpers that are killed are replaced" until_true 30 replaced
+check "another supervisor takes over" until_true 30 sh -c "'$VMCTL' net show bare | grep -q a.tls.test"
 check "and can change the policy" vm net deny bare 10.9.9.9
 by eth1 10.9.9.9
 is "$STATUS" 7 "for one card"
@@ -101,7 +106,7 @@ check "and can be plugged again" vm plug bare nic public
 is "$(helpers)" 1 "with a helper"
 net=$(pgrep -P "$keeper" -x vmctl-net)
 kill_all "$keeper"
-check "with the keeper the helper goes" until_true 10 dead "$net"
+check "with the keeper the helper goes" until_true 30 dead "$net"
 
 # From the start
 run_up -T --new --net "$LIST" --plug nic "$P" -- sh -c 'curl -sS --interface eth1 http://10.9.9.9/; curl -sS http://10.9.9.9/'

@@ -179,14 +179,14 @@ assert any(l.get(\"name\") == \"other.test\" for l in lines), lines[:3]"' "$VMCT
 behind tcp-server list "serve 8000 tcp"
 check "a server inside" said tcp-server serving
 fetch () { $PY -c 'import socket, sys
-s = socket.create_connection((sys.argv[1], int(sys.argv[2])), 5)
+s = socket.create_connection((sys.argv[1], int(sys.argv[2])), 60)
 print(s.recv(100).decode().strip())' "$@"; }
 is "$(fetch 127.0.0.1 18000)" inside "a published port is reached"
 check_not "at 127.0.0.1 only" fetch 192.168.77.2 18000
 behind udp-server list "serve 8001 udp"
 check "a server of UDP inside" said udp-server serving
 is "$($PY -c 'import socket
-s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(5); s.connect(("127.0.0.1", 18001)); s.send(b"x")
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(60); s.connect(("127.0.0.1", 18001)); s.send(b"x")
 print(s.recv(100).decode())')" inside "a published port of UDP is reached"
 run "$VMCTL" plug list port 18000:8003
 isnt "$STATUS" 0 "a port that is taken is refused"
@@ -257,9 +257,9 @@ net=$(pid_of "$ID" net) keeper=$(pid_of "$ID" keeper)
 behind download list "download public.test 80 public.test"
 check "a download" said download downloading
 kill_all "$net"
-check "the helper is replaced" until_true 10 sh -c "p=\$(pgrep -P $keeper -x vmctl-net) && [ \$p != $net ]"
-check "what was open is cut" said download "b E" 30
-check "and the record says so" until_true 10 sh -c "\"$VMCTL\" status list | grep -q 'started again'"
+check "the helper is replaced" until_true 30 sh -c "p=\$(pgrep -P $keeper -x vmctl-net) && [ \$p != $net ]"
+check "what was open is cut" said download "b E"
+check "and the record says so" until_true 30 sh -c "\"$VMCTL\" status list | grep -q 'started again'"
 verdict noname "it has the last policy" -- name b.tls.test
 verdict refused "all of it" -- tcp 198.51.100.12 80
 verdict $T1 "and works" -- tls $A a.tls.test
@@ -271,8 +271,8 @@ wait
 net=$(pid_of "$ID" net)
 kill_all "$(pid_of "$ID" supervisor)"
 kill_all "$net"
-check "the helper is replaced without a supervisor" until_true 10 sh -c "p=\$(pgrep -P $keeper -x vmctl-net) && [ \$p != $net ]"
-check "another supervisor takes over" until_true 20 sh -c "'$VMCTL' net show list | grep -q b.tls.test"
+check "the helper is replaced without a supervisor" until_true 30 sh -c "p=\$(pgrep -P $keeper -x vmctl-net) && [ \$p != $net ]"
+check "another supervisor takes over" until_true 30 sh -c "'$VMCTL' net show list | grep -q b.tls.test"
 verdict noname "and has the helper go on with the last policy" -- name b.tls.test
 verdict $T1 "which works" -- tls $A a.tls.test
 verdict "I_am_127.0.0.1" "with this host's port" -- http host.vmctl.internal 8080 host.vmctl.internal

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Runs inside a sandbox and tries things, one a line of its arguments: KIND TARGET [PORT]. It prints one line each:
-KIND TARGET PORT RESULT SECONDS, where RESULT is what came back, or the name of the error."""
+"""Runs inside a sandbox and tries things, one a line of its arguments: KIND TARGET [PORT [PATIENCE]]. It prints one
+line each: KIND TARGET PORT RESULT SECONDS, where RESULT is what came back, or the name of the error. PATIENCE is for what is
+not answered."""
 import errno
 import socket
 import sys
-import time
 
-PATIENCE = 2
+from running import Running
+
+PATIENCE = 60
+RUNNING = Running()
 
 
 def tcp(host, port, family=socket.AF_INET):
@@ -58,8 +61,8 @@ def named(host, port):
 
 
 for line in sys.argv[1:]:
-    kind, target, port = (line.split() + ["0"])[:3]
-    begin = time.monotonic()
+    kind, target, port, patience = (line.split() + ["0", "60"][len(line.split()) - 2:])[:4]
+    PATIENCE, begin = float(patience), RUNNING.seconds()
     try:
         result = globals()[kind](target, int(port))
     except socket.gaierror as e:
@@ -68,4 +71,4 @@ for line in sys.argv[1:]:
         result = "timeout"
     except OSError as e:
         result = errno.errorcode.get(e.errno, str(e))
-    print(kind, target, port, result, "%.3f" % (time.monotonic() - begin), flush=True)
+    print(kind, target, port, result, "%.3f" % (RUNNING.seconds() - begin), flush=True)

@@ -3,6 +3,7 @@
 prints one line each: LABEL RESULT SECONDS, where RESULT is what came back, without blanks, or the name of the error.
 
 An ARGUMENT may have escapes as in Python (\\0). TARGET is a name or an address."""
+import contextlib
 import errno
 import os
 import select
@@ -12,7 +13,9 @@ import struct
 import sys
 import time
 
-PATIENCE = float(os.environ.get("PATIENCE", "5"))
+from running import Running
+
+PATIENCE = float(os.environ.get("PATIENCE", "60"))  # all of it is answered
 NAMESERVER = "10.0.2.3"
 
 
@@ -289,12 +292,12 @@ def hold(target, port, protocol="tcp"):
     s.send(b"x\n")  # not what could be the beginning of a request
     s.recv(2)
     print("held", target, port, flush=True)
-    s.settimeout(60)
-    if protocol == "udp":
-        while True:  # an ICMP error comes to what is sent
+    s.settimeout(300 if protocol == "tcp" else 1)
+    while protocol == "udp":  # an ICMP error comes to what is sent; an answer may be lost
+        with contextlib.suppress(TimeoutError):
             s.send(b"x\n")
             s.recv(2)
-            time.sleep(0.05)
+        time.sleep(0.05)
     return "cut" if not s.recv(1) else "echo"
 
 
@@ -304,7 +307,7 @@ def download(target, port, host):
     s.sendall(b"GET /endless HTTP/1.0\r\nHost: %s\r\n\r\n" % text(host))
     got = 0
     while True:
-        if not select.select([s], [], [], PATIENCE)[0]:
+        if not select.select([s], [], [], 5)[0]:
             s.send(b"x")
         block = s.recv(65536)
         if not block:
@@ -371,16 +374,15 @@ def flood_dns(n, suffix):
         select.select([], [s], [], PATIENCE)  # a slow machine's queue is full for a while
         s.send(question("n%d.%s" % (i, suffix), "A"))
         take(0)
-    while sum(codes.values()) < int(n):
-        before = sum(codes.values())
-        take(1)
-        if sum(codes.values()) == before:
-            break
+    take(1)  # until a second of silence, in which the name server lets as many questions pass again
     return ",".join("%s=%d" % pair for pair in sorted(codes.items())) or "none"
 
 
+RUNNING = Running()
+
+
 def attempt(call, *arguments):
-    begin = time.monotonic()
+    begin = RUNNING.seconds()
     try:
         result = call(*arguments)
     except socket.gaierror as e:
@@ -391,7 +393,7 @@ def attempt(call, *arguments):
         result = errno.errorcode.get(e.errno, type(e).__name__)
     except Exception as e:
         result = type(e).__name__
-    return result, time.monotonic() - begin
+    return result, RUNNING.seconds() - begin
 
 
 def main():

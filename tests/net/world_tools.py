@@ -9,8 +9,10 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import tarfile
+import time
 
 REGISTRY, ELSEWHERE = "https://registry.npm.test/files/npm/", "https://cdn.npm.test/files/npm/"
 PR_SET_PDEATHSIG = 1
@@ -118,5 +120,13 @@ def start_sshd(directory):
     os.makedirs("/run/sshd", exist_ok=True)
     libc = ctypes.CDLL(None)
     with open(directory + "/sshd.log", "wb") as log:
-        return subprocess.Popen([sshd, "-D", "-e", "-f", directory + "/sshd_config"], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                preexec_fn=lambda: libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL))
+        server = subprocess.Popen([sshd, "-D", "-e", "-f", directory + "/sshd_config"], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                  preexec_fn=lambda: libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL))
+    while server.poll() is None and not all(listens("198.51.100.30", port) for port in (22, 443)):
+        time.sleep(0.02)
+    return server
+
+
+def listens(address, port):
+    with socket.socket() as s:
+        return s.connect_ex((address, port)) == 0
