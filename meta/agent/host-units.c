@@ -129,6 +129,21 @@ copy_links (const Place *place, int upper, bool all)
   return r;
 }
 
+/* A directory that is something else by now, or has been removed, in the layer above. */
+static int
+unless_replaced (int r)
+{
+  return r == -ENOTDIR ? 0 : r;
+}
+
+static bool
+is_opaque (int fd)
+{
+  char value;
+
+  return fgetxattr (fd, OPAQUE, &value, sizeof value) == sizeof value && value == 'y';
+}
+
 /* What is wanted of it is all that is seen. */
 static int
 empty (const Tree *lower, const char *path, int upper)
@@ -140,14 +155,14 @@ empty (const Tree *lower, const char *path, int upper)
   if (place.dir) {
     r = units_make_dir (upper, place.path);
     fd = r < 0 ? -1 : openat (upper, place.path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (r == 0 && (fd < 0 || fsetxattr (fd, OPAQUE, "y", 1, 0) < 0))
+    if (r == 0 && fd < 0)
       r = -errno;
-    if (r == 0)
-      r = copy_links (&place, upper, false);
+    if (r == 0 && !is_opaque (fd))
+      r = fsetxattr (fd, OPAQUE, "y", 1, 0) < 0 ? -errno : copy_links (&place, upper, false);
   }
   close_fd (&fd);
   close_place (&place);
-  return r;
+  return unless_replaced (r);
 }
 
 /* A directory of units, such as /usr/lib/systemd/system. */
@@ -161,7 +176,7 @@ hide_wishes (const Tree *lower, const char *path, int upper)
 
   open_place (lower, path, &place);
   if (place.dir)
-    r = copy_links (&place, upper, true);
+    r = unless_replaced (copy_links (&place, upper, true));
   if (place.dir)
     rewinddir (place.dir);
   while (place.dir && r == 0 && (entry = readdir (place.dir))) {
