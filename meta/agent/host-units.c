@@ -24,11 +24,9 @@ static const char *const wanted[] = {"dbus.socket", "systemd-journald-dev-log.so
                                      "systemd-journald.service", "systemd-journald.socket"};
 
 /* Without udev there is no device that the usual unit could wait for. */
-#define CONSOLE_UNIT                                                                                         \
+#define CONSOLE_UNIT(after)                                                                                  \
   "[Unit]\n"                                                                                                 \
-  "Description=Login on the serial console\n"                                                                \
-  "After=vmctl-agent.service\n"                                                                              \
-  "ConditionFileIsExecutable=/sbin/agetty\n"                                                                 \
+  "Description=Login on the serial console\n" after "ConditionFileIsExecutable=/sbin/agetty\n"               \
   "\n"                                                                                                       \
   "[Service]\n"                                                                                              \
   "ExecStart=-/sbin/agetty --keep-baud 115200,57600,38400,9600 - $TERM\n"                                    \
@@ -239,9 +237,10 @@ host_units_hide (const char *upper_path, const Meta *meta)
   return r;
 }
 
-/* modprobe@drm: logind asks for it, for screens. */
+/* modprobe@drm: logind asks for it, for screens. A template's agent comes after all else, and its console
+ * waits for a name. */
 int
-host_units_write (int run, const Meta *meta)
+host_units_write (int run, const Meta *meta, bool is_template)
 {
   char own[PATH_MAX_BYTES / 2], target[PATH_MAX_BYTES];
   int r;
@@ -253,7 +252,8 @@ host_units_write (int run, const Meta *meta)
     return r;
   if (!meta->root) /* nobody could log in */
     return 0;
-  if ((r = units_put (run, "systemd/system/" CONSOLE, CONSOLE_UNIT)) < 0)
+  if ((r = units_put (run, "systemd/system/" CONSOLE,
+                      is_template ? CONSOLE_UNIT ("") : CONSOLE_UNIT ("After=vmctl-agent.service\n"))) < 0)
     return r;
   return units_link (run, "systemd/system/multi-user.target.wants/" CONSOLE, "../" CONSOLE);
 }

@@ -149,8 +149,8 @@ setup_image_install (Setup *setup, bool is_template)
   r = run < 0 ? -errno : install_agent (run);
   if (r == 0)
     r = image_units_write (run, setup->meta, setup->tree.root, is_template);
-  if (r == 0 && !is_template && !setup->meta->filesystem)
-    r = host_units_write (run, setup->meta);
+  if (r == 0 && (is_template ? setup->agent->premade.is_host : !setup->meta->filesystem))
+    r = host_units_write (run, setup->meta, is_template);
   close_fd (&run);
   close_fd (&path);
   return r < 0 ? why_set (setup->why, -r, "cannot write the units below /run/systemd") : 0;
