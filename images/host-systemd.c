@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "images/host-systemd.h"
 
+#include <sys/stat.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -145,4 +146,48 @@ image_host_systemd_check (const ImageInfo *info, GError **error)
              "the image '%s' was built where systemd is '%s', and this host has '%s'; build it again: vmctl "
              "image build " IMAGE_HOST_SYSTEMD " --name %s --force",
              label, info->init, init, label);
+}
+
+static void
+add_times (GChecksum *sum, const char *root, const char *path)
+{
+  g_autofree char *full = g_strconcat (root, path, NULL), *text = NULL;
+  struct stat st;
+
+  if (stat (full, &st) < 0)
+    return;
+  text = g_strdup_printf ("%s %" G_GUINT64_FORMAT " %" G_GINT64_FORMAT ".%09ld %" G_GINT64_FORMAT "\n", path,
+                          (guint64)st.st_ino, (gint64)st.st_mtim.tv_sec, (long)st.st_mtim.tv_nsec,
+                          S_ISDIR (st.st_mode) ? 0 : (gint64)st.st_size);
+  g_checksum_update (sum, (const guchar *)text, -1);
+}
+
+/* Packages are installed by renaming files into place, which is a change of the directory. */
+char *
+image_host_systemd_state (const char *root, const char *init)
+{
+  static const char *const units[] = {"", "/system", "/user", "/system-generators"};
+  static const char *const libraries[] = {"/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/lib/systemd"};
+  g_autoptr (GChecksum) sum = g_checksum_new (G_CHECKSUM_SHA256);
+  g_autofree char *own = g_path_get_dirname (init);
+  const char *const places[] = {own, "/usr/local/lib/systemd"};
+  struct utsname host;
+
+  add_times (sum, root, init);
+  for (gsize i = 0; i < G_N_ELEMENTS (places) * G_N_ELEMENTS (units); i++) {
+    g_autofree char *path =
+        g_strconcat (places[i / G_N_ELEMENTS (units)], units[i % G_N_ELEMENTS (units)], NULL);
+
+    add_times (sum, root, path);
+  }
+  for (gsize i = 0; i < G_N_ELEMENTS (libraries); i++)
+    add_times (sum, root, libraries[i]);
+  if (uname (&host) == 0) {
+    g_autofree char *debian = g_strdup_printf ("/usr/lib/%s-linux-gnu", host.machine);
+    g_autofree char *own_libraries = g_strconcat (debian, "/systemd", NULL);
+
+    add_times (sum, root, debian);
+    add_times (sum, root, own_libraries);
+  }
+  return g_strndup (g_checksum_get_string (sum), 32);
 }

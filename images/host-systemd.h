@@ -26,3 +26,7 @@ gboolean image_host_systemd_build (const char *data_dir, const char *name, gbool
 /* Is it what it says, and can this host run it? INVALID: somebody has changed image.json. HOST as
  * image_host_systemd_find, or that is elsewhere than it was when it was built. */
 gboolean image_host_systemd_check (const ImageInfo *info, GError **error);
+
+/* What its templates depend on, as `init` of the tree below `root` is now: the program, and each directory of
+ * units and of libraries, which any package that brings or replaces one has changed. (transfer full) */
+char *image_host_systemd_state (const char *root, const char *init);

@@ -66,6 +66,7 @@
 #define META_WORD_TEMPLATE "vmctl-template" /* on the kernel's command line: to be saved */
 #define META_WORD_IMAGE "vmctl-image"       /* likewise: to go on as a service of a systemd */
 #define META_WORD_ROOT "vmctl_root"      /* likewise, =PARTITION,FILE-SYSTEM[,INIT]: of a template's image */
+#define META_ROOT_HOST "host"            /* ... in the place of the first two: this host's own systemd */
 #define META_DISK_SERIAL "vmctl-scratch" /* serial number of the scratch disk */
 #define META_ROOT_SERIAL "vmctl-root"    /* and of an image's overlay */
 #define META_RW_DIR "/run/vmctl/rw"      /* 0700 root: hides META_RW_SHARE, whose root has the host's mode */

@@ -93,6 +93,7 @@ vm_image_clear (VmImage *image)
   g_free (image->dir);
   g_free (image->filesystem);
   g_free (image->init);
+  g_free (image->host_state);
   g_free (image->keep);
   *image = (VmImage){0};
 }
@@ -115,6 +116,8 @@ take_image (VmHost *host, const char *name, const ImageInfo *info)
                           .init = info->init_kind == IMAGE_INIT_SYSTEMD ? g_strdup (info->init) : NULL,
                           .partition = (guint)info->partition,
                           .size = info->size};
+  if (info->is_host)
+    host->image.host_state = image_host_systemd_state ("", info->init);
 }
 
 /* This host's kernel for an image: its file system, and what systemd asks for before it can load modules. */

@@ -61,6 +61,7 @@ static const Field fields[] = {
     FIELD ("image-filesystem", image.filesystem),
     FIELD ("image-init", image.init),
     FIELD ("image-keep", image.keep),
+    FIELD ("image-host-state", image.host_state),
     FIELD ("runtime-dir", dirs.runtime),
     FIELD ("state-dir", dirs.state),
     FIELD ("cache-dir", dirs.cache),

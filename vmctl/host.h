@@ -63,6 +63,7 @@ typedef struct {
   char *filesystem; /* owned; of its root; NULL: that is the host's own tree, as without an image, and there
                        is no disk but the scratch disk (images/host-systemd.h) */
   char *init;       /* owned; path inside of its systemd; NULL: the agent has to be the init */
+  char *host_state; /* owned; where that is the host's: what templates depend on; else NULL */
   guint partition;  /* where the root is; 0: the whole disk */
   guint64 size;     /* of the disk, bytes */
   char *keep; /* owned; directory of the kept disk (images/disk.h) that is the overlay, whether or not it

@@ -190,6 +190,33 @@ export_ro (VmBwrap *b)
   }
 }
 
+static gboolean
+is_program_dir (const char *target)
+{
+  static const char *const dirs[] = {"/bin", "/lib", "/lib32", "/lib64", "/libx32", "/sbin", "/usr", NULL};
+
+  return g_strv_contains (dirs, target);
+}
+
+/* The machine that becomes a template of the host's own systemd copies that: of the tree it sees what is the
+ * same for every user. */
+static void
+export_programs (VmBwrap *b)
+{
+  const VmPlan *plan = b->plan;
+
+  for (guint i = 0; i < plan->mounts->len; i++) {
+    const VmMount *m = g_ptr_array_index (plan->mounts, i);
+
+    if (!g_str_equal (m->why, "root") || !is_program_dir (m->target))
+      continue;
+    if (m->kind == VM_MOUNT_RO)
+      vm_bwrap_bind (b, VM_BWRAP_RO, m->source, in_ro (m->target));
+    else if (m->kind == VM_MOUNT_LINK)
+      vm_bwrap_link (b, m->source, in_ro (m->target));
+  }
+}
+
 static void
 seccomp (VmBwrap *b)
 {
@@ -207,6 +234,8 @@ vm_jail_empty_arguments (const VmPlan *plan, const char *ram, VmArgv *argv)
   if (ram != NULL)
     vm_bwrap_add (&b, "--bind", ram, VM_QEMU_RAM, NULL);
   vm_bwrap_add (&b, "--dir", VM_JAIL_EXPORT_RO, "--dir", VM_JAIL_EXPORT_RW, NULL);
+  if (ram != NULL && plan->image.name != NULL && plan->image.filesystem == NULL)
+    export_programs (&b);
   seccomp (&b);
   return b.out;
 }

@@ -39,11 +39,6 @@ check_driver (const VmPlan *plan, GError **error)
     return vm_error (error, VM_ERROR_UNSUPPORTED,
                      "this machine has no disk, of which a snapshot could be made; start it without --disk "
                      "none");
-  if (plan->image.name != NULL && plan->image.filesystem == NULL)
-    return vm_error (error, VM_ERROR_UNSUPPORTED,
-                     "there are no snapshots of a sandbox under the host's own systemd yet; without --image, "
-                     "under the same "
-                     "tree of this host, there are");
   return TRUE;
 }
 

@@ -11,6 +11,7 @@
  *   setup-image.c  the same with an image's root, and becoming its systemd (image-accounts.c, image-units.c;
  *              host-units.c: the host's)
  *   image-template.c  a template of such a machine, and what is left to do in one that goes on from it
+ *   host-template.c  the same under the host's own systemd, whose root is a share
  *   link.c     the connection: input decoder, output queue, coming and going of the host
  *   dispatch.c what each frame does
  *   session.c  one command: its life from OPEN to EXIT   (launch.c: what to run, spawn.c: running it,

@@ -24,11 +24,9 @@ static const char *const wanted[] = {"dbus.socket", "systemd-journald-dev-log.so
                                      "systemd-journald.service", "systemd-journald.socket"};
 
 /* Without udev there is no device that the usual unit could wait for. */
-#define CONSOLE_UNIT                                                                                         \
+#define CONSOLE_UNIT(after)                                                                                  \
   "[Unit]\n"                                                                                                 \
-  "Description=Login on the serial console\n"                                                                \
-  "After=vmctl-agent.service\n"                                                                              \
-  "ConditionFileIsExecutable=/sbin/agetty\n"                                                                 \
+  "Description=Login on the serial console\n" after "ConditionFileIsExecutable=/sbin/agetty\n"               \
   "\n"                                                                                                       \
   "[Service]\n"                                                                                              \
   "ExecStart=-/sbin/agetty --keep-baud 115200,57600,38400,9600 - $TERM\n"                                    \
@@ -129,6 +127,21 @@ copy_links (const Place *place, int upper, bool all)
   return r;
 }
 
+/* A directory that is something else by now, or has been removed, in the layer above. */
+static int
+unless_replaced (int r)
+{
+  return r == -ENOTDIR ? 0 : r;
+}
+
+static bool
+is_opaque (int fd)
+{
+  char value;
+
+  return fgetxattr (fd, OPAQUE, &value, sizeof value) == sizeof value && value == 'y';
+}
+
 /* What is wanted of it is all that is seen. */
 static int
 empty (const Tree *lower, const char *path, int upper)
@@ -140,14 +153,14 @@ empty (const Tree *lower, const char *path, int upper)
   if (place.dir) {
     r = units_make_dir (upper, place.path);
     fd = r < 0 ? -1 : openat (upper, place.path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (r == 0 && (fd < 0 || fsetxattr (fd, OPAQUE, "y", 1, 0) < 0))
+    if (r == 0 && fd < 0)
       r = -errno;
-    if (r == 0)
-      r = copy_links (&place, upper, false);
+    if (r == 0 && !is_opaque (fd))
+      r = fsetxattr (fd, OPAQUE, "y", 1, 0) < 0 ? -errno : copy_links (&place, upper, false);
   }
   close_fd (&fd);
   close_place (&place);
-  return r;
+  return unless_replaced (r);
 }
 
 /* A directory of units, such as /usr/lib/systemd/system. */
@@ -161,7 +174,7 @@ hide_wishes (const Tree *lower, const char *path, int upper)
 
   open_place (lower, path, &place);
   if (place.dir)
-    r = copy_links (&place, upper, true);
+    r = unless_replaced (copy_links (&place, upper, true));
   if (place.dir)
     rewinddir (place.dir);
   while (place.dir && r == 0 && (entry = readdir (place.dir))) {
@@ -224,9 +237,10 @@ host_units_hide (const char *upper_path, const Meta *meta)
   return r;
 }
 
-/* modprobe@drm: logind asks for it, for screens. */
+/* modprobe@drm: logind asks for it, for screens. A template's agent comes after all else, and its console
+ * waits for a name. */
 int
-host_units_write (int run, const Meta *meta)
+host_units_write (int run, const Meta *meta, bool is_template)
 {
   char own[PATH_MAX_BYTES / 2], target[PATH_MAX_BYTES];
   int r;
@@ -238,7 +252,8 @@ host_units_write (int run, const Meta *meta)
     return r;
   if (!meta->root) /* nobody could log in */
     return 0;
-  if ((r = units_put (run, "systemd/system/" CONSOLE, CONSOLE_UNIT)) < 0)
+  if ((r = units_put (run, "systemd/system/" CONSOLE,
+                      is_template ? CONSOLE_UNIT ("") : CONSOLE_UNIT ("After=vmctl-agent.service\n"))) < 0)
     return r;
   return units_link (run, "systemd/system/multi-user.target.wants/" CONSOLE, "../" CONSOLE);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Templates of machines that run an image.
+/* Templates of machines that run an image (under the host's own systemd also host-template.c).
  *
  * How it works
  *
@@ -34,7 +34,6 @@
 
 enum { ID_BYTES = 16, UNITS_MAX = 8, WAKE_S = 2 };
 
-#define LATE_LOWER META_RW_DIR "/lower" /* as long as it is set up */
 #define BALLOON "/run/vmctl/balloon.ko"
 #define BOOT_ID "/run/vmctl/boot-id"
 #define KERNEL_BOOT_ID "/proc/sys/kernel/random/boot_id"
@@ -43,16 +42,20 @@ enum { ID_BYTES = 16, UNITS_MAX = 8, WAKE_S = 2 };
 #define SSH_PREFIX "ssh_host_"
 #define SSH_WANTED "/run/vmctl/ssh-keys" /* is there if they are to be made anew */
 
-/* "PARTITION,FILE-SYSTEM[,INIT]" */
+/* "PARTITION,FILE-SYSTEM[,INIT]", or "host,INIT" */
 int
 setup_image_prepare (Setup *setup, char *words)
 {
   Meta meta = {0};
   Setup own = *setup;
-  char *save = NULL, *partition = strtok_r (words, ",", &save);
+  static const char host[] = META_ROOT_HOST ",";
+  char *save = NULL, *partition;
   uint64_t number;
   int r;
 
+  if (strncmp (words, host, strlen (host)) == 0)
+    return setup_host_prepare (setup, words + strlen (host));
+  partition = strtok_r (words, ",", &save);
   meta.filesystem = strtok_r (NULL, ",", &save);
   if (!partition || !meta.filesystem || parse_number (partition, 128, &number) < 0)
     return why_set (setup->why, EINVAL, "'" META_WORD_ROOT "' says no root");
@@ -146,8 +149,13 @@ int
 setup_image_become (Agent *agent, Why *why)
 {
   char *init = agent->premade.init;
-  Meta meta = {
-      .home = "/", .filesystem = "", .init = init, .address = META_NET_ADDRESS, .gateway = META_NET_GATEWAY};
+  /* Whether anybody will be logged in on the console is not known yet. */
+  Meta meta = {.home = "/",
+               .filesystem = "",
+               .init = init,
+               .root = true,
+               .address = META_NET_ADDRESS,
+               .gateway = META_NET_GATEWAY};
   Setup setup = SETUP_INIT (agent, &meta, why);
   int r;
 
@@ -202,10 +210,10 @@ mount_late (Setup *setup)
 {
   Agent *agent = setup->agent;
 
-  (void)mkdir (LATE_LOWER, 0700);
-  if (mount (META_TAG_RO, LATE_LOWER, "9p", MS_RDONLY | MS_NOSUID | MS_NODEV, META_9P_OPTIONS_RO) < 0)
+  (void)mkdir (SETUP_LATE_LOWER, 0700);
+  if (mount (META_TAG_RO, SETUP_LATE_LOWER, "9p", MS_RDONLY | MS_NOSUID | MS_NODEV, META_9P_OPTIONS_RO) < 0)
     return why_set (setup->why, errno, "cannot mount the read-only share '%s'", META_TAG_RO);
-  setup->meta_fd = open (LATE_LOWER META_DIR, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  setup->meta_fd = open (SETUP_LATE_LOWER META_DIR, O_PATH | O_DIRECTORY | O_CLOEXEC);
   if (setup->meta_fd < 0)
     return why_set (setup->why, errno, "no meta dir '%s' in the read-only share", META_DIR);
   return meta_load (setup->meta, setup->meta_fd, agent->bundle, agent->bundle_size, setup->why);
@@ -219,7 +227,7 @@ open_trees (Setup *setup)
                        .gid = setup->meta->gid,
                        .home = setup->meta->home};
   setup->lower = setup->tree;
-  setup->lower.root = open (LATE_LOWER, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  setup->lower.root = open (SETUP_LATE_LOWER, O_PATH | O_DIRECTORY | O_CLOEXEC);
   return setup->tree.root < 0 || setup->lower.root < 0 ? why_set (setup->why, errno, "cannot open the root")
                                                        : 0;
 }
@@ -314,29 +322,40 @@ wake_services (bool waits_for_login, bool got_modules)
   _exit (0);
 }
 
+/* An image's root lacks an account; the host's tree is yet to become the root. */
+static int
+complete_root (Setup *setup)
+{
+  int r = setup->meta->filesystem ? 0 : setup_host_late (setup);
+
+  if (r < 0 || (r = open_trees (setup)) < 0 || !setup->meta->filesystem)
+    return r;
+  if ((r = image_accounts_add (&setup->tree, setup->meta)) < 0)
+    return why_set (setup->why, -r, "cannot add the user to the image's /etc/passwd");
+  return setup_image_watch (setup->agent, "/", setup->why);
+}
+
 static int
 set_up_late (Setup *setup)
 {
   bool waits = false, had_modules = has_modules ();
   int r;
 
-  if ((r = mount_late (setup)) < 0 || (r = open_trees (setup)) < 0 || (r = cover_boot_id (setup)) < 0)
+  if ((r = mount_late (setup)) < 0 || (r = complete_root (setup)) < 0 || (r = cover_boot_id (setup)) < 0)
     return r;
-  if ((r = image_accounts_add (&setup->tree, setup->meta)) < 0)
-    return why_set (setup->why, -r, "cannot add the user to the image's /etc/passwd");
-  if ((r = setup_image_watch (setup->agent, "/", setup->why)) < 0 || (r = setup_mount_shares (setup)) < 0 ||
-      (r = setup_image_runtime_dir (setup)) < 0 || (r = put_login (setup, &waits)) < 0)
+  if ((r = setup_mount_shares (setup)) < 0 || (r = setup_image_runtime_dir (setup)) < 0 ||
+      (r = put_login (setup, &waits)) < 0)
     return r;
   r = ops_run (&(Ops){.tree = &setup->tree,
                       .part = OPS_ALL,
-                      .lower = &setup->lower,
+                      .lower = setup->meta->filesystem ? &setup->lower : NULL,
                       .meta_fd = setup->meta_fd,
                       .share_fd = setup->share_fd,
                       .relays = &setup->agent->relays},
                setup->meta, setup->why);
   if (r < 0 || (r = setup_set_system (setup)) < 0)
     return r;
-  wake_services (waits, !had_modules && has_modules ());
+  wake_services (waits, setup->meta->filesystem && !had_modules && has_modules ());
   return 0;
 }
 
@@ -349,6 +368,6 @@ setup_image_late (Agent *agent, Why *why)
   r = set_up_late (&setup);
   (void)setpriority (PRIO_PROCESS, 0, 0);
   setup_close (&setup);
-  (void)umount2 (LATE_LOWER, MNT_DETACH);
+  (void)umount2 (SETUP_LATE_LOWER, MNT_DETACH);
   return r;
 }

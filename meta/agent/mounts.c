@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "meta/agent/mounts.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -241,4 +242,47 @@ mount_bind_at (int source, unsigned attr, int target)
                                                                                  : mount_attach (fd, target);
   close_fd (&fd);
   return r;
+}
+
+static void
+carry_over_one (int from, int to, const char *name)
+{
+  char text[PATH_MAX];
+  ssize_t n = readlinkat (from, name, text, sizeof text - 1);
+  int source, target = -1;
+  struct stat st;
+
+  if (n >= 0) {
+    text[n] = '\0';
+    (void)symlinkat (text, to, name);
+    return;
+  }
+  source = openat (from, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+  if (source < 0 || fstat (source, &st) < 0) {
+    close_fd (&source);
+    return;
+  }
+  if (S_ISDIR (st.st_mode) && mkdirat (to, name, 0755) == 0)
+    target = openat (to, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+  else if (S_ISREG (st.st_mode))
+    target = openat (to, name, O_RDONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+  if (target >= 0)
+    (void)mount_bind_at (source, MOUNT_PLAIN, target);
+  close_fd (&target);
+  close_fd (&source);
+}
+
+/* Listed where it comes from: the overlay's own listing is slow, and its upper layer is empty yet. */
+void
+mount_carry_over (const char *lower, int under, int over, const char *except)
+{
+  DIR *dir = opendir (lower);
+  struct dirent *entry;
+
+  while (dir && (entry = readdir (dir)))
+    if (strcmp (entry->d_name, ".") != 0 && strcmp (entry->d_name, "..") != 0 &&
+        strcmp (entry->d_name, except) != 0)
+      carry_over_one (under, over, entry->d_name);
+  if (dir)
+    closedir (dir);
 }

@@ -37,3 +37,7 @@ int mount_new (const Tree *tree, const char *type, const char *source, const cha
                const char *path);
 /* What `source` is (with what is mounted below it) also at `target`. */
 int mount_bind_at (int source, unsigned attr, int target);
+/* What the tree has directly in a directory that something else is mounted over (NixOS keeps its system in
+ * /run) is shown in that again, but for `except`. `lower`: the directory in the tree, to be listed; `under`
+ * and `over`: it in the new root, without the mount and with it. */
+void mount_carry_over (const char *lower, int under, int over, const char *except);

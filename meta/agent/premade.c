@@ -43,6 +43,7 @@ premade_init (Premade *premade)
   premade->disk = false;
   premade->card[0] = '\0';
   premade->image = false;
+  premade->is_host = false;
   premade->init = NULL;
 }
 

@@ -28,7 +28,8 @@ typedef struct {
   bool disk;               /* the scratch disk is mounted, with its directories */
   char card[NET_CARD_MAX]; /* the network card's name, "": not looked for */
   bool image;              /* an image's root is mounted, and nothing is in it yet */
-  char *init;              /* borrowed; its systemd, NULL: it has none */
+  bool is_host;            /* no image, but what of the host its systemd needs */
+  char *init;              /* borrowed; the systemd that is to be the first process, NULL: none is */
 } Premade;
 
 void premade_init (Premade *premade);

@@ -149,8 +149,8 @@ setup_image_install (Setup *setup, bool is_template)
   r = run < 0 ? -errno : install_agent (run);
   if (r == 0)
     r = image_units_write (run, setup->meta, setup->tree.root, is_template);
-  if (r == 0 && !is_template && !setup->meta->filesystem)
-    r = host_units_write (run, setup->meta);
+  if (r == 0 && (is_template ? setup->agent->premade.is_host : !setup->meta->filesystem))
+    r = host_units_write (run, setup->meta, is_template);
   close_fd (&run);
   close_fd (&path);
   return r < 0 ? why_set (setup->why, -r, "cannot write the units below /run/systemd") : 0;
@@ -182,6 +182,29 @@ setup_hand_over (Agent *agent, Why *why)
   return why_set (why, errno, "cannot start the image's init '%s'", agent->meta.init);
 }
 
+/* Below the host's tree is the scratch disk, which the first agent has left where no path leads. Mounted once
+ * more it is the same file system, and nobody needs a path. */
+static int
+watch_scratch (Agent *agent, Why *why)
+{
+  Setup setup = SETUP_INIT (agent, &agent->meta, why);
+  char disk[64];
+  int mount_fd, r;
+
+  if (agent->meta.tmpfs_mib != 0)
+    return 0;
+  r = setup_find_disk (&setup, META_DISK_SERIAL, disk, sizeof disk);
+  if (r < 0)
+    return r;
+  mount_fd = mount_make ("ext4", disk, NULL, MOUNT_PLAIN);
+  agent->scratch_fd = mount_fd < 0 ? -1 : openat (mount_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  r = mount_fd < 0            ? why_set (why, -mount_fd, "cannot mount the scratch disk '%s'", disk)
+      : agent->scratch_fd < 0 ? why_set (why, errno, "cannot open the scratch disk")
+                              : 0;
+  close_fd (&mount_fd);
+  return r;
+}
+
 /* In the service. */
 int
 setup_service (Agent *agent, Why *why)
@@ -200,7 +223,7 @@ setup_service (Agent *agent, Why *why)
   tree.gid = agent->meta.gid;
   tree.home = agent->meta.home;
   if (r == 0)
-    r = setup_image_watch (agent, "/", why);
+    r = agent->meta.filesystem ? setup_image_watch (agent, "/", why) : watch_scratch (agent, why);
   if (r == 0)
     r = ops_run (
         &(Ops){

@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Private to setup.c, setup-image.c, image-units.c and host-units.c. All return 0, or -errno with setup->why
+/* Private to setup.c, setup-image.c, image-*.c and host-*.c. All return 0, or -errno with setup->why
  * set. */
 #pragma once
 
 #include "meta/agent/agent.h"
 #include "meta/agent/mounts.h"
 #include "meta/agent/ops.h"
+#include "meta/format.h"
 
 /* The read-only share: the tree that the plan lets in, and the meta dir. */
 #define SETUP_LOWER "/lower"
+#define SETUP_SCRATCH "/scratch"              /* the scratch disk, or a tmpfs */
+#define SETUP_LATE_LOWER META_RW_DIR "/lower" /* SETUP_LOWER, as long as a machine that went on is set up */
 
 typedef struct {
   Agent *agent;
@@ -32,8 +35,11 @@ int setup_mount (Setup *setup, const char *source, const char *target, const cha
                  const char *options);
 /* "/dev/vdX" of the disk with this serial number; waits for it a little. */
 int setup_find_disk (Setup *setup, const char *serial, char *ret, size_t n);
-int setup_open_root (Setup *setup); /* what is mounted at SETUP_ROOT becomes the tree */
+int setup_prepare_disk (Setup *setup); /* the scratch disk is mounted, for every sandbox */
+int setup_open_root (Setup *setup);    /* what is mounted at SETUP_ROOT becomes the tree */
 int setup_make_owned (Setup *setup, const char *path, uid_t uid, gid_t gid, mode_t mode);
+/* An overlay of them at SETUP_ROOT, which becomes the tree. */
+int setup_mount_layers (Setup *setup, const char *layers);
 int setup_mount_premade (Setup *setup, PremadeWhich which, const char *path); /* says nothing */
 /* The kernel's file systems (for systemd only what it takes over), /run, /tmp, and what is the same in them
  * for every sandbox. */
@@ -67,7 +73,12 @@ int units_link (int run, const char *path, const char *text);
 /* In the layer above the tree, before the two are mounted: what must not start by itself. 0 or -errno. */
 int host_units_hide (const char *upper, const Meta *meta);
 /* After image_units_write, likewise. */
-int host_units_write (int run, const Meta *meta);
+int host_units_write (int run, const Meta *meta, bool is_template);
 
 /* image-template.c: with `words`, those of META_WORD_ROOT, an image's root is mounted at SETUP_ROOT. */
 int setup_image_prepare (Setup *setup, char *words);
+
+/* host-template.c: the host's systemd, copied to SETUP_ROOT; the share is let go again. */
+int setup_host_prepare (Setup *setup, char *init);
+/* In a machine that went on, with the share at SETUP_LATE_LOWER: the tree becomes the root of everybody. */
+int setup_host_late (Setup *setup);

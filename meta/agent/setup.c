@@ -11,7 +11,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,7 +30,7 @@
 #include "meta/netif.h"
 
 #define LOWER SETUP_LOWER
-#define SCRATCH "/scratch"
+#define SCRATCH SETUP_SCRATCH
 #define PING_GROUPS "/proc/sys/net/ipv4/ping_group_range"
 #define ALL_GROUPS "0 2147483647"
 
@@ -191,12 +190,25 @@ make_layers (bool sudo)
 /* The upper layer lives as long as the sandbox, so it need not be flushed (volatile) and its own notes can be
  * trusted (redirect_dir: renaming a directory of the lower layer works). The root of the overlay has the
  * upper directory's owner and mode. */
+int
+setup_mount_layers (Setup *setup, const char *layers)
+{
+  const char *extras[] = {",redirect_dir=on,volatile", ",redirect_dir=on", ""};
+  char options[256];
+
+  for (unsigned i = 0; i < 3; i++) {
+    snprintf (options, sizeof options, "%s%s", layers, extras[i]);
+    if (setup_mount (setup, "overlay", SETUP_ROOT, "overlay", MS_NOSUID | MS_NODEV, options) == 0)
+      break;
+    if (i == 2 || errno != EINVAL)
+      return why_set (setup->why, errno, "cannot mount the overlay");
+  }
+  return setup_open_root (setup);
+}
+
 static int
 mount_overlay (Setup *setup)
 {
-  const char *layers = "lowerdir=" LOWER ",upperdir=" SCRATCH "/upper,workdir=" SCRATCH "/work";
-  const char *extras[] = {",redirect_dir=on,volatile", ",redirect_dir=on", ""};
-  char options[256];
   int r;
 
   if (!setup->agent->premade.disk || setup->meta->tmpfs_mib != 0)
@@ -206,14 +218,7 @@ mount_overlay (Setup *setup)
   r = setup->meta->init ? host_units_hide (SCRATCH "/upper", setup->meta) : 0;
   if (r < 0)
     return why_set (setup->why, -r, "cannot hide what this host's systemd would start");
-  for (unsigned i = 0; i < 3; i++) {
-    snprintf (options, sizeof options, "%s%s", layers, extras[i]);
-    if (setup_mount (setup, "overlay", SETUP_ROOT, "overlay", MS_NOSUID | MS_NODEV, options) == 0)
-      break;
-    if (i == 2 || errno != EINVAL)
-      return why_set (setup->why, errno, "cannot mount the overlay");
-  }
-  return setup_open_root (setup);
+  return setup_mount_layers (setup, "lowerdir=" LOWER ",upperdir=" SCRATCH "/upper,workdir=" SCRATCH "/work");
 }
 
 int
@@ -265,57 +270,19 @@ mount_kernel_fs (Setup *setup)
   return 0;
 }
 
-/* What the tree has directly in a directory that a tmpfs is about to cover (NixOS keeps its system in /run)
- * is shown in the tmpfs again. */
-static void
-carry_over_one (int from, int to, const char *name)
-{
-  char text[PATH_MAX];
-  ssize_t n = readlinkat (from, name, text, sizeof text - 1);
-  int source, target = -1;
-  struct stat st;
-
-  if (n >= 0) {
-    text[n] = '\0';
-    (void)symlinkat (text, to, name);
-    return;
-  }
-  source = openat (from, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-  if (source < 0 || fstat (source, &st) < 0) {
-    close_fd (&source);
-    return;
-  }
-  if (S_ISDIR (st.st_mode) && mkdirat (to, name, 0755) == 0)
-    target = openat (to, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-  else if (S_ISREG (st.st_mode))
-    target = openat (to, name, O_RDONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
-  if (target >= 0)
-    (void)mount_bind_at (source, MOUNT_PLAIN, target);
-  close_fd (&target);
-  close_fd (&source);
-}
-
-/* Listed where it comes from: the overlay's own listing is slow, and its upper layer is empty yet. */
 static int
 cover (Setup *setup, const char *path, PremadeWhich which, const char *except)
 {
   int under = tree_make_dirs (&setup->tree, path), over, r;
   char lower[64];
-  struct dirent *entry;
-  DIR *dir;
 
   if (under < 0)
     return why_set (setup->why, -under, "cannot make '%s'", path);
   r = premade_attach (&setup->agent->premade, which, under);
   over = r < 0 ? r : tree_open (&setup->tree, path, O_DIRECTORY);
   snprintf (lower, sizeof lower, LOWER "%s", path);
-  dir = over < 0 || setup->meta->filesystem ? NULL : opendir (lower); /* not over an image's */
-  while (dir && (entry = readdir (dir)))
-    if (strcmp (entry->d_name, ".") != 0 && strcmp (entry->d_name, "..") != 0 &&
-        strcmp (entry->d_name, except) != 0)
-      carry_over_one (under, over, entry->d_name);
-  if (dir)
-    closedir (dir);
+  if (over >= 0 && !setup->meta->filesystem) /* not over an image's */
+    mount_carry_over (lower, under, over, except);
   close_fd (&over);
   close_fd (&under);
   return r < 0 ? why_set (setup->why, -r, "cannot mount a tmpfs on '%s'", path) : 0;
@@ -525,8 +492,8 @@ hurry (bool yes)
   (void)setpriority (PRIO_PROCESS, 0, yes ? -20 : 0);
 }
 
-static int
-prepare_disk (Setup *setup)
+int
+setup_prepare_disk (Setup *setup)
 {
   int r;
 
@@ -550,7 +517,7 @@ setup_prepare (Agent *agent, Why *why)
   boot_wait_modules (agent);
   net_loopback_up ();
   if ((r = premade_make_all (&agent->premade, why)) < 0 ||
-      (r = root ? setup_image_prepare (&setup, root) : prepare_disk (&setup)) < 0)
+      (r = root ? setup_image_prepare (&setup, root) : setup_prepare_disk (&setup)) < 0)
     return r;
   set_kernel_value (PING_GROUPS, ALL_GROUPS);
   if ((r = net_find_card (agent->premade.card)) < 0)

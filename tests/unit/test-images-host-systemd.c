@@ -118,6 +118,36 @@ test_changed (Fixture *f, gconstpointer unused)
   g_assert_error (error, VM_ERROR, VM_ERROR_INVALID);
 }
 
+/* A template is of the units and libraries that there were. */
+static void
+test_state (Fixture *f, gconstpointer unused)
+{
+  static const char *const brought[] = {"usr/lib/systemd/system/new.service", "usr/lib64/libnew.so",
+                                        "usr/local/lib/systemd/system/own.service"};
+  const char *init = "/usr/lib/systemd/systemd";
+  g_autofree char *before = NULL, *same = NULL, *replaced = NULL;
+  g_autofree char *program = fixture_path (f, "usr/lib/systemd/systemd");
+
+  put (f, "usr/lib/systemd/systemd");
+  put (f, "usr/lib/systemd/system/multi-user.target");
+  put (f, "usr/lib64/libc.so.6");
+  before = image_host_systemd_state (f->dir, init);
+  same = image_host_systemd_state (f->dir, init);
+  g_assert_cmpstr (before, ==, same);
+  for (gsize i = 0; i < G_N_ELEMENTS (brought); i++) {
+    g_autofree char *after = NULL;
+
+    put (f, brought[i]);
+    after = image_host_systemd_state (f->dir, init);
+    g_assert_cmpstr (before, !=, after);
+    g_free (before);
+    before = g_steal_pointer (&after);
+  }
+  g_assert_true (g_file_set_contents (program, "another", -1, NULL));
+  replaced = image_host_systemd_state (f->dir, init);
+  g_assert_cmpstr (before, !=, replaced);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -127,5 +157,6 @@ main (int argc, char **argv)
   fixture_test ("/host-systemd/nixos", test_nixos);
   fixture_test ("/host-systemd/build", test_build);
   fixture_test ("/host-systemd/changed", test_changed);
+  fixture_test ("/host-systemd/state", test_state);
   return g_test_run ();
 }

@@ -88,6 +88,20 @@ test_no_disk (Fixture *f, gconstpointer data)
   refused (f, NULL, VM_ERROR_UNSUPPORTED, "null driver");
 }
 
+/* The host's own systemd: the disk is the scratch disk, as without an image. */
+static void
+test_host_systemd (Fixture *f, gconstpointer data)
+{
+  g_autoptr (VmPlugPlan) plan = NULL;
+
+  f->plan->image.name = g_strdup ("host-systemd");
+  f->plan->image.init = g_strdup ("/usr/lib/systemd/systemd");
+  plan = vm_snapshot_plan_make (NULL, &f->facts, NULL);
+  g_assert_nonnull (plan);
+  f->plan->disk = 0;
+  refused (f, NULL, VM_ERROR_UNSUPPORTED, "--disk none");
+}
+
 static void
 test_too_many (Fixture *f, gconstpointer data)
 {
@@ -252,6 +266,7 @@ main (int argc, char **argv)
   g_test_add_func ("/vmctl/snapshot/files", test_files);
   ADD ("refused", test_refused);
   ADD ("no-disk", test_no_disk);
+  ADD ("host-systemd", test_host_systemd);
   ADD ("too-many", test_too_many);
   ADD ("steps", test_steps);
   ADD ("result", test_result);

@@ -260,12 +260,39 @@ test_image_words (void)
   g_assert_false (vm_qemu_image_has_template (&image));
 }
 
+/* The host's own systemd: the agent is told of no root, and another state of the host is another template. */
+static void
+test_host_systemd (void)
+{
+  VmImage image = {.name = (char *)"host-systemd",
+                   .dir = (char *)"/d/sha256-01",
+                   .init = (char *)"/usr/lib/systemd/systemd",
+                   .host_state = (char *)"one"};
+  Case c = base_case ();
+  g_autofree char *build = NULL, *first = NULL, *second = NULL, *plain = key_of (&c);
+
+  g_assert_true (vm_qemu_image_has_template (&image));
+  c.plan.image = c.host.image = image;
+  build = vm_qemu_kernel_command_line (&c.plan, VM_QEMU_BUILD);
+  g_assert_true (g_str_has_suffix (build, " vmctl-template vmctl_root=host,/usr/lib/systemd/systemd"));
+  first = key_of (&c);
+  c.host.image.host_state = (char *)"two";
+  second = key_of (&c);
+  g_assert_cmpstr (first, !=, second);
+  g_assert_cmpstr (first, !=, plain);
+  image.init = (char *)"/sbin/init,more words";
+  g_assert_false (vm_qemu_image_has_template (&image));
+  image.init = NULL;
+  g_assert_false (vm_qemu_image_has_template (&image));
+}
+
 int
 main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/vmctl/template/image", test_image);
   g_test_add_func ("/vmctl/template/image-words", test_image_words);
+  g_test_add_func ("/vmctl/template/host-systemd", test_host_systemd);
   g_test_add_func ("/vmctl/template/key-changes", test_changes);
   g_test_add_func ("/vmctl/template/key-words", test_words);
   g_test_add_func ("/vmctl/template/key-same", test_same);

@@ -44,7 +44,8 @@ gboolean
 vm_qemu_image_has_template (const VmImage *image)
 {
   return image->name == NULL ||
-         (image->keep == NULL && image->filesystem != NULL && is_plain (image->filesystem) &&
+         (image->keep == NULL &&
+          (image->filesystem != NULL ? is_plain (image->filesystem) : image->init != NULL) &&
           (image->init == NULL || is_plain (image->init)));
 }
 
@@ -58,6 +59,8 @@ words_for_agent (const VmPlan *plan, VmQemuMode mode)
     return g_strdup (image->init != NULL ? " " META_WORD_IMAGE : "");
   if (image->name == NULL)
     return g_strdup (" " META_WORD_TEMPLATE);
+  if (image->filesystem == NULL)
+    return g_strdup_printf (" " META_WORD_TEMPLATE " " META_WORD_ROOT "=" META_ROOT_HOST ",%s", image->init);
   return g_strdup_printf (" " META_WORD_TEMPLATE " " META_WORD_ROOT "=%u,%s%s%s", image->partition,
                           image->filesystem, image->init != NULL ? "," : "",
                           image->init != NULL ? image->init : "");
@@ -404,6 +407,8 @@ vm_qemu_template_inputs (const VmHost *host)
   add_input (out, "cpu", host->cpu_id);
   if (host->image.name != NULL)
     add_file (out, "image", host->image.dir); /* its id */
+  if (host->image.host_state != NULL)
+    add_input (out, "systemd", host->image.host_state);
   g_ptr_array_add (out, NULL);
   return (char **)g_ptr_array_free (out, FALSE);
 }

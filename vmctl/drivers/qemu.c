@@ -53,8 +53,10 @@ make_mac (const char *id)
   return g_strdup_printf ("52:54:00:%.2s:%.2s:%.2s", sum, sum + 2, sum + 4);
 }
 
-/* A template has a scratch disk, which a plan that wants none leaves alone; none is made for such a plan. A
- * kept disk is not as a template has left it. */
+/* A template has a scratch disk, which a plan that wants none leaves alone; none is made for such a plan.
+ * Under the host's own systemd the template has put something there. A kept disk is not as a template has
+ * left it.
+ */
 static void
 choose_template (VmPlan *plan, const VmSpec *spec, const VmHost *host)
 {
@@ -62,7 +64,8 @@ choose_template (VmPlan *plan, const VmSpec *spec, const VmHost *host)
   g_autofree char *key = NULL;
 
   if (spec->cold || spec->serial || !vm_qemu_image_has_template (&plan->image) || host->qemu_id == NULL ||
-      host->cpu_id == NULL || host->ram_preload == NULL || plan->disk_base == NULL)
+      host->cpu_id == NULL || host->ram_preload == NULL || plan->disk_base == NULL ||
+      (plan->disk == 0 && plan->image.name != NULL))
     return;
   key = vm_qemu_template_key (plan, (const char *const *)inputs);
   plan->has_template = host->templates != NULL && g_strv_contains ((const char *const *)host->templates, key);
