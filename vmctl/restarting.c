@@ -46,6 +46,8 @@ one (const VmDirs *dirs, const VmRecord *record, const VmRestarting *how, GError
     vm_json_add_int (arguments, "timeout-ms", how->powerdown_ms);
   if (how->snapshot != NULL)
     vm_json_add_str (arguments, "name", how->snapshot);
+  if (how->plugged)
+    vm_json_add_bool (arguments, "plugged", TRUE);
   ret = qmp_client_call (client->qmp, how->command, arguments, NULL, 0, how->snapshot != NULL ? 0 : CALL_MS,
                          error); /* a snapshot is copied first */
   if (ret == NULL) {

@@ -9,6 +9,7 @@
 typedef struct {
   const char *command;  /* of the control socket: "sandbox-restart", "sandbox-reset" */
   const char *snapshot; /* its name, with "snapshot-restore"; else NULL */
+  gboolean plugged;     /* with that: the disks that were plugged come again */
   guint powerdown_ms;   /* 0: the supervisor's default */
   gboolean json;        /* the records are printed, as an array */
 } VmRestarting;
