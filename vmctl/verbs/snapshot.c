@@ -107,7 +107,7 @@ create (VmContext *context, const SnapshotOptions *o, const VmRecord *record, co
   printf ("%s\t%s\n", vm_json_str (snapshot, "name", ""), stand);
   if (!o->quiet)
     fprintf (stderr,
-             "vmctl: of the disk alone: memory, and with it what runs, is in no snapshot, since a share "
+             "vmctl: of disks alone: memory, and with it what runs, is in no snapshot, since a share "
              "of the host's directories cannot be saved\n");
   return 0;
 }
@@ -170,6 +170,19 @@ confirm (const SnapshotOptions *o, const VmRecord *record, const char *name, GEr
   return vm_error (error, VM_ERROR_FAILED, "nothing was done");
 }
 
+/* Those that were plugged when it was made. Borrowed; NULL: none. */
+static json_object *
+disks_of (const VmRecord *record, const char *name)
+{
+  for (gsize i = 0; i < json_object_array_length (record->snapshots); i++) {
+    json_object *one = json_object_array_get_idx (record->snapshots, i);
+
+    if (g_strcmp0 (vm_json_str (one, "id", NULL), name) == 0)
+      return vm_json_array (one, "disks");
+  }
+  return NULL;
+}
+
 static void
 tell_disk (const SnapshotOptions *o, const VmRecord *record, json_object *disk)
 {
@@ -189,34 +202,19 @@ tell_disk (const SnapshotOptions *o, const VmRecord *record, json_object *disk)
              id, record->id);
 }
 
-/* What became of the disks that were plugged when it was made. */
-static void
-tell_disks (const SnapshotOptions *o, const VmRecord *record, const char *name)
-{
-  json_object *snapshots = record->snapshots;
-
-  for (gsize i = 0; i < json_object_array_length (snapshots); i++) {
-    json_object *one = json_object_array_get_idx (snapshots, i), *disks = vm_json_array (one, "disks");
-
-    for (gsize k = 0; g_str_equal (vm_json_str (one, "id", ""), name) && disks != NULL &&
-                      k < json_object_array_length (disks);
-         k++)
-      tell_disk (o, record, json_object_array_get_idx (disks, k));
-  }
-}
-
 static int
 restore (VmContext *context, const SnapshotOptions *o, const VmRecord *record, const char *name,
          GError **error)
 {
+  json_object *disks = disks_of (record, name);
   VmRestarting how = {
-      .command = "snapshot-restore", .json = o->json, .snapshot = name, .plugged = o->plugged};
+      .command = "snapshot-restore", .json = o->json, .snapshot = name, .disks = o->plugged ? disks : NULL};
   char *words[] = {record->id, NULL};
 
   if (!confirm (o, record, name, error) || !vm_restarting_run (&context->dirs, words, &how, error))
     return -1;
-  if (!o->quiet)
-    tell_disks (o, record, name);
+  for (gsize i = 0; !o->quiet && disks != NULL && i < json_object_array_length (disks); i++)
+    tell_disk (o, record, json_object_array_get_idx (disks, i));
   return 0;
 }
 
