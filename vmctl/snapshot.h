@@ -79,8 +79,8 @@ void vm_snapshot_files_remove_all (int state_fd);
 guint64 vm_snapshot_file_bytes (int state_fd, const char *name); /* on the disk */
 /* The same of the copy of the plugged disk `id`: an empty qcow2 of that size in the snapshot's directory,
  * which is there. */
-int vm_snapshot_disk_open (int state_fd, const char *name, const char *id, GError **error);
 int vm_snapshot_disk_new (int state_fd, const char *name, const char *id, guint64 size, GError **error);
+int vm_snapshot_disk_open (int state_fd, const char *name, const char *id, GError **error);
 guint64 vm_snapshot_disk_bytes (int state_fd, const char *name, const char *id);
 /* (transfer full) */
 char *vm_snapshot_disk_path (const char *state_dir, const char *name, const char *id);

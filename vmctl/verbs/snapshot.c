@@ -106,9 +106,8 @@ create (VmContext *context, const SnapshotOptions *o, const VmRecord *record, co
   stand = show_stand (snapshot);
   printf ("%s\t%s\n", vm_json_str (snapshot, "name", ""), stand);
   if (!o->quiet)
-    fprintf (stderr,
-             "vmctl: of disks alone: memory, and with it what runs, is in no snapshot, since a share "
-             "of the host's directories cannot be saved\n");
+    fprintf (stderr, "vmctl: of disks alone: memory, and with it what runs, is in no snapshot, since a share "
+                     "of the host's directories cannot be saved\n");
   return 0;
 }
 
