@@ -90,8 +90,8 @@ image_scratch_format (int fd, guint64 bytes, GError **error)
 {
   guint64 size = bytes / 512 * 512, clusters = L1_AT + (l1_entries (size) * 8 + CLUSTER - 1) / CLUSTER;
 
-  if (bytes < BYTES_MIN || bytes > BYTES_MAX)
-    return vm_error (error, VM_ERROR_USAGE, "a new disk has from 1 MiB to 16 TiB");
+  if (size == 0 || bytes > BYTES_MAX)
+    return vm_error (error, VM_ERROR_USAGE, "a disk has from 512 bytes to 16 TiB");
   return write_head (fd, size, error) && write_refcounts (fd, clusters, error) &&
          (ftruncate (fd, (off_t)(clusters * CLUSTER)) == 0 ||
           vm_error_errno (error, errno, "cannot make a disk"));
@@ -101,7 +101,13 @@ int
 image_scratch_new (guint64 bytes, const char *dir, GError **error)
 {
   g_autofree char *path = g_build_filename (dir, "disk-XXXXXX", NULL);
-  vm_autofd fd = mkostemp (path, O_CLOEXEC);
+  vm_autofd fd = -1;
+
+  if (bytes < BYTES_MIN || bytes > BYTES_MAX) {
+    vm_error (error, VM_ERROR_USAGE, "a new disk has from 1 MiB to 16 TiB");
+    return -1;
+  }
+  fd = mkostemp (path, O_CLOEXEC);
   if (fd < 0) {
     vm_error_errno (error, errno, "cannot make a disk in '%s'", dir);
     return -1;

@@ -3,6 +3,7 @@
  *
  *   open-disk   {file, format, read-only}   the file, after another look at it
  *   make-disk   {size}                      a new qcow2 that nobody else sees, by mktemp
+ *   take-disk   [id]                        one that a restore has put ready (vmctl/snapshot.h)
  *   open-usb    [node]                      of a device of this host
  *   listen      [name]                      a socket in the runtime directory
  *   unlink      [name]                      takes it away
@@ -138,6 +139,26 @@ do_make_disk (VmSupervisor *sup, json_object *arguments, int *fd, GError **error
 {
   *fd = image_scratch_new ((guint64)vm_json_int (arguments, "size", 0), sup->plan->state_dir, error);
   return *fd >= 0;
+}
+
+/* QEMU has written it, which a guest may have taken over. */
+static gboolean
+do_take_disk (VmSupervisor *sup, json_object *words, int *fd, GError **error)
+{
+  vm_autofd taken = vm_snapshot_disks_take (sup->state_fd, first_word (words), error);
+  guint8 head[VM_PLUG_HEAD];
+  const char *format;
+  ssize_t n;
+
+  if (taken < 0)
+    return FALSE;
+  n = pread (taken, head, sizeof head, 0);
+  if (n < 0)
+    return vm_error_errno (error, errno, "disk: cannot read the copy of '%s'", first_word (words));
+  if (!vm_plug_check_disk (head, (gsize)n, "qcow2", first_word (words), &format, error))
+    return FALSE;
+  *fd = vm_fd_steal (&taken);
+  return TRUE;
 }
 
 static gboolean
@@ -292,6 +313,8 @@ vm_acts_do_here (VmSupervisor *sup, const char *command, json_object *arguments,
     return do_open_disk (arguments, fd, error);
   if (g_str_equal (command, "make-disk"))
     return do_make_disk (sup, arguments, fd, error);
+  if (g_str_equal (command, "take-disk"))
+    return do_take_disk (sup, arguments, fd, error);
   if (g_str_equal (command, "open-usb"))
     return do_open_usb (arguments, fd, error);
   if (g_str_equal (command, "listen"))

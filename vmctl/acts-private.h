@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Private to acts.c and acts-job.c: the act that is under way. */
+/* Private to acts.c, acts-copy.c and acts-job.c: the act that is under way. */
 #pragma once
 
 #include "vmctl/acts.h"
@@ -28,8 +28,8 @@ struct VmActs {
   gboolean is_refused;    /* it has, and is to be asked again; it may say so by two events */
   gint64 wanted, reached; /* of the balloon, bytes; 0: it is not asked */
   guint idle;             /* how often it has not changed */
-  char *job;              /* owned; of QEMU's, that is followed to its end; NULL */
-  gboolean cancels_job;
+  char **jobs;            /* owned; of QEMU's, that are followed to their end; NULL */
+  gboolean cancels_jobs;
 };
 
 /* What an answer is told by. */
@@ -42,7 +42,10 @@ typedef struct {
 void vm_acts_finish (VmActs *acts, GError *take_error, const char *result);
 void vm_acts_fail (VmActs *acts, VmErrorCode code, const char *format, ...) G_GNUC_PRINTF (3, 4);
 
+/* acts-copy.c: what a copy of a disk that was plugged needs. */
+void vm_acts_copy (VmActs *acts, const char *command, json_object *arguments);
+
 /* acts-job.c. `command`: finish or cancel. */
-void vm_acts_follow_job (VmActs *acts, const char *command, json_object *arguments);
+void vm_acts_follow_jobs (VmActs *acts, const char *command, json_object *arguments);
 /* QEMU's JOB_STATUS_CHANGE. */
 void vm_acts_job_changed (VmActs *acts, json_object *event_data);

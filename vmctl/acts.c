@@ -44,12 +44,12 @@ clear_act (VmActs *acts)
   acts->change = acts->refusals = acts->said = 0;
   acts->wanted = acts->reached = 0;
   acts->idle = 0;
-  acts->cancels_job = FALSE;
+  acts->cancels_jobs = FALSE;
   acts->done = NULL;
   acts->serial++;
   g_clear_pointer (&acts->awaits, g_free);
   g_clear_pointer (&acts->card, g_free);
-  g_clear_pointer (&acts->job, g_free);
+  g_clear_pointer (&acts->jobs, g_strfreev);
 }
 
 void
@@ -292,7 +292,7 @@ device_of (json_object *event_data)
 void
 vm_acts_event (VmActs *acts, const char *name, json_object *event_data)
 {
-  if (acts->job != NULL && g_str_equal (name, "JOB_STATUS_CHANGE"))
+  if (acts->jobs != NULL && g_str_equal (name, "JOB_STATUS_CHANGE"))
     vm_acts_job_changed (acts, event_data);
   if (acts->awaits == NULL || g_strcmp0 (device_of (event_data), acts->awaits) != 0)
     return;
@@ -451,7 +451,9 @@ vm_acts_run (VmActs *acts, json_object *act, VmActDone done, gpointer data)
   if (g_str_equal (at, "qmp"))
     ask_qemu (acts, act, command, arguments);
   else if (g_str_equal (at, "job"))
-    vm_acts_follow_job (acts, command, arguments);
+    vm_acts_follow_jobs (acts, command, arguments);
+  else if (g_str_equal (at, "copy"))
+    vm_acts_copy (acts, command, arguments);
   else if (g_str_equal (at, "keeper") && are_words)
     ask_keeper (acts, act, command, arguments);
   else if (g_str_equal (at, "net") && are_words)

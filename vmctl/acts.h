@@ -27,7 +27,7 @@ void vm_acts_agent_said (VmActs *acts, const FrameHeader *header, const guint8 *
 void vm_acts_event (VmActs *acts, const char *name, json_object *event_data);
 /* `problem` NULL: the helper of this network card goes by a policy; else it never will. */
 void vm_acts_net_said (VmActs *acts, const char *card, const char *problem);
-/* Nobody wants the end of the job that is followed, if one is. */
+/* Nobody wants the end of the jobs that are followed, if some are. */
 void vm_acts_interrupt (VmActs *acts, const char *why);
 /* Nobody will answer any more. */
 void vm_acts_give_up (VmActs *acts, const char *why);

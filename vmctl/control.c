@@ -529,5 +529,8 @@ void
 vm_control_start (VmSupervisor *sup)
 {
   sup->control = qmp_server_new (vm_fd_steal (&sup->control_fd), own_version (), &handlers, sup);
-  vm_supervisor_step (sup, "control");
+  if (sup->adopted)
+    vm_failpoint ("control"); /* how far its predecessor had come stays on record */
+  else
+    vm_supervisor_step (sup, "control");
 }

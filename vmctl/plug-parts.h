@@ -6,6 +6,9 @@
 
 #define VM_PLUG_QEMU_PREFIX "plug-" /* so that an id is never one of the machine's own */
 
+/* Of a device in the record: it is what the plan plugs at this place, from 1. */
+#define VM_PLUG_NTH "nth"
+
 /* (transfer full) */
 json_object *vm_plug_act (const char *at, const char *command, json_object *take_arguments);
 /* The words end with NULL. */

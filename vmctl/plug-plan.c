@@ -244,6 +244,11 @@ add_open_disk (VmPlugPlan *plan, const VmPlugSpec *spec)
 {
   json_object *arguments = json_object_new_object ();
 
+  if (spec->snapshot != NULL) {
+    json_object_put (arguments);
+    vm_plug_add_step (plan, vm_plug_words ("here", "take-disk", plan->id, NULL), NULL);
+    return;
+  }
   if (spec->source == NULL) {
     vm_json_add_int (arguments, "size", (gint64)spec->size);
     vm_plug_add_step (plan, vm_plug_act ("here", "make-disk", arguments), NULL);

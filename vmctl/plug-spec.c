@@ -40,6 +40,7 @@ vm_plug_spec_clear (VmPlugSpec *spec)
   g_free (spec->format);
   g_free (spec->name);
   g_free (spec->address);
+  g_free (spec->snapshot);
   g_free (spec->net);
   *spec = (VmPlugSpec){0};
 }
@@ -327,6 +328,7 @@ vm_plug_spec_to_json (const VmPlugSpec *spec)
   if (spec->read_only)
     vm_json_add_bool (object, "read-only", TRUE);
   vm_json_add_str (object, "format", spec->format);
+  vm_json_add_str (object, "snapshot", spec->snapshot);
   add_number (object, "size", spec->size);
   add_number (object, "count", spec->count);
   vm_json_add_str (object, "name", spec->name);

@@ -45,7 +45,9 @@ typedef struct {
   gboolean udp;          /* PORT */
   guint vendor, product; /* USB; both 0: by ... */
   guint bus, device;     /* ... these */
-  char *net;             /* owned; NIC: words of --net; NULL: as the sandbox has it, else `public` */
+  char *snapshot; /* owned; DISK: of a new one: it begins as its copy in this snapshot, which a restore has
+                     put ready; nobody else asks for that: the control socket does not know it */
+  char *net;      /* owned; NIC: words of --net; NULL: as the sandbox has it, else `public` */
 } VmPlugSpec;
 
 void vm_plug_spec_clear (VmPlugSpec *spec);
@@ -75,6 +77,8 @@ gboolean vm_plug_is_id (const char *text);
  *           those that were made for this network card travel along
  *   agent   a change (meta/agent/change.h); the arguments are words
  *   net     waits until the vmctl-net of the card that is named goes by a policy
+ *   job     follows jobs of QEMU's to their end (vmctl/acts-job.c)
+ *   copy    looks at QEMU's disks for a snapshot of them (vmctl/acts-copy.c)
  *   here    the supervisor's own; what there is, is in vmctl/acts-here.c */
 typedef struct {
   json_object *act;  /* owned */

@@ -14,7 +14,24 @@ enum { CALL_MS = 60000 };
 
 typedef struct {
   gboolean starts, runs; /* since it was asked */
+  json_object *disks;    /* borrowed */
+  gsize come;            /* of them */
 } Wait;
+
+static gboolean
+is_one_of (json_object *disks, const char *id)
+{
+  for (gsize i = 0; disks != NULL && i < json_object_array_length (disks); i++)
+    if (g_strcmp0 (vm_json_str (json_object_array_get_idx (disks, i), "id", NULL), id) == 0)
+      return TRUE;
+  return FALSE;
+}
+
+static gboolean
+is_over (const Wait *wait)
+{
+  return wait->runs && (wait->disks == NULL || wait->come >= json_object_array_length (wait->disks));
+}
 
 static void
 got_event (const char *name, json_object *event_data, json_object *message, gpointer data)
@@ -22,6 +39,8 @@ got_event (const char *name, json_object *event_data, json_object *message, gpoi
   Wait *wait = data;
   const char *state = vm_json_str (event_data, "state", "");
 
+  if (g_str_equal (name, "DEVICE_PLUGGED"))
+    wait->come += wait->starts && is_one_of (wait->disks, vm_json_str (event_data, "id", NULL));
   if (!g_str_equal (name, "SANDBOX_STATE"))
     return;
   wait->starts |= g_str_equal (state, vm_state_name (VM_STATE_STARTING));
@@ -34,7 +53,7 @@ one (const VmDirs *dirs, const VmRecord *record, const VmRestarting *how, GError
   g_autoptr (VmClient) client = vm_client_connect (dirs, record->id, error);
   json_object *arguments = json_object_new_object ();
   g_autoptr (json_object) ret = NULL;
-  Wait wait = {0};
+  Wait wait = {.disks = how->disks};
 
   if (client == NULL) {
     json_object_put (arguments);
@@ -46,15 +65,17 @@ one (const VmDirs *dirs, const VmRecord *record, const VmRestarting *how, GError
     vm_json_add_int (arguments, "timeout-ms", how->powerdown_ms);
   if (how->snapshot != NULL)
     vm_json_add_str (arguments, "name", how->snapshot);
+  if (how->disks != NULL)
+    vm_json_add_bool (arguments, "plugged", TRUE);
   ret = qmp_client_call (client->qmp, how->command, arguments, NULL, 0, how->snapshot != NULL ? 0 : CALL_MS,
                          error); /* a snapshot is copied first */
   if (ret == NULL) {
     g_prefix_error (error, "sandbox '%s' (%s): ", record->name, record->id);
     return FALSE;
   }
-  while (!wait.runs && !client->closed)
+  while (!is_over (&wait) && !client->closed)
     g_main_context_iteration (NULL, TRUE);
-  return wait.runs ||
+  return is_over (&wait) ||
          vm_error (error, VM_ERROR_CHILD, "sandbox '%s' (%s) does not run again: %s", record->name,
                    record->id, client->ended ? client->text : "its supervisor died");
 }

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <stdio.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -13,10 +14,15 @@
 #include "vmctl/base/error.h"
 #include "vmctl/base/fd.h"
 #include "vmctl/base/file.h"
+#include "vmctl/base/json.h"
 
 #define DIRECTORY "snapshots"
 #define FILE_NAME "root.qcow2"
+#define DISK_NAME "plugged-%s.qcow2"
 #define NEXT "next-disk" /* beside the directory: no name of a snapshot */
+/* Of plugged disks: copies that a restore has made, and those that the machine which starts waits for. */
+#define COPIED_DISKS "copied-plugged"
+#define NEXT_DISKS "next-plugged"
 
 enum { AT_ONCE = 1 << 30, BUFFER = 1 << 16 };
 
@@ -86,6 +92,47 @@ vm_snapshot_file_open (int state_fd, const char *name, GError **error)
   return fd;
 }
 
+static char *
+disk_path (const char *name, const char *id)
+{
+  return g_strdup_printf (DIRECTORY "/%s/" DISK_NAME, name, id);
+}
+
+char *
+vm_snapshot_disk_path (const char *state_dir, const char *name, const char *id)
+{
+  g_autofree char *path = disk_path (name, id);
+
+  return g_build_filename (state_dir, path, NULL);
+}
+
+int
+vm_snapshot_disk_open (int state_fd, const char *name, const char *id, GError **error)
+{
+  g_autofree char *path = disk_path (name, id);
+  int fd = openat (state_fd, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+
+  if (fd < 0)
+    vm_error_errno (error, errno, "cannot open the copy of '%s' in the snapshot '%s'", id, name);
+  return fd;
+}
+
+int
+vm_snapshot_disk_new (int state_fd, const char *name, const char *id, guint64 size, GError **error)
+{
+  g_autofree char *path = disk_path (name, id);
+  vm_autofd fd = openat (state_fd, path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+
+  if (fd < 0) {
+    vm_error_errno (error, errno, "cannot make a file for the copy of '%s'", id);
+    return -1;
+  }
+  if (image_scratch_format (fd, size, error))
+    return vm_fd_steal (&fd);
+  (void)unlinkat (state_fd, path, 0);
+  return -1;
+}
+
 gboolean
 vm_snapshot_file_remove (int state_fd, const char *name, GError **error)
 {
@@ -106,15 +153,31 @@ vm_snapshot_files_remove_all (int state_fd)
   if (faccessat (state_fd, DIRECTORY, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
     (void)vm_file_remove_tree (state_fd, DIRECTORY, NULL);
   (void)unlinkat (state_fd, NEXT, 0);
+  vm_snapshot_disks_forget (state_fd);
+}
+
+static guint64
+bytes_at (int state_fd, const char *path)
+{
+  struct stat st;
+
+  return fstatat (state_fd, path, &st, AT_SYMLINK_NOFOLLOW) == 0 ? (guint64)st.st_blocks * 512 : 0;
 }
 
 guint64
 vm_snapshot_file_bytes (int state_fd, const char *name)
 {
-  vm_autofd fd = vm_snapshot_file_open (state_fd, name, NULL);
-  struct stat st;
+  g_autofree char *path = g_strdup_printf (DIRECTORY "/%s/" FILE_NAME, name);
 
-  return fd >= 0 && fstat (fd, &st) == 0 ? (guint64)st.st_blocks * 512 : 0;
+  return bytes_at (state_fd, path);
+}
+
+guint64
+vm_snapshot_disk_bytes (int state_fd, const char *name, const char *id)
+{
+  g_autofree char *path = disk_path (name, id);
+
+  return bytes_at (state_fd, path);
 }
 
 static gboolean
@@ -179,6 +242,75 @@ vm_snapshot_file_copy (int state_fd, const char *name, const char *keep, GError 
     return copy_to (from, state_fd, NEXT, FALSE, error);
   dir = open_dir (AT_FDCWD, keep, error);
   return dir >= 0 && copy_to (from, dir, IMAGE_DISK_RESTORED, TRUE, error);
+}
+
+/* Disks that are plugged again */
+
+static void
+remove_dir (int state_fd, const char *name)
+{
+  if (faccessat (state_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+    (void)vm_file_remove_tree (state_fd, name, NULL);
+}
+
+void
+vm_snapshot_disks_forget (int state_fd)
+{
+  remove_dir (state_fd, COPIED_DISKS);
+  remove_dir (state_fd, NEXT_DISKS);
+}
+
+static gboolean
+copy_disk (int state_fd, const char *name, const char *id, int dir, GError **error)
+{
+  g_autofree char *file = g_strdup_printf (DISK_NAME, id);
+  vm_autofd from = vm_snapshot_disk_open (state_fd, name, id, error);
+
+  return from >= 0 && copy_to (from, dir, file, FALSE, error);
+}
+
+gboolean
+vm_snapshot_disks_copy (int state_fd, const char *name, json_object *disks, GError **error)
+{
+  vm_autofd dir = -1;
+
+  remove_dir (state_fd, COPIED_DISKS);
+  dir = make_dir (state_fd, COPIED_DISKS, error);
+  if (dir < 0)
+    return FALSE;
+  for (gsize i = 0; i < json_object_array_length (disks); i++)
+    if (!copy_disk (state_fd, name, vm_json_str (json_object_array_get_idx (disks, i), "id", ""), dir,
+                    error)) {
+      remove_dir (state_fd, COPIED_DISKS);
+      return FALSE;
+    }
+  return TRUE;
+}
+
+gboolean
+vm_snapshot_disks_choose (int state_fd, GError **error)
+{
+  remove_dir (state_fd, NEXT_DISKS);
+  return renameat (state_fd, COPIED_DISKS, state_fd, NEXT_DISKS) == 0 ||
+         vm_error_errno (error, errno, "cannot rename '" COPIED_DISKS "'");
+}
+
+gboolean
+vm_snapshot_disks_are_chosen (int state_fd)
+{
+  return faccessat (state_fd, NEXT_DISKS, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+int
+vm_snapshot_disks_take (int state_fd, const char *id, GError **error)
+{
+  g_autofree char *path = g_strdup_printf (NEXT_DISKS "/" DISK_NAME, id);
+  vm_autofd fd = openat (state_fd, path, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+
+  if (fd >= 0 && unlinkat (state_fd, path, 0) == 0)
+    return vm_fd_steal (&fd);
+  vm_error_errno (error, errno, "cannot use the copy of '%s'", id);
+  return -1;
 }
 
 char *

@@ -12,14 +12,18 @@
  * The moment is one at which the guest's file system stands still: the agent freezes it
  * (meta/agent/freeze.h), and the snapshot counts only if the thaw says that it was frozen to its end.
  *
+ * Disks that were plugged and can be written to are in it as well, each as a whole in a file of its own, of
+ * the same moment: one transaction begins all copies, and every file system that is mounted of a disk stands
+ * still. The user's file of such a disk is never written to by a restore.
+ *
  * It is made of the steps of a plug (vmctl/plug.h), by the same jobs: what was done is undone when one fails,
  * or by the supervisor that takes over. A restore is a `vmctl reset` whose disk begins as a copy of the file.
  * That of a kept disk (images/disk.h) takes the disk's name, whole and on the host's disk by then; until that
  * moment the disk is what the guest has written to it, and nothing in it ever refers to a snapshot.
  *
  * Files: STATE/sandboxes/ID/snapshots/NAME/root.qcow2, 0600 in 0700, an overlay on the empty disk of the
- * cache (images/scratch.h) or on an image's, without the name of one in its head. They go with their sandbox,
- * also where the disk is kept. */
+ * cache (images/scratch.h) or on an image's, without the name of one in its head; plugged-ID.qcow2 beside it,
+ * whole. They go with their sandbox, also where the disk is kept. */
 #pragma once
 
 #include <glib.h>
@@ -28,9 +32,16 @@
 #include "vmctl/plug.h"
 
 /* A snapshot in the record: {"name", "created": microseconds since the epoch, "parent": the one before it on
- * the same disk, "frozen-us": how long the guest stood still, "half-done", "unplug": the acts that remove it}
+ * the same disk, "frozen-us": how long the guest stood still, "disks": array of {"id", "source": the user's
+ * file (absent: it has none), "format": that one's, "copy": the path of its copy, a qcow2, "bytes": of that
+ * on the disk, "nth": of what the plan plugs it was that one, from 1 (absent: of none)} (absent: there are
+ * none), "half-done", "unplug": the acts that remove it}
  *
  * "id" is its name too. */
+
+/* What a plugged disk's copy is called in QEMU begins so, and ends with the disk's id; that of the machine's
+ * own disk is "snapshot". */
+#define VM_SNAPSHOT_COPY "snapshot-"
 
 enum {
   VM_SNAPSHOTS_MAX = 64,
@@ -42,7 +53,7 @@ typedef struct {
   const VmPlan *plan;
   json_object *snapshots, *devices; /* arrays, as in the record */
   const char *parent;               /* NULL: none */
-  gboolean skip_plugged;            /* disks that were plugged are left out; else they are a reason not to */
+  gboolean skip_plugged;            /* disks that were plugged are left out */
   guint freeze_ms;
   gint64 now; /* microseconds since the epoch */
 } VmSnapshotFacts;
@@ -50,8 +61,7 @@ typedef struct {
 /* [A-Za-z0-9][A-Za-z0-9._-]{0,39} */
 gboolean vm_snapshot_is_name (const char *text);
 
-/* Pure. `name` NULL: "s1", "s2", ... UNSUPPORTED: no machine, no disk. EXISTS. USAGE. BUSY: too many, or a
- * disk that is written to was plugged. */
+/* Pure. `name` NULL: "s1", "s2", ... UNSUPPORTED: no machine, no disk. EXISTS. USAGE. BUSY: too many. */
 VmPlugPlan *vm_snapshot_plan_make (const char *name, const VmSnapshotFacts *facts, GError **error);
 /* It is whole: what the agent said of the time that it took is believed as far as it can be. */
 void vm_snapshot_take_result (VmPlugPlan *plan, const char *result, guint freeze_ms);
@@ -67,11 +77,27 @@ int vm_snapshot_file_open (int state_fd, const char *name, GError **error);
 gboolean vm_snapshot_file_remove (int state_fd, const char *name, GError **error);
 void vm_snapshot_files_remove_all (int state_fd);
 guint64 vm_snapshot_file_bytes (int state_fd, const char *name); /* on the disk */
+/* The same of the copy of the plugged disk `id`: an empty qcow2 of that size in the snapshot's directory,
+ * which is there. */
+int vm_snapshot_disk_new (int state_fd, const char *name, const char *id, guint64 size, GError **error);
+int vm_snapshot_disk_open (int state_fd, const char *name, const char *id, GError **error);
+guint64 vm_snapshot_disk_bytes (int state_fd, const char *name, const char *id);
+/* (transfer full) */
+char *vm_snapshot_disk_path (const char *state_dir, const char *name, const char *id);
 /* A copy of it, as the file that the next start takes (VmPlan.disk_file). `keep`: the directory of the kept
  * disk that it is of, NULL: of none. Blocks as long as that takes. */
 gboolean vm_snapshot_file_copy (int state_fd, const char *name, const char *keep, GError **error);
 /* The path of that file. (transfer full) */
 char *vm_snapshot_next_disk (const VmPlan *plan);
+/* Copies of the copies `disks` (as in the record), to be plugged once the sandbox has started again. Until
+ * they are chosen they are nothing. Blocks as long as that takes. */
+gboolean vm_snapshot_disks_copy (int state_fd, const char *name, json_object *disks, GError **error);
+/* They are what is waited for; whatever there was of others goes. */
+gboolean vm_snapshot_disks_choose (int state_fd, GError **error);
+gboolean vm_snapshot_disks_are_chosen (int state_fd);
+/* One of them, which loses its name. -1 and error. */
+int vm_snapshot_disks_take (int state_fd, const char *id, GError **error);
+void vm_snapshot_disks_forget (int state_fd);
 /* Which file the empty disk or the image's is: a snapshot is of no use with another. (transfer full); NULL:
  * it has gone */
 char *vm_snapshot_base_id (const char *disk_base);

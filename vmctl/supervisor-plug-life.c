@@ -5,13 +5,15 @@
 #include <string.h>
 
 #include "vmctl/base/json.h"
+#include "vmctl/plug-parts.h"
+#include "vmctl/snapshot.h"
 #include "vmctl/supervisor-net.h"
 
 /* What the plan has was checked when it was made. */
 void
 vm_plugs_add_ours (VmPlugs *plugs)
 {
-  char **words = plugs->sup->plan->plugs;
+  char **all = plugs->sup->plan->plugs, **words = all;
 
   for (; words != NULL && *words != NULL; words++) {
     g_autoptr (json_object) object = vm_json_parse_object (*words, strlen (*words), NULL);
@@ -23,7 +25,50 @@ vm_plugs_add_ours (VmPlugs *plugs)
     job = vm_plugs_add (plugs, NULL);
     job->spec = spec;
     job->is_ours = TRUE;
+    job->nth = (guint)(words - all) + 1;
     plugs->ours++;
+  }
+}
+
+/* The place of what the plan plugs in the queue; -1: it is not there. */
+static int
+place_of (const VmPlugs *plugs, guint nth)
+{
+  int place = 0;
+
+  for (GList *l = plugs->jobs.head; nth > 0 && l != NULL; l = l->next, place++)
+    if (((VmPlugJob *)l->data)->nth == nth)
+      return place;
+  return -1;
+}
+
+static VmPlugJob *
+take_job (VmPlugs *plugs, guint nth)
+{
+  int place = place_of (plugs, nth);
+  VmPlugJob *job;
+
+  if (place >= 0)
+    return g_queue_pop_nth (&plugs->jobs, (guint)place);
+  job = g_new0 (VmPlugJob, 1);
+  job->plugs = plugs;
+  job->is_ours = TRUE;
+  plugs->ours++;
+  return job;
+}
+
+/* They come first: another one without an id then chooses one that is free. */
+void
+vm_plugs_restore (VmPlugs *plugs, const char *snapshot, json_object *disks)
+{
+  for (gsize i = json_object_array_length (disks); i > 0; i--) {
+    json_object *disk = json_object_array_get_idx (disks, i - 1);
+    VmPlugJob *job = take_job (plugs, (guint)vm_json_int (disk, VM_PLUG_NTH, 0));
+
+    vm_plug_spec_clear (&job->spec);
+    job->spec = (VmPlugSpec){
+        .kind = VM_PLUG_DISK, .id = g_strdup (vm_json_str (disk, "id", "")), .snapshot = g_strdup (snapshot)};
+    g_queue_push_nth (&plugs->jobs, job, plugs->is_busy ? 1 : 0);
   }
 }
 
@@ -92,7 +137,8 @@ vm_plugs_take_over (VmPlugs *plugs)
 
   json_object *devices = plugs->sup->record->devices;
 
-  if (plugs->sup->plan->plugs != NULL && g_strcmp0 (plugs->sup->record->step, "up") == 0) {
+  if ((plugs->sup->plan->plugs != NULL || vm_snapshot_disks_are_chosen (plugs->sup->state_fd)) &&
+      g_strcmp0 (plugs->sup->record->step, "up") == 0) {
     vm_supervisor_stop (plugs->sup, VM_REASON_START_FAILED,
                         "its supervisor was killed before its command could start", VM_STOP_QUIT, 0);
     return;

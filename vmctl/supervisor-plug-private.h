@@ -25,7 +25,8 @@ typedef struct {
   json_object *unplug;      /* owned; of an unplug that has begun */
   guint at;                 /* steps or acts that are done */
   guint fail_after;
-  gboolean is_ours;    /* one of the plan's own */
+  gboolean is_ours;    /* one of the plan's own, or of what a restore brings back */
+  guint nth;           /* of the plan's own, from 1; 0: none of them */
   gboolean is_lenient; /* what cannot be undone was not done */
   GError *why;         /* owned; it has failed, and is being undone */
   char *result;        /* owned; what the agent said last */
@@ -56,3 +57,6 @@ void vm_snapshots_removed (VmSupervisor *sup, const char *name);
 
 /* supervisor-plug-life.c */
 void vm_plugs_add_ours (VmPlugs *plugs); /* jobs for what the plan plugs */
+/* In a sandbox that is about to start again: jobs for the copies of these disks (vmctl/snapshot.h), also in
+ * the place of what the plan plugs. */
+void vm_plugs_restore (VmPlugs *plugs, const char *snapshot, json_object *disks);

@@ -12,6 +12,8 @@
 
 #include "vmctl/base/error.h"
 #include "vmctl/base/json.h"
+#include "vmctl/plug-parts.h"
+#include "vmctl/snapshot.h"
 
 #define UNWANTED "who asked for it has gone"
 
@@ -116,11 +118,12 @@ has_gone (json_object *device)
 json_object *
 vm_plugs_shown (json_object *device)
 {
+  static const char *const ours[] = {"unplug", "fdset", "base", VM_PLUG_NTH, NULL};
   json_object *shown = json_object_new_object ();
 
   json_object_object_foreach (device, key, value)
   {
-    if (!g_str_equal (key, "unplug") && !g_str_equal (key, "fdset") && !g_str_equal (key, "base"))
+    if (!g_strv_contains (ours, key))
       vm_json_add (shown, key, json_object_get (value));
   }
   if (has_gone (device))
@@ -159,9 +162,10 @@ settle_ours (VmPlugs *plugs, const GError *error)
   plugs->ours--;
   if (error != NULL && plugs->our_fate == NULL)
     plugs->our_fate = g_strdup (error->message);
-  if (plugs->our_fate == NULL && plugs->ours == 0)
+  if (plugs->our_fate == NULL && plugs->ours == 0) {
     vm_supervisor_release_command (sup);
-  else if (plugs->our_fate != NULL && sup->lifeline < 0)
+    vm_snapshot_disks_forget (sup->state_fd);
+  } else if (plugs->our_fate != NULL && sup->lifeline < 0)
     vm_plugs_client_came (plugs);
 }
 
@@ -336,6 +340,8 @@ begin_plug (VmPlugJob *job)
     end_job (job, NULL, error);
     return;
   }
+  if (job->nth > 0)
+    vm_json_add_int (job->plan->device, VM_PLUG_NTH, job->nth);
   if (find_device (job, job->plan->id, &index) == NULL) {
     put_device (job, TRUE);
     save (plugs);

@@ -4,7 +4,8 @@
  * First the snapshot is copied, by a process of its own, while the sandbox goes on: what can fail (no room)
  * fails before anything has changed. Then it is a reset. The next machine takes the copy as its disk, which
  * loses its name at that moment, as every scratch disk does, or gets that of the kept disk. It boots: a
- * template has its own disk mounted.
+ * template has its own disk mounted. Of disks that were plugged the user's files stay as they are; if they
+ * are wanted, copies of the copies are plugged before the command starts, likewise.
  */
 #include "vmctl/supervisor-snapshot.h"
 
@@ -33,7 +34,8 @@ struct VmRestore {
   char *name;          /* owned */
   int pidfd, words;    /* owned; of the process that copies: it, and what it complains of */
   guint tag;
-  gboolean is_ready; /* it is copied: the next machine takes it */
+  gboolean is_ready;  /* it is copied: the next machine takes it */
+  json_object *disks; /* owned; those of the plugged ones that come again; NULL: none */
 };
 
 /* Making and removing: a snapshot's part of the jobs */
@@ -68,10 +70,24 @@ vm_snapshots_plan (VmSupervisor *sup, const VmSnapshotWish *wish, GError **error
   return plan;
 }
 
+/* Borrowed. NULL: it has none. */
+static json_object *
+nth_disk (json_object *snapshot, gsize i)
+{
+  json_object *disks = vm_json_array (snapshot, "disks");
+
+  return disks != NULL && i < json_object_array_length (disks) ? json_object_array_get_idx (disks, i) : NULL;
+}
+
 void
 vm_snapshots_made (VmSupervisor *sup, VmPlugPlan *plan, const VmPlugJob *job)
 {
+  json_object *disk;
+
   vm_snapshot_take_result (plan, job->result, job->snapshot->freeze_ms);
+  for (gsize i = 0; (disk = nth_disk (plan->device, i)) != NULL; i++)
+    vm_json_add_int (disk, "bytes",
+                     (gint64)vm_snapshot_disk_bytes (sup->state_fd, plan->id, vm_json_str (disk, "id", "")));
   g_free (sup->record->snapshot);
   sup->record->snapshot = g_strdup (plan->id);
 }
@@ -130,6 +146,18 @@ vm_control_snapshot_remove (VmSupervisor *sup, json_object *arguments, QmpReques
   vm_plugs_next (sup->plugs);
 }
 
+/* All of it, on the disk. */
+static gint64
+bytes_of (const VmSupervisor *sup, json_object *snapshot)
+{
+  gint64 bytes = (gint64)vm_snapshot_file_bytes (sup->state_fd, vm_json_str (snapshot, "id", ""));
+  json_object *disk;
+
+  for (gsize i = 0; (disk = nth_disk (snapshot, i)) != NULL; i++)
+    bytes += vm_json_int (disk, "bytes", 0);
+  return bytes;
+}
+
 void
 vm_control_query_snapshots (VmSupervisor *sup, json_object *arguments, QmpRequest *take_request)
 {
@@ -139,7 +167,7 @@ vm_control_query_snapshots (VmSupervisor *sup, json_object *arguments, QmpReques
     json_object *one = json_object_array_get_idx (snapshots, i), *shown = vm_plugs_shown (one);
     const char *name = vm_json_str (one, "id", "");
 
-    vm_json_add_int (shown, "bytes", (gint64)vm_snapshot_file_bytes (sup->state_fd, name));
+    vm_json_add_int (shown, "bytes", bytes_of (sup, one));
     if (g_strcmp0 (sup->record->snapshot, name) == 0)
       vm_json_add_bool (shown, "current", TRUE);
     json_object_array_add (list, shown);
@@ -165,15 +193,16 @@ vm_restore_free (VmRestore *restore)
   if (restore->request != NULL)
     qmp_request_error (restore->request, "GenericError",
                        "the sandbox ended, or started again before it was copied");
+  json_object_put (restore->disks);
   g_free (restore->name);
   g_free (restore);
 }
 
 /* QEMU has written it, which a guest may have taken over. */
 static gboolean
-check_head (const VmSupervisor *sup, const char *name, GError **error)
+check_head (int take_fd, const char *name, GError **error)
 {
-  vm_autofd fd = vm_snapshot_file_open (sup->state_fd, name, error);
+  vm_autofd fd = take_fd;
   guint8 head[VM_PLUG_HEAD];
   const char *format;
   ssize_t n;
@@ -186,7 +215,24 @@ check_head (const VmSupervisor *sup, const char *name, GError **error)
 }
 
 static gboolean
-check_snapshot (const VmSupervisor *sup, const char *name, GError **error)
+check_heads (const VmSupervisor *sup, json_object *snapshot, gboolean plugged, GError **error)
+{
+  const char *name = vm_json_str (snapshot, "id", "");
+  json_object *disk;
+
+  if (!check_head (vm_snapshot_file_open (sup->state_fd, name, error), name, error))
+    return FALSE;
+  for (gsize i = 0; plugged && (disk = nth_disk (snapshot, i)) != NULL; i++) {
+    const char *id = vm_json_str (disk, "id", "");
+
+    if (!check_head (vm_snapshot_disk_open (sup->state_fd, name, id, error), id, error))
+      return FALSE;
+  }
+  return TRUE;
+}
+
+static gboolean
+check_snapshot (const VmSupervisor *sup, const char *name, gboolean plugged, GError **error)
 {
   json_object *snapshot = name != NULL ? vm_plug_find (sup->record->snapshots, name) : NULL;
   g_autofree char *base = NULL;
@@ -201,7 +247,7 @@ check_snapshot (const VmSupervisor *sup, const char *name, GError **error)
   if (g_strcmp0 (base, vm_json_str (snapshot, "base", NULL)) != 0)
     return vm_error (error, VM_ERROR_INVALID, "'%s' is not the file any more on which the snapshot was made",
                      sup->plan->disk_base);
-  return check_head (sup, name, error);
+  return check_heads (sup, snapshot, plugged, error);
 }
 
 /* What a machine needs to boot may have been removed from the cache since. */
@@ -220,25 +266,28 @@ check_boot (const VmSupervisor *sup, GError **error)
 }
 
 static gboolean
-check_restore (VmSupervisor *sup, const char *name, GError **error)
+check_restore (VmSupervisor *sup, const char *name, gboolean plugged, GError **error)
 {
   if (sup->restore != NULL)
     return vm_error (error, VM_ERROR_BUSY, "the snapshot '%s' is being restored", sup->restore->name);
   if (!g_queue_is_empty (&sup->plugs->jobs))
     return vm_error (error, VM_ERROR_BUSY, "something is being plugged, or a snapshot is being made");
-  return check_snapshot (sup, name, error) && check_boot (sup, error) &&
+  return check_snapshot (sup, name, plugged, error) && check_boot (sup, error) &&
          vm_supervisor_can_restart (sup, error);
 }
 
 /* It has the sandbox's lock as long as it lives, which must not be longer than we. */
 static void G_GNUC_NORETURN
-copy_and_exit (const VmSupervisor *sup, const char *name, pid_t parent, int words)
+copy_and_exit (const VmRestore *restore, pid_t parent, int words)
 {
+  const VmSupervisor *sup = restore->sup;
   g_autoptr (GError) error = NULL;
 
   if (prctl (PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid () != parent)
     _exit (1);
-  if (vm_snapshot_file_copy (sup->state_fd, name, sup->plan->image.keep, &error))
+  if ((restore->disks == NULL ||
+       vm_snapshot_disks_copy (sup->state_fd, restore->name, restore->disks, &error)) &&
+      vm_snapshot_file_copy (sup->state_fd, restore->name, sup->plan->image.keep, &error))
     _exit (0);
   (void)vm_fd_write_all (words, error->message, strlen (error->message), NULL);
   _exit (1);
@@ -255,7 +304,7 @@ start_copy (VmRestore *restore, GError **error)
   restore->words = ends[0];
   pid = fork ();
   if (pid == 0)
-    copy_and_exit (restore->sup, restore->name, parent, ends[1]);
+    copy_and_exit (restore, parent, ends[1]);
   vm_fd_clear (&ends[1]);
   if (pid < 0)
     return vm_error_errno (error, errno, "cannot start a process");
@@ -267,6 +316,7 @@ static void
 give_up (VmRestore *restore, const GError *error)
 {
   restore->sup->restore = NULL;
+  vm_snapshot_disks_forget (restore->sup->state_fd);
   vm_log_line (restore->sup->log, "restore: %s", error->message);
   refuse (g_steal_pointer (&restore->request), error);
   vm_restore_free (restore);
@@ -313,10 +363,11 @@ void
 vm_control_snapshot_restore (VmSupervisor *sup, json_object *arguments, QmpRequest *take_request)
 {
   const char *name = vm_json_str (arguments, "name", NULL);
+  gboolean plugged = vm_json_bool (arguments, "plugged", FALSE);
   g_autoptr (GError) error = NULL;
   VmRestore *restore;
 
-  if (!check_restore (sup, name, &error)) {
+  if (!check_restore (sup, name, plugged, &error)) {
     refuse (take_request, error);
     return;
   }
@@ -324,6 +375,8 @@ vm_control_snapshot_restore (VmSupervisor *sup, json_object *arguments, QmpReque
   restore->sup = sup;
   restore->request = take_request;
   restore->name = g_strdup (name);
+  if (plugged)
+    restore->disks = json_object_get (vm_json_array (vm_plug_find (sup->record->snapshots, name), "disks"));
   restore->pidfd = restore->words = -1;
   if (start_copy (restore, &error))
     restore->tag = g_unix_fd_add (restore->pidfd, G_IO_IN, copied, restore);
@@ -331,11 +384,27 @@ vm_control_snapshot_restore (VmSupervisor *sup, json_object *arguments, QmpReque
     give_up (restore, error);
 }
 
+/* That they are not there then the jobs will say. */
+static void
+choose_plugged (VmSupervisor *sup, const VmRestore *restore)
+{
+  g_autoptr (GError) error = NULL;
+
+  if (!vm_snapshot_disks_choose (sup->state_fd, &error))
+    vm_log_line (sup->log, "restore: %s", error->message);
+  vm_plugs_restore (sup->plugs, restore->name, restore->disks);
+}
+
 void
 vm_snapshots_choose_disk (VmSupervisor *sup)
 {
   VmPlan *plan = sup->plan;
+  gboolean brings_disks = sup->restore != NULL && sup->restore->is_ready && sup->restore->disks != NULL;
 
+  if (brings_disks)
+    choose_plugged (sup, sup->restore);
+  else
+    vm_snapshot_disks_forget (sup->state_fd);
   g_clear_pointer (&plan->disk_file, g_free);
   g_clear_pointer (&sup->record->snapshot, g_free);
   if (sup->restore != NULL && sup->restore->is_ready) {

@@ -21,7 +21,7 @@
  *   forwards.c ports inside, for those outside
  *   change.c   what is plugged into it while it runs (change-do.c: doing it)
  *   desktop.c  a screen: X server and window manager (xclient.c: who asks it for pixels, and types)
- *   freeze.c   standing still for a snapshot (freeze-disk.c: what else is on an image's disk)
+ *   freeze.c   standing still for a snapshot (freeze-disk.c: what else is mounted)
  *   stop.c     POWEROFF (power.c: the last step)
  *   sudo.c     the `sudo` of a sandbox whose user may become root
  *

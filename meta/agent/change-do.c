@@ -294,9 +294,11 @@ do_balloon (const Doing *doing)
 /* Snapshots */
 
 static int
-do_freeze (Doing *doing, const char *ms)
+do_freeze (const Doing *doing, size_t n, const char *ms, const char *which)
 {
-  return freeze_do (doing->agent, ms);
+  if (n != 2 && (n != 3 || strcmp (which, "all") != 0))
+    return -EINVAL;
+  return freeze_do (doing->agent, ms, n == 3);
 }
 
 static int
@@ -305,8 +307,8 @@ do_one (Doing *doing, const char *op, size_t n, const char *a, const char *b, co
   static const struct {
     const char *name;
     int (*run) (Doing *doing, const char *word);
-  } simple[] = {{"unbind", do_unbind}, {"disk", do_disk},     {"port", do_port},    {"unport", do_unport},
-                {"cpus", do_cpus},     {"memory", do_memory}, {"freeze", do_freeze}};
+  } simple[] = {{"unbind", do_unbind}, {"disk", do_disk}, {"port", do_port},
+                {"unport", do_unport}, {"cpus", do_cpus}, {"memory", do_memory}};
 
   if (strcmp (op, "bind") == 0)
     return n == 4 ? do_bind (doing, a, b, c) : -EINVAL;
@@ -314,6 +316,8 @@ do_one (Doing *doing, const char *op, size_t n, const char *a, const char *b, co
     return n == 4 ? do_nic (doing, a, b, c) : -EINVAL;
   if (strcmp (op, "balloon") == 0)
     return n == 1 ? do_balloon (doing) : -EINVAL;
+  if (strcmp (op, "freeze") == 0)
+    return do_freeze (doing, n, a, b);
   if (strcmp (op, "thaw") == 0)
     return n == 1 ? freeze_thaw (doing->agent, doing->text, doing->size) : -EINVAL;
   for (size_t i = 0; i < sizeof simple / sizeof *simple; i++)

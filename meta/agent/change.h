@@ -11,7 +11,7 @@
  *                           default route behind those of the cards before it. Result: its name
  *   cpus N                  that many processors are in use, hot-added ones too. Result: how many are
  *   balloon                 the driver of the balloon is loaded (balloon.h)
- *   freeze MS               the scratch disk stands still, for so long at the most (freeze.h)
+ *   freeze MS [all]         the scratch disk stands still, or every disk, for so long at the most (freeze.h)
  *   thaw                    it goes on. Result: for how many microseconds it stood still
  *   memory SIZE             the same for memory, in MiB, in a way that lets it be taken away again. Result:
  *                           how much is in use

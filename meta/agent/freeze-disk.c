@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What else of the disk of an image's root is mounted: /boot, /boot/efi, another partition. A snapshot has
- * the whole disk, so these have to stand still as well. Those that cannot be frozen (vfat) are made read-only
- * instead, which fails while somebody has a file open for writing. */
+/* What else is mounted: of the disk of an image's root /boot, /boot/efi, another partition; of disks that
+ * were plugged whatever somebody has made of them. A snapshot has the whole disks, so these have to stand
+ * still as well. Those that cannot be frozen (vfat) are made read-only instead, which fails while somebody
+ * has a file open for writing. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -59,76 +60,129 @@ place_of (const FreezeOther *others, int n, dev_t device)
   return i;
 }
 
-/* A line of mountinfo: of which device, where, and whether its file system is read-only. */
+/* A line of mountinfo. */
+typedef struct {
+  int id;
+  dev_t device;
+  const char *point, *source;
+  bool read_only; /* its file system */
+} Mount;
+
+/* "TYPE SOURCE OPTIONS" */
 static bool
-parse (char *line, dev_t *ret_device, char **ret_point, bool *ret_read_only)
+parse_source (char *text, Mount *ret)
 {
-  char *save = NULL, *field, *options = strstr (line, " - ");
+  char *save = NULL, *source, *options;
+
+  (void)strtok_r (text, " ", &save);
+  source = strtok_r (NULL, " ", &save);
+  options = strtok_r (NULL, " ", &save);
+  if (!source)
+    return false;
+  if (!options) { /* the source is nothing */
+    options = source;
+    source = options + strlen (options);
+  }
+  unescape_mount (source);
+  ret->source = source;
+  ret->read_only = strcmp (options, "ro") == 0 || strncmp (options, "ro,", 3) == 0;
+  return true;
+}
+
+static bool
+parse (char *line, Mount *ret)
+{
+  char *save = NULL, *field, *rest = strstr (line, " - ");
   unsigned a = 0, b = 0;
 
-  if (!options)
+  if (!rest)
     return false;
-  *options = '\0';
-  options = strrchr (options + 3, ' '); /* "TYPE SOURCE OPTIONS" */
+  *rest = '\0';
   field = strtok_r (line, " ", &save);
   for (unsigned i = 0; field && i < 4; i++) {
-    if (i == 2 && sscanf (field, "%u:%u", &a, &b) != 2)
+    if ((i == 0 && sscanf (field, "%d", &ret->id) != 1) || (i == 2 && sscanf (field, "%u:%u", &a, &b) != 2))
       return false;
     field = strtok_r (NULL, " ", &save);
   }
-  if (!field || !options)
+  if (!field)
     return false;
-  *ret_device = makedev (a, b);
-  *ret_point = field;
-  *ret_read_only = strcmp (options, " ro") == 0 || strncmp (options, " ro,", 4) == 0;
   unescape_mount (field);
-  return true;
+  ret->device = makedev (a, b);
+  ret->point = field;
+  return parse_source (rest + 3, ret);
+}
+
+/* Some file systems (btrfs) have a number of their own in place of their device's. */
+static bool
+is_on_disk (const Mount *mount)
+{
+  char name[64];
+  struct stat st;
+
+  if (major (mount->device) != 0)
+    return disk_of (mount->device, name, sizeof name) == 0;
+  return strncmp (mount->source, "/dev/", 5) == 0 && stat (mount->source, &st) == 0 && S_ISBLK (st.st_mode);
+}
+
+static int
+mount_of (int fd)
+{
+  char path[64], line[128];
+  int id = -1;
+  FILE *f;
+
+  snprintf (path, sizeof path, "/proc/self/fdinfo/%d", fd);
+  f = fopen (path, "re");
+  while (f && id < 0 && fgets (line, sizeof line, f))
+    if (sscanf (line, "mnt_id: %d", &id) != 1)
+      id = -1;
+  if (f)
+    fclose (f);
+  return id;
 }
 
 /* -1: something else lies on it there. */
 static int
-open_at (const char *point, dev_t device)
+open_at (const Mount *mount)
 {
-  int fd = open (point, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-  struct stat st;
+  int fd = open (mount->point, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
-  if (fd >= 0 && (fstat (fd, &st) < 0 || st.st_dev != device))
+  if (fd >= 0 && mount_of (fd) != mount->id)
     close_fd (&fd);
   return fd;
 }
 
 /* One mount more. The count, or -errno. */
 static int
-take (FreezeOther *others, int n, dev_t device, const char *point)
+take (FreezeOther *others, int n, const Mount *mount)
 {
-  int i = place_of (others, n, device);
+  int i = place_of (others, n, mount->device);
 
   if (i == FREEZE_OTHERS_MAX)
     return -E2BIG;
   if (i == n)
-    others[n++] = (FreezeOther){.device = device, .fd = -1, .state = FREEZE_NOT};
+    others[n++] = (FreezeOther){.device = mount->device, .fd = -1, .state = FREEZE_NOT};
   if (others[i].fd < 0)
-    others[i].fd = open_at (point, device);
+    others[i].fd = open_at (mount);
   return n;
 }
 
 static int
-find (dev_t root, FreezeOther *others)
+find (dev_t root, bool all, FreezeOther *others)
 {
   int fd = open ("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC), n = 0;
   size_t size;
-  char *text = fd < 0 ? NULL : read_open_file (fd, MOUNTS_MAX, &size), *save = NULL, *point;
+  char *text = fd < 0 ? NULL : read_open_file (fd, MOUNTS_MAX, &size), *save = NULL;
 
   close_fd (&fd);
   if (!text)
     return -errno;
   for (char *line = strtok_r (text, "\n", &save); line && n >= 0; line = strtok_r (NULL, "\n", &save)) {
-    bool read_only;
-    dev_t device;
+    Mount mount = {0};
 
-    if (parse (line, &device, &point, &read_only) && !read_only && device != root &&
-        is_same_disk (device, root))
-      n = take (others, n, device, point);
+    if (parse (line, &mount) && !mount.read_only && mount.device != root &&
+        (all ? is_on_disk (&mount) : is_same_disk (mount.device, root)))
+      n = take (others, n, &mount);
   }
   free (text);
   for (int i = 0; i < n; i++)
@@ -138,11 +192,20 @@ find (dev_t root, FreezeOther *others)
 }
 
 int
-freeze_others_find (int root_fd, FreezeOther *others)
+freeze_others_find (int root_fd, bool all, FreezeOther *others)
 {
   struct stat st;
 
-  return fstat (root_fd, &st) < 0 ? -errno : find (st.st_dev, others);
+  return fstat (root_fd, &st) < 0 ? -errno : find (st.st_dev, all, others);
+}
+
+int
+freeze_others_flush (const FreezeOther *others, unsigned n)
+{
+  for (unsigned i = 0; i < n; i++)
+    if (syncfs (others[i].fd) < 0)
+      return -errno;
+  return 0;
 }
 
 static int
@@ -168,13 +231,14 @@ stop_one (FreezeOther *other)
   return other->state == FREEZE_NOT ? -errno : set_read_only (other->fd, true);
 }
 
+/* The last that was mounted first: it may be in a file of one before it, to which it has to be written. */
 int
 freeze_others_stop (FreezeOther *others, unsigned n)
 {
   int r = 0;
 
-  for (unsigned i = 0; r == 0 && i < n; i++)
-    r = stop_one (&others[i]);
+  for (unsigned i = n; r == 0 && i > 0; i--)
+    r = stop_one (&others[i - 1]);
   return r;
 }
 

@@ -124,9 +124,9 @@ freeze_guarded (int fd, uint32_t turn, uint64_t ms)
 
 /* The root of the host's own tree is the only file system on its disk. */
 static int
-find_others (const Agent *agent)
+find_others (const Agent *agent, bool all)
 {
-  int n = agent->meta.filesystem ? freeze_others_find (agent->scratch_fd, shared->others) : 0;
+  int n = all || agent->meta.filesystem ? freeze_others_find (agent->scratch_fd, all, shared->others) : 0;
 
   shared->n_others = n < 0 ? 0 : (unsigned)n;
   atomic_store (&shared->others_end, PENDING);
@@ -148,8 +148,27 @@ await_others (void)
   return end;
 }
 
+static bool
+is_late (uint64_t began_us)
+{
+  return now_us () - began_us > FLUSH_MAX_MS * UINT64_C (1000);
+}
+
+/* The turn is ours, and nothing is frozen yet. */
+static int
+freeze_all (const Agent *agent, uint32_t turn, uint64_t ms, bool all, uint64_t began_us)
+{
+  int r = find_others (agent, all);
+
+  if (r == 0)
+    r = freeze_others_flush (shared->others, shared->n_others);
+  if (r == 0 && is_late (began_us))
+    r = -ETIMEDOUT;
+  return r < 0 ? r : freeze_guarded (agent->scratch_fd, turn, ms);
+}
+
 int
-freeze_do (const Agent *agent, const char *text)
+freeze_do (const Agent *agent, const char *text, bool all)
 {
   uint64_t ms, began = now_us ();
   uint32_t turn;
@@ -161,15 +180,13 @@ freeze_do (const Agent *agent, const char *text)
     return -EOPNOTSUPP;
   if (syncfs (agent->scratch_fd) < 0) /* the most of it, as long as everybody may still go on */
     return -errno;
-  if (now_us () - began > FLUSH_MAX_MS * UINT64_C (1000))
+  if (is_late (began))
     return -ETIMEDOUT;
   turn = atomic_load (&shared->turn);
   if (turn % 2 != 0 || !atomic_compare_exchange_strong (&shared->turn, &turn, turn + 1))
     return -EBUSY;
   atomic_store (&shared->since_us, 0);
-  r = find_others (agent);
-  if (r == 0)
-    r = freeze_guarded (agent->scratch_fd, turn + 1, ms);
+  r = freeze_all (agent, turn + 1, ms, all, began);
   if (r < 0)
     (void)end_turn (turn + 1);
   return r;

@@ -106,6 +106,11 @@ VMCTL_FAILPOINT=plugged "$V" up -q --driver null -d --new -n two --plug "port=$o
 until_has ran ls
 until_has HELLO sh -c "'$V' list >/dev/null 2>&1; python3 '$tmp/echo.py' $outside || true"
 run 0 "$V" stop two
+# One that is killed before: the command has not started, and never does.
+VMCTL_FAILPOINT=plugging "$V" up -q --driver null -d --new -n three --plug "port=$outside:$inside" . -- \
+  sh -c 'echo ran >ran-early; exec sleep 1000' >"$tmp/.out" 2>&1
+until_has "before its command could start" sh -c "'$V' list --all 2>&1; cat '$XDG_STATE_HOME'/vmctl/sandboxes/*/record.json"
+is "the command has not run" "$(ls ran-early 2>/dev/null)" ""
 # A card does not open what the project's own configuration, or --net, has closed.
 run 125 up --new --net none --plug nic -- true
 has "$err" "nic=public"

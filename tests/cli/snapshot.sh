@@ -27,7 +27,7 @@ run 1 "$V" snapshot rm one s1
 has "$err" "there is no snapshot 's1'"
 run 2 "$V" snapshot restore one s1
 has "$err" "--yes"
-run 1 "$V" snapshot restore --yes one s1
+run 1 "$V" snapshot restore --yes --plugged one s1
 has "$err" "there is no snapshot 's1'"
 run 0 "$V" snapshot list one
 has "$err" "no snapshots"
@@ -38,6 +38,9 @@ is "still runs" "$(json "$out" 'j["state"], j["restarts"]')" "('running', 0)"
 is "no files" "$(find "$XDG_STATE_HOME" -name snapshots -o -name next-disk)" ""
 run 0 "$V" complete snapshot-verb
 has "$out" restore
+run 0 "$V" snapshot --help
+has "$out" --plugged
+has "$out" --skip-plugged
 run 0 "$V" complete snapshot restore one
 is "none to complete" "$out" ""
 run 0 "$V" stop one

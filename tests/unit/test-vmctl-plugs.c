@@ -1,144 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Jobs of plugging, with a scripted QEMU, keeper and agent: in what order they are asked, and what is undone
- * when one of them says no, says nothing that makes sense, or goes. */
-#include <fcntl.h>
+ * when one of them says no, says nothing that makes sense, or goes. Snapshots: test-vmctl-snapshots.c. */
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "fake-qmp.h"
-#include "frame-peer.h"
+#include "plugs-host.h"
 #include "vmctl/base/error.h"
 #include "vmctl/base/fd.h"
-#include "vmctl/base/file.h"
 #include "vmctl/base/json.h"
-#include "vmctl/plan-parts.h"
-#include "vmctl/snapshot.h"
 #include "vmctl/supervisor-net.h"
-#include "vmctl/supervisor-plug.h"
-#include "vmctl/supervisor-snapshot.h"
-
-typedef struct {
-  char *path, *more;
-  VmDirs dirs;
-  VmSupervisor sup;
-  Peer agent;
-  int keeper; /* the other end */
-  FakeQmp *fake;
-  QmpSchema *schema;
-} Fixture;
-
-static void
-agent_frame (VmLink *link, const FrameHeader *header, const guint8 *payload, gpointer data)
-{
-  Fixture *f = data;
-
-  vm_plugs_agent_said (f->sup.plugs, header, payload);
-}
-
-static void
-agent_closed (VmLink *link, const char *why, gpointer data)
-{
-}
-
-static const VmLinkHandlers agent_handlers = {.frame = agent_frame, .closed = agent_closed};
-
-static void
-qmp_event (QmpClient *client, const char *name, json_object *event_data, json_object *message, gpointer data)
-{
-  Fixture *f = data;
-
-  vm_plugs_event (f->sup.plugs, name, event_data);
-}
-
-static const QmpClientHandlers qmp_handlers = {.event = qmp_event};
-
-static void
-make_plan (Fixture *f)
-{
-  VmPlan *plan = f->sup.plan = vm_plan_new ();
-
-  plan->isolation = VM_ISOLATION_VM;
-  plan->home = g_strdup ("/home/ada");
-  plan->project = g_strdup ("/home/ada/p");
-  plan->runtime_dir = g_strdup (f->path);
-  plan->state_dir = g_strdup (f->path);
-}
-
-static void
-set_up (Fixture *f, gconstpointer data)
-{
-  g_autofree char *real = g_dir_make_tmp ("vmctl-plugs-XXXXXX", NULL);
-  VmSupervisor *sup = &f->sup;
-  int ends[2];
-
-  f->path = g_steal_pointer (&real);
-  f->more = g_build_filename (f->path, "more", NULL);
-  g_assert_cmpint (g_mkdir_with_parents (f->more, 0700), ==, 0);
-  f->dirs =
-      (VmDirs){.runtime = (char *)"/r", .state = (char *)"/s", .cache = (char *)"/c", .config = (char *)"/g"};
-  sup->dirs = &f->dirs;
-  sup->driver = &vm_driver_qemu;
-  sup->runtime_fd = open (f->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  sup->state_fd = fcntl (sup->runtime_fd, F_DUPFD_CLOEXEC, 3);
-  sup->log = vm_log_open (sup->runtime_fd, "supervisor.log", VM_LOG_LIMIT, NULL);
-  sup->record = vm_record_new ();
-  sup->record->id = g_strdup ("abcd1234");
-  sup->record->state = VM_STATE_RUNNING;
-  make_plan (f);
-  g_assert_true (vm_fd_socketpair (SOCK_SEQPACKET, ends, NULL));
-  sup->keeper_fd = ends[0];
-  f->keeper = ends[1];
-  sup->agent = vm_link_new (peer_connect (&f->agent), FALSE, &agent_handlers, f);
-  sup->agent_up = TRUE;
-  sup->plugs = vm_plugs_new (sup);
-  f->schema =
-      fake_qmp_load_schema (g_test_get_filename (G_TEST_DIST, "tests/data/qmp-schema-7.2.json", NULL), NULL);
-  g_assert_nonnull (f->schema);
-}
-
-static void
-tear_down (Fixture *f, gconstpointer data)
-{
-  VmSupervisor *sup = &f->sup;
-
-  g_clear_pointer (&sup->qmp, qmp_client_free);
-  vm_plugs_free (sup->plugs);
-  vm_supervisor_close_net (sup);
-  if (f->fake != NULL)
-    fake_qmp_join (f->fake);
-  qmp_schema_free (f->schema);
-  vm_link_free (sup->agent);
-  peer_clear (&f->agent);
-  vm_log_free (sup->log);
-  vm_plan_free (sup->plan);
-  vm_record_free (sup->record);
-  vm_fd_clear (&sup->runtime_fd);
-  vm_fd_clear (&sup->state_fd);
-  vm_fd_clear (&sup->keeper_fd);
-  vm_fd_clear (&f->keeper);
-  g_assert_true (vm_file_remove_tree (AT_FDCWD, f->path, NULL));
-  g_free (f->path);
-  g_free (f->more);
-}
-
-static void
-start_qemu (Fixture *f, const char *script)
-{
-  int fd;
-
-  f->fake = fake_qmp_start (script, f->schema, &fd);
-  f->sup.qmp = qmp_client_new (fd, &qmp_handlers, f);
-}
-
-static void
-plug (Fixture *f, const char *word, guint fail_after)
-{
-  VmPlugSpec spec;
-
-  g_assert_true (vm_plug_spec_parse_word (word, "/", &spec, NULL));
-  vm_plugs_plug (f->sup.plugs, &spec, fail_after, NULL);
-}
 
 static void
 plug_dir (Fixture *f)
@@ -146,28 +17,6 @@ plug_dir (Fixture *f)
   g_autofree char *word = g_strconcat ("dir=", f->more, ":/data", NULL);
 
   plug (f, word, 0);
-}
-
-static gsize
-n_devices (Fixture *f)
-{
-  return json_object_array_length (f->sup.record->devices);
-}
-
-/* What the log says, which is where it can be seen that a job is over. */
-static void
-until_logged (Fixture *f, const char *text)
-{
-  gint64 end = g_get_monotonic_time () + 60 * G_USEC_PER_SEC;
-
-  for (;;) {
-    g_autofree char *log = vm_file_read (f->sup.runtime_fd, "supervisor.log", 1 << 20, NULL, NULL);
-
-    if (log != NULL && strstr (log, text) != NULL)
-      return;
-    g_assert_cmpint (g_get_monotonic_time (), <, end);
-    g_main_context_iteration (NULL, FALSE);
-  }
 }
 
 /* The request that came, with '|' between its words. */
@@ -208,38 +57,6 @@ expect_no_keeper (Fixture *f)
 
   turn ();
   g_assert_cmpint (recv (f->keeper, &byte, 1, MSG_DONTWAIT), <, 0);
-}
-
-/* A change with these words, '|' behind each; its number. */
-static guint32
-expect_change (Fixture *f, const char *text)
-{
-  g_autofree char *words = NULL;
-  gsize n;
-
-  peer_expect (&f->agent, FRAME_CHANGE, FRAME_CHANNEL_CONTROL, FRAME_STDIN);
-  g_assert_cmpuint (f->agent.payload->len, >, 4);
-  n = f->agent.payload->len - 4;
-  words = g_malloc (n + 1);
-  memcpy (words, f->agent.payload->data + 4, n);
-  words[n] = '\0';
-  for (gsize i = 0; i < n; i++)
-    if (words[i] == '\0')
-      words[i] = '|';
-  g_assert_cmpstr (words, ==, text);
-  return frame_get_u32 (f->agent.payload->data);
-}
-
-static void
-answer_change (Fixture *f, guint32 number, guint32 code, const char *text)
-{
-  guint8 payload[256];
-
-  frame_put_u32 (payload, number);
-  frame_put_u32 (payload + 4, code);
-  memcpy (payload + 8, text, strlen (text));
-  peer_send (&f->agent, FRAME_CHANGED, FRAME_CHANNEL_CONTROL, FRAME_STDIN, payload, 8 + strlen (text));
-  turn ();
 }
 
 static void
@@ -734,181 +551,6 @@ test_nic_undone (Fixture *f, gconstpointer data)
   close_passed (fds);
 }
 
-/* Snapshots: QEMU's part of one, with the agent's between its commands. */
-
-#define TARGET                                                                                               \
-  "handshake\nexpect add-fd fds=1 {\"fdset-id\":15}\nreturn {\"fdset-id\":15,\"fd\":9}\n"                    \
-  "expect blockdev-add {\"node-name\":\"snapshot\",\"driver\":\"qcow2\",\"backing\":null}\n"
-#define COPY                                                                                                 \
-  "expect transaction "                                                                                      \
-  "{\"actions\":[{\"type\":\"blockdev-backup\",\"data\":{\"job-id\":\"snapshot\",\"device\":"                \
-  "\"scratch\",\"target\":\"snapshot\",\"sync\":\"top\",\"auto-dismiss\":false}}]}\n"
-#define JOBS(status, more)                                                                                   \
-  "expect query-jobs\nreturn "                                                                               \
-  "[{\"id\":\"other\",\"type\":\"backup\",\"status\":\"running\",\"current-progress\":0,"                    \
-  "\"total-progress\":1},{\"id\":\"snapshot\",\"type\":\"backup\",\"status\":\"" status                      \
-  "\",\"current-progress\":1,\"total-progress\":2" more "}]\n"
-#define DISMISS "expect job-dismiss {\"id\":\"snapshot\"}\nreturn\n"
-#define CANCEL "expect job-cancel {\"id\":\"snapshot\"}\n"
-#define TARGET_AWAY                                                                                          \
-  "expect blockdev-del {\"node-name\":\"snapshot\"}\nreturn\nexpect remove-fd "                              \
-  "{\"fdset-id\":15}\nreturn\nignore\n"
-
-/* A sandbox with a disk, and an empty one to make overlays of. */
-static void
-give_disk (Fixture *f)
-{
-  g_autofree char *overlay = g_build_filename (f->path, "ext4-64.overlay", NULL);
-  VmPlan *plan = f->sup.plan;
-
-  plan->disk = 64 << 20;
-  plan->disk_base = g_build_filename (f->path, "ext4-64.qcow2", NULL);
-  g_assert_true (g_file_set_contents (overlay, "empty", -1, NULL));
-  g_assert_true (g_file_set_contents (plan->disk_base, "base", -1, NULL));
-}
-
-static void
-snapshot (Fixture *f, const char *arguments)
-{
-  g_autoptr (json_object) object = vm_json_parse_object (arguments, strlen (arguments), NULL);
-
-  g_assert_nonnull (object);
-  vm_control_snapshot_create (&f->sup, object, NULL);
-}
-
-static gboolean
-has_file (Fixture *f, const char *name)
-{
-  g_autofree char *path = g_build_filename (f->path, "snapshots", name, "root.qcow2", NULL);
-
-  return g_file_test (path, G_FILE_TEST_IS_REGULAR);
-}
-
-static json_object *
-nth_snapshot (Fixture *f, gsize n)
-{
-  return json_object_array_get_idx (f->sup.record->snapshots, n);
-}
-
-/* Up to the freeze, which is answered with `code`. */
-static void
-freeze (Fixture *f, guint32 code)
-{
-  answer_change (f, expect_change (f, "thaw|"), 110, "");
-  g_assert_true (vm_json_bool (nth_snapshot (f, 0), "half-done", FALSE));
-  answer_change (f, expect_change (f, "freeze|10000|"), code, "");
-}
-
-static void
-test_snapshot (Fixture *f, gconstpointer data)
-{
-  give_disk (f);
-  start_qemu (f, TARGET "return\n" COPY "return\n" JOBS (
-                     "running", "") "event JOB_STATUS_CHANGE "
-                                    "{\"id\":\"snapshot\",\"status\":\"concluded\"}\n" JOBS ("concluded", "")
-                                        DISMISS TARGET_AWAY);
-  snapshot (f, "{}");
-  freeze (f, 0);
-  answer_change (f, expect_change (f, "thaw|"), 0, "4321");
-  until_logged (f, "snapshot s1");
-  g_assert_cmpuint (json_object_array_length (f->sup.record->snapshots), ==, 1);
-  g_assert_false (vm_json_bool (nth_snapshot (f, 0), "half-done", FALSE));
-  g_assert_cmpint (vm_json_int (nth_snapshot (f, 0), "frozen-us", 0), ==, 4321);
-  g_assert_cmpstr (f->sup.record->snapshot, ==, "s1");
-  g_assert_true (has_file (f, "s1"));
-  g_assert_cmpuint (n_devices (f), ==, 0);
-}
-
-static void
-no_snapshot (Fixture *f, const char *why)
-{
-  until_logged (f, why);
-  g_assert_cmpuint (json_object_array_length (f->sup.record->snapshots), ==, 0);
-  g_assert_false (has_file (f, "one"));
-  g_assert_null (f->sup.record->snapshot);
-}
-
-/* QEMU is not asked for a copy of what moves; and that it does not stand still is made sure of. */
-static void
-test_not_frozen (Fixture *f, gconstpointer data)
-{
-  give_disk (f);
-  start_qemu (f, TARGET "return\n" TARGET_AWAY);
-  snapshot (f, "{\"name\":\"one\"}");
-  freeze (f, 16);
-  answer_change (f, expect_change (f, "thaw|"), 110, "");
-  no_snapshot (f, "one: inside: Device or resource busy");
-}
-
-static void
-test_no_copy (Fixture *f, gconstpointer data)
-{
-  give_disk (f);
-  start_qemu (f, TARGET "return\n" COPY "error GenericError no, it cannot\n" TARGET_AWAY);
-  snapshot (f, "{\"name\":\"one\"}");
-  freeze (f, 0);
-  answer_change (f, expect_change (f, "thaw|"), 0, "1");
-  no_snapshot (f, "one: no, it cannot");
-}
-
-/* The agent's guard was quicker: something may have been written meanwhile. */
-static void
-test_thawed_early (Fixture *f, gconstpointer data)
-{
-  give_disk (f);
-  start_qemu (f, TARGET "return\n" COPY "return\n" CANCEL "return\n" JOBS ("aborting", "")
-                     JOBS ("concluded", ",\"error\":\"cancelled\"") DISMISS TARGET_AWAY);
-  snapshot (f, "{\"name\":\"one\"}");
-  freeze (f, 0);
-  answer_change (f, expect_change (f, "thaw|"), 110, "");
-  answer_change (f, expect_change (f, "thaw|"), 110, "");
-  no_snapshot (f, "one: inside: Connection timed out");
-}
-
-static void
-test_copy_fails (Fixture *f, gconstpointer data)
-{
-  give_disk (f);
-  start_qemu (f, TARGET "return\n" COPY
-                        "return\n" JOBS ("concluded", ",\"error\":\"No space left on device\"") DISMISS CANCEL
-              "error GenericError Job not found\nexpect query-jobs\nreturn []\n" TARGET_AWAY);
-  snapshot (f, "{\"name\":\"one\"}");
-  freeze (f, 0);
-  answer_change (f, expect_change (f, "thaw|"), 0, "1");
-  answer_change (f, expect_change (f, "thaw|"), 110, "");
-  no_snapshot (f, "one: the copy failed: No space left on device");
-}
-
-static void
-test_snapshot_taken_over (Fixture *f, gconstpointer data)
-{
-  static const char text[] =
-      "{\"id\":\"one\",\"name\":\"one\",\"kind\":\"snapshot\",\"half-done\":true,\"unplug\":[{\"at\":\"job\","
-      "\"command\":\"cancel\",\"arguments\":{\"id\":\"snapshot\"}},{\"at\":\"agent\",\"command\":\"thaw\","
-      "\"arguments\":[]},{\"at\":\"here\",\"command\":\"remove-snapshot\",\"arguments\":[\"one\"]}]}";
-
-  give_disk (f);
-  vm_fd_clear (&(int){vm_snapshot_file_new (f->sup.state_fd, f->sup.plan, "one", NULL)});
-  g_assert_true (has_file (f, "one"));
-  start_qemu (f, "handshake\n" CANCEL "return\nexpect query-jobs\nreturn []\nignore\n");
-  json_object_array_add (f->sup.record->snapshots, vm_json_parse_object (text, strlen (text), NULL));
-  vm_plugs_take_over (f->sup.plugs);
-  vm_plugs_agent_up (f->sup.plugs);
-  answer_change (f, expect_change (f, "thaw|"), 110, "");
-  no_snapshot (f, "removed snapshot one");
-}
-
-/* The sandbox starts again, and they stay. */
-static void
-test_snapshots_stay (Fixture *f, gconstpointer data)
-{
-  static const char text[] = "{\"id\":\"one\",\"name\":\"one\",\"kind\":\"snapshot\",\"unplug\":[]}";
-
-  json_object_array_add (f->sup.record->snapshots, vm_json_parse_object (text, strlen (text), NULL));
-  vm_plugs_begin_anew (f->sup.plugs);
-  g_assert_cmpuint (json_object_array_length (f->sup.record->snapshots), ==, 1);
-}
-
 #define ADD(name, function) g_test_add ("/vmctl/plugs/" name, Fixture, NULL, set_up, function, tear_down)
 #define REFUSES(name, script)                                                                                \
   g_test_add ("/vmctl/plugs/qemu-refuses-" name, Fixture, script, set_up, test_qemu_refuses, tear_down)
@@ -942,12 +584,5 @@ main (int argc, char **argv)
   ADD ("nic-refused", test_nic_refused);
   ADD ("nic-helper-ends", test_nic_helper_ends);
   ADD ("nic-undone", test_nic_undone);
-  ADD ("snapshot", test_snapshot);
-  ADD ("snapshot-not-frozen", test_not_frozen);
-  ADD ("snapshot-no-copy", test_no_copy);
-  ADD ("snapshot-thawed-early", test_thawed_early);
-  ADD ("snapshot-copy-fails", test_copy_fails);
-  ADD ("snapshot-taken-over", test_snapshot_taken_over);
-  ADD ("snapshots-stay", test_snapshots_stay);
   return g_test_run ();
 }

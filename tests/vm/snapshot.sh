@@ -73,11 +73,53 @@ is "$(stat -c %a "$files/first/root.qcow2") $(stat -c %a "$files" "$files/first"
 if command -v qemu-img >/dev/null; then check "and sound" qemu-img check -q "$files/first/root.qcow2"; fi
 inside 'dd if=/dev/urandom of=/t/data bs=1M count=8 conv=notrunc 2>/dev/null; sha256sum </t/data'
 isnt "$OUT" "$first" "the guest goes on writing"
+
+# Disks that were plugged: a file with a file system that somebody writes to, and a new disk, written to as it is.
+PATH=$PATH:/usr/sbin:/sbin
+devices () { "$VMCTL" devices --json one | python3 -c 'import json, sys; print(*[str(d.get(sys.argv[1])) for d in json.load(sys.stdin)])' "$1"; }
+in_copy () { debugfs -R "cat $1" "$T/disk0" 2>/dev/null; }
+truncate -s 64M "$T/data.raw" && mke2fs -q -t ext4 "$T/data.raw" || { echo "Bail out! no disk"; exit 1; }
+truncate -s 1M "$T/other.raw"
+run "$VMCTL" plug one disk "$T/data.raw"
+run "$VMCTL" plug one disk "$T/other.raw:ro"
 run "$VMCTL" plug one disk 16M
-snapshot create one
-is "$STATUS" 1 "refused: another disk can be written to"
-like "$ERR" "disk0*--skip-plugged" "  and what to do"
-run "$VMCTL" unplug one disk0
+read -r data _ new <<<"$(devices inside)"
+inside "mkdir -p /t/m && mount -o commit=300 $data /t/m && dd if=/dev/urandom of=/t/m/data bs=1M count=4 2>/dev/null &&
+  sync /t/m/data && sha256sum </t/m/data && echo late >/t/m/late &&
+  dd if=/dev/urandom of=$new bs=1M count=16 oflag=direct 2>/dev/null && sha256sum <$new"
+is "$STATUS" 0 "the guest writes to disks that were plugged"
+written=$OUT
+with=$(machine)
+for step in 4 6 10 12 13 15; do # room, a descriptor, a node, frozen, copying, copied
+  VMCTL_PLUGFAIL=$step snapshot create one fails
+  is "$STATUS" 1 "with plugged disks: fails behind step $step"
+done
+VMCTL_FREEZEMS=1 snapshot create one unsure
+is "$STATUS" 1 "with plugged disks: refused: nobody knows that the guest stood still"
+is "$(machine)|$(names)|$(ls "$files")" "$with|first|first" "with plugged disks: all of that was undone"
+snapshot create --skip-plugged one without
+is "$STATUS|$(ls "$files/without")" "0|root.qcow2" "they can be left out"
+snapshot rm one without
+snapshot create -q --json one plugged
+is "$STATUS" 0 "a snapshot of the disk and those that were plugged"
+is "$(python3 -c 'import json, sys
+for d in json.load(open(sys.argv[1]))["disks"]:
+    print(d["id"], d.get("source", "-").split("/")[-1], d["format"], d["copy"].split("/")[-1], d["bytes"] > 4 << 20)' "$T/out")" \
+  "disk0 data.raw raw plugged-disk0.qcow2 True
+disk2 - qcow2 plugged-disk2.qcow2 True" "it says which, and where their copies are"
+is "$(stat -c %a "$files"/plugged/plugged-disk?.qcow2 | tr '\n' ' ')" "600 600 " "they are the user's alone"
+check "and have no room for what is empty" test "$(stat -c %b "$files/plugged/plugged-disk0.qcow2")" -lt 65536
+inside 'echo more >/t/m/more && sync /t/m/more && echo yes'
+is "$OUT" yes "and the guest can write to them"
+is "$(machine)" "$with" "QEMU has what it had"
+for disk in 0 2; do qemu-img convert -O raw "$files/plugged/plugged-disk$disk.qcow2" "$T/disk$disk"; done
+is "$(in_copy data | sha256sum; sha256sum <"$T/disk2")" "$written" "what was written is in the copies"
+is "$(in_copy late)|$(in_copy more)" "late|" "what was not yet on the disk as well, and nothing later"
+unlike "$(dumpe2fs -h "$T/disk0" 2>/dev/null)" needs_recovery "its file system was frozen"
+check "and is sound" e2fsck -fn "$T/disk0"
+inside 'umount /t/m'
+for disk in disk0 disk1 disk2; do run "$VMCTL" unplug one $disk; done
+users=$(sha256sum <"$T/data.raw")
 
 cat >"$P/write.py" <<'END'
 import hashlib, os, struct
@@ -105,9 +147,9 @@ read -r said <"$T/said"
 is "$said" writing "somebody writes all the time"
 snapshot create -q --json one busy
 is "$STATUS" 0 "a snapshot meanwhile"
-is "$(field "$T/out" parent)" first "which has a parent"
+is "$(field "$T/out" parent)" plugged "which has a parent"
 snapshot list one
-like "$OUT" "first*busy" "both are listed"
+like "$OUT" "first*plugged*busy" "all are listed"
 sound () { # NAME: the file system that it has
   local fsck
   fsck=$(PATH=$PATH:/usr/sbin:/sbin command -v e2fsck) && cp "$files/$1/root.qcow2" "$T/overlay.qcow2" || return
@@ -125,7 +167,7 @@ supervisor=$(pid_of "$ONE" supervisor)
 snapshot restore --yes one first
 is "$STATUS" 1 "its supervisor is killed before it restarts"
 until_true 20 dead "$supervisor"
-is "$(names)|$(record "$ONE" restarts)" "first busy|0" "nothing was lost, nor restarted"
+is "$(names)|$(record "$ONE" restarts)" "first plugged busy|0" "nothing was lost, nor restarted"
 snapshot restore --yes one first
 is "$STATUS" 0 "restored"
 inside 'sha256sum </t/data; ls /t /usr/bin/env 2>&1'
@@ -133,6 +175,22 @@ like "$OUT" "$first*cannot access '/usr/bin/env'*data*env*written" "the disk is 
 until_true 20 test "$(wc -l <"$P/started")" = 2
 is "$(wc -l <"$P/started")" 2 "the command has started again"
 is "$(ls "$XDG_STATE_HOME/vmctl/sandboxes/$ONE" | grep -c next-disk)" 0 "the copy that it took has no name"
+snapshot restore --yes --plugged one plugged
+is "$STATUS" 0 "one with disks that were plugged, which come again"
+like "$ERR" "'disk0' is a new disk*data.raw' stays as it is*'disk2' is a new disk" "  as it says"
+is "$(run "$VMCTL" exec one -- true; devices id; devices source; devices snapshot)" "disk0 disk2
+None None
+plugged plugged" "nothing else was plugged"
+read -r data new <<<"$(devices inside)"
+inside "mkdir -p /t/m && mount $data /t/m && sha256sum </t/m/data && sha256sum <$new && ls /t/m && echo changed >/t/m/data && umount /t/m"
+like "$OUT" "$written*data*late*" "they are as they were"
+unlike "$OUT" more "without what came later"
+is "$(sha256sum <"$T/data.raw")" "$users" "the user's file is as it was"
+qemu-img convert -O raw "$files/plugged/plugged-disk0.qcow2" "$T/disk0"
+like "$written" "$(in_copy data | sha256sum)*" "and so is the copy in the snapshot"
+is "$(ls "$XDG_STATE_HOME/vmctl/sandboxes/$ONE" | grep -c plugged)" 0 "the copies that it took have no names"
+snapshot rm one plugged
+check_not "it is removed with its copies" test -e "$files/plugged"
 snapshot restore --yes one busy
 is "$STATUS" 0 "the other one"
 inside "python3 $P/read.py"
@@ -141,7 +199,7 @@ is "$OUT$ERR" sound "what somebody was writing is whole"
 # QEMU has written it, so its head is looked at.
 printf '\1' | dd of="$files/first/root.qcow2" bs=1 seek=15 conv=notrunc status=none
 snapshot restore --yes one first
-is "$STATUS|$(record "$ONE" restarts)" "1|2" "refused: a head that names another file"
+is "$STATUS|$(record "$ONE" restarts)" "1|3" "refused: a head that names another file"
 like "$ERR" "backing file" "  and why"
 
 # They last as long as their sandbox.

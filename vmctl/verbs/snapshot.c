@@ -18,14 +18,16 @@
 #include "vmctl/verbs.h"
 
 typedef struct {
-  gboolean json, quiet, skip_plugged, yes;
+  gboolean json, quiet, plugged, skip_plugged, yes;
 } SnapshotOptions;
 
 static const VmOption options[] = {
     {"json", 0, VM_OPTION_FLAG, offsetof (SnapshotOptions, json), NULL, "print it as JSON", NULL},
+    {"plugged", 0, VM_OPTION_FLAG, offsetof (SnapshotOptions, plugged), NULL,
+     "restore: plug new disks in the place of those that were plugged, as they were", NULL, "restore"},
     {"quiet", 'q', VM_OPTION_FLAG, offsetof (SnapshotOptions, quiet), NULL, "no progress, and no hint", NULL},
     {"skip-plugged", 0, VM_OPTION_FLAG, offsetof (SnapshotOptions, skip_plugged), NULL,
-     "create: though a disk was plugged that can be written to, which is left out", NULL, "create"},
+     "create: leave out disks that were plugged", NULL, "create"},
     {"yes", 'y', VM_OPTION_FLAG, offsetof (SnapshotOptions, yes), NULL, "restore: without asking", NULL,
      "restore"},
     {NULL},
@@ -46,7 +48,7 @@ got_event (const char *name, json_object *event_data, json_object *message, gpoi
   gint64 total = vm_json_int (event_data, "total", 0), current = vm_json_int (event_data, "current", 0);
 
   if (g_str_equal (name, "SNAPSHOT_PROGRESS") && total > 0)
-    vm_progress_step ("copying the disk", (int)(CLAMP (current, 0, total) * 100 / total), data);
+    vm_progress_step ("copying the disks", (int)(CLAMP (current, 0, total) * 100 / total), data);
 }
 
 /* However long it takes to copy. (transfer full) */
@@ -105,9 +107,8 @@ create (VmContext *context, const SnapshotOptions *o, const VmRecord *record, co
   stand = show_stand (snapshot);
   printf ("%s\t%s\n", vm_json_str (snapshot, "name", ""), stand);
   if (!o->quiet)
-    fprintf (stderr,
-             "vmctl: of the disk alone: memory, and with it what runs, is in no snapshot, since a share "
-             "of the host's directories cannot be saved\n");
+    fprintf (stderr, "vmctl: of disks alone: memory, and with it what runs, is in no snapshot, since a share "
+                     "of the host's directories cannot be saved\n");
   return 0;
 }
 
@@ -169,14 +170,52 @@ confirm (const SnapshotOptions *o, const VmRecord *record, const char *name, GEr
   return vm_error (error, VM_ERROR_FAILED, "nothing was done");
 }
 
+/* Those that were plugged when it was made. Borrowed; NULL: none. */
+static json_object *
+disks_of (const VmRecord *record, const char *name)
+{
+  for (gsize i = 0; i < json_object_array_length (record->snapshots); i++) {
+    json_object *one = json_object_array_get_idx (record->snapshots, i);
+
+    if (g_strcmp0 (vm_json_str (one, "id", NULL), name) == 0)
+      return vm_json_array (one, "disks");
+  }
+  return NULL;
+}
+
+static void
+tell_disk (const SnapshotOptions *o, const VmRecord *record, json_object *disk)
+{
+  const char *source = vm_json_str (disk, "source", NULL);
+  g_autofree char *id = vm_show_safe (vm_json_str (disk, "id", ""), 100);
+  g_autofree char *file = vm_show_safe (source != NULL ? source : "", -1);
+  g_autofree char *copy = vm_show_safe (vm_json_str (disk, "copy", ""), -1);
+
+  if (o->plugged)
+    fprintf (stderr, "vmctl: '%s' is a new disk, as it was then%s%s%s\n", id, source != NULL ? "; '" : "",
+             file, source != NULL ? "' stays as it is" : "");
+  else
+    fprintf (stderr,
+             "vmctl: '%s'%s%s%s is not plugged any more; as it was then it is in '%s'; to have it, copy that "
+             "to FILE: vmctl plug --id %s %s disk FILE:qcow2\n",
+             id, source != NULL ? " ('" : "", file, source != NULL ? "', which stays as it is)" : "", copy,
+             id, record->id);
+}
+
 static int
 restore (VmContext *context, const SnapshotOptions *o, const VmRecord *record, const char *name,
          GError **error)
 {
-  VmRestarting how = {.command = "snapshot-restore", .json = o->json, .snapshot = name};
+  json_object *disks = disks_of (record, name);
+  VmRestarting how = {
+      .command = "snapshot-restore", .json = o->json, .snapshot = name, .disks = o->plugged ? disks : NULL};
   char *words[] = {record->id, NULL};
 
-  return confirm (o, record, name, error) && vm_restarting_run (&context->dirs, words, &how, error) ? 0 : -1;
+  if (!confirm (o, record, name, error) || !vm_restarting_run (&context->dirs, words, &how, error))
+    return -1;
+  for (gsize i = 0; !o->quiet && disks != NULL && i < json_object_array_length (disks); i++)
+    tell_disk (o, record, json_object_array_get_idx (disks, i));
+  return 0;
 }
 
 static int
@@ -231,8 +270,9 @@ const VmVerb vm_verb_snapshot = {
     .usage = "[OPTIONS] create|list|restore|rm [SANDBOX] [NAME]",
     .summary = "keep a running machine's disk as it is, and go back to it",
     .details =
-        "create: the guest's file system stands still for a moment, which is shown. restore: as vmctl "
-        "reset, with that disk; asks first. Of virtual machines; what runs in them, the project and all "
+        "create: the guest's file systems stand still for a moment, which is shown. Disks that were plugged "
+        "and can be written to are in it. restore: as vmctl reset, with that disk; asks first; never "
+        "changes the file of a plugged disk. Of virtual machines; what runs in them, the project and all "
         "else that is shared are in no snapshot. Snapshots end with their sandbox.",
     .options = options,
     .options_size = sizeof (SnapshotOptions),
