@@ -73,6 +73,7 @@ static const char *const good[] = {
     "--meta",
     META_DIR,
     "--contained",
+    "--allow-list",
     "--filter",
     "4",
     "--lifeline",
