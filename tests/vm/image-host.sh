@@ -60,7 +60,7 @@ is "$STATUS" 0 "restart"
 run "$VMCTL" exec image -- sh -c 'cat /proc/1/comm; ls /usr/bin/written-inside /etc/systemd/system/probe.service 2>/dev/null; exit 42'
 is "$STATUS" 42 "the exit status"
 is "$OUT" systemd "and what was written is gone"
-run "$VMCTL" stop image
+run "$VMCTL" stop --time 200 image
 is "$STATUS" 0 "stop"
 like "$(cat "$XDG_STATE_HOME/vmctl/sandboxes/$(newest_id)/supervisor.log")" '"reason": "guest-shutdown"' "by its own shutting down"
 run_up --image host-systemd "$P" -- true
