@@ -38,7 +38,7 @@ until_colour () {
 title () { "$VMCTL" exec "$ID" -- xwininfo -root -tree | sed -n 's/.*"\(.*\) - Chromium".*/\1/p' | head -n 1; }
 
 until_title () {
-  local end=$((SECONDS + 20 * SLOW)) title
+  local end=$((SECONDS + 60 * SLOW)) title
   while title=$(title) && [ "$title" != "$1" ] && [ "$SECONDS" -lt "$end" ]; do sleep 2; done
   [ "$title" = "$1" ] || { echo "the title is '$title'"; return 1; }
 }

@@ -26,21 +26,25 @@ tell_logs () {
   note "times: this host's $(date +%T.%N), the project's file system $(touch "$1/now" && date -r "$1/now" +%T.%N)"
 }
 
-# NAME: sets SOURCE to its tar file, fetched once by apt with lists of our own and kept beside the cache.
+# NAME: sets SOURCE to its tar file, fetched once by apt with lists of our own and kept beside the cache. Two tests may want it
+# at once, and what is half there has no name.
 source_package () {
+  local dir=$vm_base/source
+  mkdir -p "$dir" && (flock 8 && { tar_of "$1" >/dev/null || fetch "$1"; }) 8>"$dir/lock"
+  SOURCE=$(tar_of "$1")
+}
+tar_of () { ls "$vm_base"/source/"$1"_*.orig.tar.* 2>/dev/null | grep -v asc | head -n 1 | grep .; }
+fetch () {
   local dir=$vm_base/source lists=$vm_base/source/lists
   local keys=/usr/share/keyrings/debian-archive-keyring.gpg
-  SOURCE=$(ls "$dir"/"$1"_*.orig.tar.* 2>/dev/null | grep -v asc | head -n 1)
-  [ -z "$SOURCE" ] || return 0
   command -v apt-get >/dev/null && [ -e "$keys" ] || return 1
-  mkdir -p "$lists/partial" "$dir/parts" "$dir/cache"
+  rm -rf "$dir/new"
+  mkdir -p "$lists/partial" "$dir/parts" "$dir/cache" "$dir/new"
   echo "deb-src [signed-by=$keys] http://deb.debian.org/debian bookworm main" >"$dir/sources.list"
   set -- "$1" -o "Dir::Etc::sourcelist=$dir/sources.list" -o "Dir::Etc::sourceparts=$dir/parts" \
     -o "Dir::State::lists=$lists" -o "Dir::Cache=$dir/cache" -o "APT::Sandbox::User=$ME" -o Debug::NoLocking=1
-  (cd "$dir" && apt-get -qq "${@:2}" update && apt-get -qq "${@:2}" source --download-only "$1") >"$T/apt" 2>&1
+  (cd "$dir/new" && apt-get -qq "${@:2}" update && apt-get -qq "${@:2}" source --download-only "$1" && mv -- ./*.orig.tar.* ..) >"$T/apt" 2>&1
   rm -rf "$lists" "$dir/cache"
-  SOURCE=$(ls "$dir"/"$1"_*.orig.tar.* 2>/dev/null | grep -v asc | head -n 1)
-  [ -n "$SOURCE" ]
 }
 
 if ! source_package libmd; then

@@ -8,6 +8,8 @@ import os
 import socket
 import sys
 
+SLOW = float(os.environ.get("VM_SLOW") or 1)
+
 
 class Control:
     def __init__(self, path):
@@ -54,7 +56,7 @@ def wait(control, state):
 
 def main():
     control = Control(sys.argv[1])
-    control.socket.settimeout(float(sys.argv[4]) if len(sys.argv) > 4 and sys.argv[2] != "do" else 120)
+    control.socket.settimeout(SLOW * (float(sys.argv[4]) if len(sys.argv) > 4 and sys.argv[2] != "do" else 120))
     if sys.argv[2] == "wait":
         return wait(control, sys.argv[3])
     if sys.argv[2] == "event":

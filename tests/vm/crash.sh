@@ -26,16 +26,20 @@ read -r line <"$T/fifo"
 id=$(ls "$XDG_RUNTIME_DIR/vmctl")
 kill -9 $client
 wait $client 2>/dev/null
-nothing_left "client killed: the sandbox ends without anybody's help" 20
+nothing_left "client killed: the sandbox ends without anybody's help"
 is "$(kind "$id")" client-gone "and the reason is recorded"
 
-# The same while it starts.
-"$VMCTL" up -q --driver "$VM_DRIVER" "$P" -- sleep 1000 2>/dev/null &
+# The same while it starts: held, for it may be up sooner than anybody can look.
+there () { id=$(ls "$XDG_RUNTIME_DIR/vmctl") && [ -n "$id" ]; }
+held () { grep -q '^State:[[:space:]]*T' "/proc/$(pid_of "$1" supervisor)/status"; }
+VMCTL_FAILPOINT=hold:boot "$VMCTL" up -q --driver "$VM_DRIVER" "$P" -- sleep 1000 2>/dev/null &
 client=$!
-until_true 20 sh -c "grep -q '\"step\": *\"boot\"' '$XDG_RUNTIME_DIR'/vmctl/*/record.json"
+until_true 60 there && until_true 60 held "$id" || no "it is not held while it boots"
 kill -9 $client
 wait $client 2>/dev/null
-nothing_left "client killed while the guest boots" 20
+kill -CONT "$(pid_of "$id" supervisor)"
+nothing_left "client killed while the guest boots"
+is "$(kind "$id")" client-gone "for that reason"
 
 # The client of a detached one: nobody minds.
 start one "$P" -- sh -c 'echo first words; while [ ! -e inside-go ]; do sleep 0.1; done; echo last words; touch inside-done; exit 23'
@@ -76,6 +80,8 @@ if [ "$VM_DRIVER" = qemu ]; then
   control "$ID" do query-log '{"log": "console"}' >"$T/log"
   check "the console's log can be read" test -s "$T/log"
   check "and the console works" drive "$VMCTL" console one <<'EOS'
+expect serial console of
+mode raw
 send \r
 expect [$#] $
 send echo "con""sole"; exit\r
@@ -105,7 +111,7 @@ until_true 10 dead "$supervisor"
 touch "$P/inside-go"
 until_true 30 test -e "$P/inside-done"
 list
-nothing_left "the main command ended while there was no supervisor: the next vmctl ends the sandbox" 20
+nothing_left "the main command ended while there was no supervisor: the next vmctl ends the sandbox"
 is "$(kind "$ID")|$(record "$ID" reason.status)" "exited|24" "its exit status is recorded"
 run "$VMCTL" logs --output "$ID"
 like "$OUT" "last words" "and its last words are in the log"
@@ -133,7 +139,7 @@ control "$ID" wait stopping
 kill -9 "$(pid_of "$ID" supervisor)"
 wait $stopper
 list
-nothing_left "supervisor killed while it stops: the next vmctl goes on with that" 60
+nothing_left "supervisor killed while it stops: the next vmctl goes on with that"
 is "$(kind "$ID")" stopped "and the reason stays"
 exec 9>&-
 
@@ -158,8 +164,8 @@ kill -9 "$supervisor"
 until_true 10 dead "$supervisor"
 VMCTL_FAILPOINT=hold:control "$VMCTL" list --json >"$T/out" 2>"$T/err" &
 adopter () { pgrep -f "supervise --adopt $ID"; }
-held () { grep -q '^State:.T' "/proc/$(adopter)/status"; }
-check "it waits" until_true 20 held
+adopter_held () { grep -q "^State:[[:space:]]*T" "/proc/$(adopter)/status"; }
+check "it waits" until_true 20 adopter_held
 kill -9 "$keeper"
 until_true 10 dead "$keeper"
 kill -CONT "$(adopter)"
@@ -207,7 +213,7 @@ if [ "$VM_DRIVER" = qemu ]; then
     list
     [ "$word" = stop ] && state=paused || state=running
     check "QMP's $word while there is no supervisor: the next one knows it is $state" \
-      timeout 30 python3 "$vm_here/control.py" "$XDG_RUNTIME_DIR/vmctl/$ID/control.sock" wait $state
+      python3 "$vm_here/control.py" "$XDG_RUNTIME_DIR/vmctl/$ID/control.sock" wait $state
   done
   run "$VMCTL" exec asleep -- sh -c 'echo works; exit 4'
   is "$STATUS|$OUT" "4|works" "and exec works"
@@ -232,7 +238,7 @@ for who in keeper bwrap inner vmm; do
   [ "$VM_DRIVER" = null ] && [ "$who" != keeper ] && [ "$who" != vmm ] && continue
   start "kill-$who" "$P" -- cat
   kill -9 "$(pid_of "$ID" "$who")"
-  nothing_left "$who killed: everything ends" 20
+  nothing_left "$who killed: everything ends"
   is "$(kind "$ID")" vmm-signal "$who killed: the reason"
   is "$(record "$ID" reason.signal)" 9 "$who killed: the signal"
 done

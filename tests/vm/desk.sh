@@ -6,9 +6,10 @@
 #   desk_shows COLOUR         in the middle of the desktop that colour prevails
 #   desk_input EVENTS...      as the agent's client takes them: key:SYMBOL:1, abs:X:Y, btn:1:1
 #   desk_window NAME          a window whose name has that: "X Y" of its upper left corner
+#   desk_active NAME          it is the one that has the keyboard: before that, keys go elsewhere
 #   shown COLOUR X Y          in the picture that `vmctl screenshot` makes
 
-for program in Xvfb xauth xwininfo xsetroot xev openbox; do
+for program in Xvfb xauth xwininfo xprop xsetroot xev openbox; do
   command -v $program >/dev/null || skip_all "$program is not installed"
 done
 desk_bin=$(dirname "$VMCTL")
@@ -42,6 +43,11 @@ desk_shows () {
 
 desk_window () {
   xwininfo -root -tree | grep -F "$1" | sed -n 's/.* [0-9]*x[0-9]*+[-0-9]*+[-0-9]*  +\([0-9]*\)+\([0-9]*\)$/\1 \2/p' | head -n 1 | grep .
+}
+
+desk_active () {
+  local id
+  id=$(xprop -root _NET_ACTIVE_WINDOW | sed -n 's/.*# \(0x[0-9a-f]*\).*/\1/p') && [ -n "$id" ] && xprop -id "$id" WM_NAME | grep -qF "$1"
 }
 
 shown () {

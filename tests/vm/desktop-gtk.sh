@@ -32,6 +32,7 @@ check "and a key" until_true 30 grep -q "keysym 0x5a, Z" "$P/events"
 
 # Machine, Power Down: the third of its items. The menu's name is at the left of the window's upper edge.
 check "the command runs" until_true 60 test -e "$P/up"
+check "the window has the keyboard" until_true 60 desk_active "QEMU (vmctl-$ID)"
 read -r x y <<<"$(desk_window "QEMU (vmctl-$ID)")"
 desk_input "abs:$((x + 25)):$((y + 12))" btn:1:1 btn:1:0
 desk_input key:65364:1 key:65364:0 key:65364:1 key:65364:0 key:65364:1 key:65364:0 key:65293:1 key:65293:0
@@ -42,7 +43,7 @@ wait $client
 
 # Alt-F4 on the desktop closes the window.
 start closed --display gtk --size 800x600 "$P" -- sleep 1000
-check "another one comes up" until_true 20 desk_window "QEMU (vmctl-$ID)"
+check "another one comes up, and has the keyboard" until_true 60 desk_active "QEMU (vmctl-$ID)"
 desk_input key:65513:1 key:65473:1 key:65473:0 key:65513:0
 check "closing the window ends the sandbox" control "$ID" wait ended
 is "$(record "$ID" reason.kind): $(record "$ID" reason.text)" "stopped: its window was closed" "and that is the reason"

@@ -45,11 +45,11 @@ is "$(cat "$P/up")" ":0" "and the command is the same"
 
 run "$VMCTL" restart "$ID"
 is "$STATUS" 0 "it restarts"
-check "with a window" until_true 20 desk_window "TigerVNC"
+check "with a window, which has the keyboard" until_true 60 desk_active "TigerVNC"
 
 desk_input key:65513:1 key:65473:1 key:65473:0 key:65513:0
 check "closing the window ends the sandbox" control "$ID" wait ended
 is "$(record "$ID" reason.kind): $(record "$ID" reason.text)" "stopped: its window was closed" "and that is the reason"
-nothing_left "nothing is left of it" 2
+nothing_left "nothing is left of it"
 desk_end
 finish

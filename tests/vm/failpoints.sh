@@ -94,7 +94,7 @@ let_go () { # STEP WHO STATUS REASON: it goes on, and ends with one of these ("a
   kill -CONT "$SUPERVISOR" 2>/dev/null
   wait "$CLIENT"
   one_of "$?" "$3" "$1, $2: the client's status"
-  nothing_left "$1, $2: it ends by itself" 20
+  nothing_left "$1, $2: it ends by itself"
   swept "$1" "$2"
   one_of "$(record "$ID" reason.kind)" "$4" "$1, $2: the reason"
 }

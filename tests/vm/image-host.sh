@@ -106,7 +106,7 @@ is "$STATUS|$(record "$ID" template)" "0|$K" "restart, from the template"
 run "$VMCTL" exec image -- sh -c 'cat /proc/1/comm; ls /usr/bin/written-inside /etc/systemd/system/probe.service 2>/dev/null; exit 42'
 is "$STATUS" 42 "the exit status"
 is "$OUT" systemd "and what was written is gone"
-run "$VMCTL" stop image
+run "$VMCTL" stop --time 200 image
 is "$STATUS" 0 "stop"
 like "$(cat "$XDG_STATE_HOME/vmctl/sandboxes/$(newest_id)/supervisor.log")" '"reason": "guest-shutdown"' "by its own shutting down"
 is "$(cd "$T/cache/vmctl/templates/$K" && sha256sum ram state disk)" "$sums" "the template is what it was"

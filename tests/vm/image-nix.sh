@@ -131,6 +131,7 @@ linux-modules
 nixos-system-box-22.05
 tools" "what Nix knows of the closure is in it"
 check "a shell, where the host's is not there" drive "$VMCTL" enter box <<'EOS'
+expect [$#] $
 send echo $((40 + 2)) $0\r
 expect 42 /bin/sh
 send exit 7\r

@@ -110,9 +110,10 @@ third=$OUT
 snapshot list one
 like "$OUT" "second" "kept: the snapshot stays"
 # QEMU is killed while it copies.
+vmm=$(pid_of "$ID" vmm)
 "$VMCTL" snapshot create -q one >/dev/null 2>&1 &
 creating=$!
-kill_all "$(pid_of "$ID" vmm)"
+kill_all "$vmm"
 wait $creating
 until_true 30 test ! -e "$XDG_RUNTIME_DIR/vmctl/$ID"
 check "kept: QEMU killed: the disk is sound" sound

@@ -138,7 +138,7 @@ login () { "$VMCTL" logs --console image | grep -q "$ME (automatic login)"; }
 check "debian: the user is logged in on the console" until_true 60 login
 run "$VMCTL" snapshot create image first
 is "$STATUS" 0 "debian: a snapshot, with the root frozen"
-run "$VMCTL" stop image
+run "$VMCTL" stop --time 200 image
 is "$STATUS|$(record "$(newest_id)" reason.kind)" "0|stopped" "debian: stopped"
 like "$(cat "$XDG_STATE_HOME/vmctl/sandboxes/$(newest_id)/supervisor.log")" '"reason": "guest-shutdown"' "debian: by its own shutting down"
 run_up --image debian --memory 1G --cpus 1 --net none --no-root "$P" -- sh -c './probe; ip link | grep -c ether; sudo -n true 2>/dev/null || echo no root'

@@ -104,7 +104,7 @@ while True:
     client.close()' "$T/served" &
 server=$!
 vm_more_tidy () { kill $server 2>/dev/null; }
-until_true 10 test -S "$T/served"
+until_true 60 python3 -c "import socket, sys; s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]); s.recv(1)" "$T/served"
 start image --image debian --memory 1G --socket "$T/served:/run/served" "$P" -- sleep infinity
 inside () {
   run "$VMCTL" exec image -- sh -c "$1"
@@ -135,8 +135,8 @@ expect ^/dev/pts/[0-9]+.*\n24 80
 send \r
 status 0
 EOS
-run "$VMCTL" logs --console image
-like "$OUT" "$ME (automatic login)" "debian: the user is logged in on the console"
+login () { "$VMCTL" logs --console image | grep -qF "$ME (automatic login)"; }
+check "debian: the user is logged in on the console" until_true 60 login
 mkdir "$T/more"
 echo plugged >"$T/more/file"
 run "$VMCTL" plug image dir "$T/more:/mnt/plugged"
@@ -179,7 +179,7 @@ else
 fi
 
 # The end is systemd's.
-run "$VMCTL" stop image
+run "$VMCTL" stop --time 200 image
 is "$STATUS" 0 "debian: stop"
 id=$(newest_id)
 is "$(record "$id" reason.kind)" stopped "debian: for the reason that it was stopped"
@@ -198,5 +198,5 @@ like "$ERR" "/nosuch/init" "and named"
 
 kill $server
 is "$(sha256sum "$debian" "$tiny")" "$before" "the images are what they were"
-check "and can be removed: nobody has them open" flock -n -x "$debian" true
+check "and can be removed: nobody has them open" until_true 60 flock -n -x "$debian" true
 finish

@@ -83,8 +83,9 @@ become_user () {
   local home=/var/tmp/vmctl-test-copy-$$ own program=bin/vmctl
   own=$(basename "$(dirname "$0")")
   [ "$(id -u)" = 0 ] || skip_all "only root can run it as another user; it was run as this one"
-  id vmctl-test >/dev/null 2>&1 || useradd --create-home --shell /bin/bash vmctl-test ||
-    id vmctl-test >/dev/null 2>&1 || skip_all "cannot make the user vmctl-test"
+  # Two tests may begin at once, and a user is there before his home is.
+  (flock 9 && { id vmctl-test >/dev/null 2>&1 || useradd --create-home --shell /bin/bash vmctl-test; }) 9>/run/vmctl-test.lock ||
+    skip_all "cannot make the user vmctl-test"
   mkdir -p "$home/bin" || exit 1
   find "$(dirname "$VMCTL")" ${VMCTL_PROBE:+"$VMCTL_PROBE"} -maxdepth 1 -type f -perm /1 -name 'vmctl*' \
     -exec cp -t "$home/bin" {} +
@@ -246,13 +247,15 @@ drive () { # OPTIONS... COMMAND..., the script on stdin: see terminal.py
   SLOW=$SLOW timeout -k 5 "$((${DEADLINE:-120} * SLOW))" python3 "$vm_here/terminal.py" "$@"
 }
 
-# Only where nothing tells when it is so: until SECONDS COMMAND...
+# Only where nothing tells when it is so: until SECONDS COMMAND... The seconds are patience, which costs nothing, and no
+# bound that is tested: there are at least 60. The last look is behind the deadline, since all of this may stand still.
 until_true () {
-  local end=$((SECONDS + $1 * SLOW))
+  local late=0 end=$((SECONDS + ($1 > 60 ? $1 : 60) * SLOW))
   shift
   while ! "$@" >/dev/null 2>&1; do
-    [ "$SECONDS" -lt "$end" ] || return 1
+    [ $late = 0 ] || return 1
     sleep 0.05
+    [ "$SECONDS" -lt "$end" ] || late=1
   done
 }
 
@@ -265,10 +268,8 @@ for key in sys.argv[2].split("."):
 print("" if value is None else value if isinstance(value, str) else json.dumps(value))' "$1" "$2"
 }
 
-record () { # ID KEY, of a sandbox that runs or has ended
-  local file=$XDG_RUNTIME_DIR/vmctl/$1/record.json
-  [ -e "$file" ] || file=$XDG_STATE_HOME/vmctl/sandboxes/$1/record.json
-  field "$file" "$2"
+record () { # ID KEY, of a sandbox that runs or has ended; it may end between the two looks
+  field "$XDG_RUNTIME_DIR/vmctl/$1/record.json" "$2" 2>/dev/null || field "$XDG_STATE_HOME/vmctl/sandboxes/$1/record.json" "$2"
 }
 
 newest_id () { # the sandbox that ended last
@@ -317,9 +318,9 @@ left_over () {
   return $bad
 }
 
-# Waits a little for what is ending by itself: the supervisor removes its directory as its last act.
+# Waits for what is ending by itself: when its directory has gone the supervisor still writes its record to the disk.
 nothing_left () {
-  if until_true "${2:-10}" left_over; then ok "$1"; else no "$1"; left_over; tell_logs 20 "$XDG_RUNTIME_DIR/vmctl"; fi
+  if until_true 60 left_over; then ok "$1"; else no "$1"; left_over; tell_logs 20 "$XDG_RUNTIME_DIR/vmctl"; fi
 }
 
 tell_logs () { # LINES DIRECTORY: of the three newest sandboxes that are named there

@@ -4,7 +4,7 @@
 . "${0%/*}/lib.sh"
 
 one () { # NUMBER
-  timeout -k 5 $((400 * SLOW)) "$VMCTL" up -q --driver "$VM_DRIVER" -m 512M "$T/p$1" -- \
+  timeout -k 5 $((400 * SLOW)) "$VMCTL" up -q --driver "$VM_DRIVER" -m 512M --boot-timeout $((300 * SLOW)) "$T/p$1" -- \
     sh -c 'sha256sum <input; cat >copy; pwd; exit '"$1" <"$T/p$1/input" >"$T/out$1" 2>"$T/err$1"
   echo $? >"$T/status$1"
 }

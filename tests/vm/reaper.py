@@ -10,6 +10,7 @@ import sys
 import time
 
 PR_SET_CHILD_SUBREAPER = 36
+PATIENCE = 30 * float(os.environ.get("VM_SLOW") or 1)
 
 
 def children(parent, but=0):
@@ -18,7 +19,7 @@ def children(parent, but=0):
         if not name.isdigit() or int(name) == but:
             continue
         try:
-            with open(f"/proc/{name}/stat") as f:
+            with open(f"/proc/{name}/stat", errors="replace") as f:
                 comm, rest = f.read().split("(", 1)[1].rsplit(")", 1)
         except (OSError, IndexError):
             continue
@@ -38,7 +39,7 @@ def tree(parent, but=0):
 def show(processes):
     for pid, comm in processes:
         try:
-            with open(f"/proc/{pid}/cmdline") as f:
+            with open(f"/proc/{pid}/cmdline", errors="replace") as f:
                 words = f.read().replace("\0", " ").strip()
         except OSError:
             words = ""
@@ -79,7 +80,7 @@ def main():
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda n, _: os.kill(child, n))
     status = reap(child)
-    settle(time.monotonic() + 3)
+    settle(time.monotonic() + PATIENCE)
     left = tree(os.getpid())
     if left:
         show(left)
@@ -88,7 +89,7 @@ def main():
                 os.kill(pid, signal.SIGKILL)
             except OSError:
                 pass
-        settle(time.monotonic() + 3)
+        settle(time.monotonic() + PATIENCE)
         print("Bail out! the test left processes behind", flush=True)
         return 1
     return status if status >= 0 else 128 - status

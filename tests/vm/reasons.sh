@@ -55,9 +55,11 @@ until_true 30 eval '[ -z "$(ls "$XDG_RUNTIME_DIR/vmctl")" ]'
 ends client-gone "the foreground client was killed"
 
 # The agent never answers: a QEMU that is stopped before it can boot. From a template it might be done by then.
-ID=$(vm_up -d -T --cold --boot-timeout 3 "$P" -- true)
-until_true 20 eval '[ -n "$(pid_of "$ID" qemu)" ]'
-kill -STOP "$(pid_of "$ID" qemu)"
+# Most boots take longer than this second, too.
+ID=$(vm_up -d -T --cold --boot-timeout 1 "$P" -- true)
+has_machine () { vmm=$(pid_of "$ID" qemu) && [ -n "$vmm" ] || [ ! -e "$XDG_RUNTIME_DIR/vmctl/$ID" ]; }
+until_true 20 has_machine
+[ -z "$vmm" ] || kill -STOP "$vmm"
 until_true 60 test ! -e "$XDG_RUNTIME_DIR/vmctl/$ID"
 is "$(reason "$ID")" agent-timeout "a guest that never answers: agent-timeout"
 like "$(field "$T/status.json" reason.text)" "vmctl logs --console" "and where to look"

@@ -20,6 +20,7 @@ import random
 import socket
 import sys
 import threading
+import time
 
 TIMEOUT = 300
 
@@ -115,11 +116,13 @@ def connect(path, line):
 
 def ask(path, kind):
     """What the server kept; it may not have it yet."""
-    for _ in range(200):
+    end = time.monotonic() + TIMEOUT
+    while time.monotonic() < end:
         with connect(path, "what " + kind) as sock:
             answer = read_all(sock)
         if answer != b"nothing":
             return answer
+        time.sleep(0.01)
     return b"nothing"
 
 

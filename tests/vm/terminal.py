@@ -28,6 +28,7 @@ import termios
 import time
 
 WAIT = 60 * float(os.environ.get("SLOW", "1"))
+MARK = b"\x1b]ended\x07"
 
 
 class Failed(Exception):
@@ -52,6 +53,7 @@ class Terminal:
                 signal.signal(getattr(signal, name), signal.SIG_DFL)
             os.execvp(command[0], command)
         self.pidfd = os.pidfd_open(self.pid)
+        self.ended = False
 
     def resize(self, rows, columns):
         fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
@@ -63,7 +65,19 @@ class Terminal:
         if self.master in ready:
             self.take(self.decoder.decode(os.read(self.master, 65536)))
             return True
+        if self.pidfd in ready and not self.ended and self.master >= 0:
+            self.take_last()
+            return True
         return bool(ready) and None
+
+    def take_last(self):
+        """The command has ended, but the kernel may still be handing on what it wrote: all that is before our own mark."""
+        self.ended = True
+        os.write(self.slave, MARK)
+        rest = b""
+        while MARK not in rest:
+            rest += os.read(self.master, 65536)
+        self.take(self.decoder.decode(rest.replace(MARK, b"")))
 
     def take(self, text):
         """What a person would read: without control sequences, and a carriage return begins a line."""
@@ -103,7 +117,7 @@ class Terminal:
         self.master = self.slave = -1
 
     def do_mode(self, text):
-        end = time.monotonic() + WAIT / 6  # nothing tells when it changes
+        end = time.monotonic() + WAIT  # nothing tells when it changes
         while True:
             now = termios.tcgetattr(self.slave)
             wrong = (now != self.before if text == "cooked"
