@@ -22,6 +22,9 @@ sums=$(cd "$T/cache/vmctl/templates/$K" && sha256sum ram state disk)
 machine="--image host-systemd --memory 1G --cpus 1"
 cat >"$P/probe" <<'END'
 #!/bin/sh
+# The journal is told of its new ids while the command runs already, and starts again.
+i=0
+until sudo journalctl -q -b -n 1 -u systemd-journald.service --no-pager 2>/dev/null | grep -q . && systemctl is-active -q systemd-journald.service || [ $((i = i + 1)) = 1200 ]; do sleep 0.1; done
 echo "pid1 $(cat /proc/1/comm)"
 echo "state $(systemctl is-system-running --wait)"
 echo "failed $(systemctl --failed --no-legend --plain | tr '\n' ' ')"
@@ -29,9 +32,6 @@ echo "target $(systemctl get-default)"
 echo "services $(systemctl list-units --type=service --state=active --plain --no-legend | sed 's/ .*//' | grep -v '^\(dbus\|systemd-logind\|user@.*\|user-runtime-dir@.*\|serial-getty@ttyS0\)\.service$' | tr '\n' ' ')"
 echo "enabled $(ls -A /etc/systemd 2>/dev/null)"
 echo "fstab $(grep -vc '^#' /etc/fstab)"
-# The journal is told of its new ids while the command runs already.
-i=0
-until sudo journalctl -q -b -n 1 -u systemd-journald.service --no-pager 2>/dev/null | grep -q . || [ $((i = i + 1)) = 300 ]; do sleep 0.1; done
 systemd-cat -t probe echo "a line for the journal"
 sudo journalctl --sync
 echo "journal $(sudo journalctl -b -t probe -o cat)"
