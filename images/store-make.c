@@ -38,6 +38,8 @@ image_store_lock (const char *data_dir, GError **error)
     vm_error_errno (error, errno, "cannot make '%s/" IMAGE_STORE_NAMES "'", path);
     return -1;
   }
+  if (image_store_is_system (path) && !image_store_let_enter (data_dir, fd, error))
+    return -1;
   if (wait_for_lock (fd, LOCK_EX) < 0) {
     vm_error_errno (error, errno, "cannot lock '%s'", path);
     return -1;
@@ -135,7 +137,7 @@ finish_disk (ImageStorePart *part, const ImageInfo *info, GError **error)
 {
   vm_autofd disk = openat (part->dir, IMAGE_STORE_DISK, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 
-  if (disk < 0 || fchmod (disk, 0400) < 0 || fsync (disk) < 0 ||
+  if (disk < 0 || fchmod (disk, image_store_disk_mode (part->store)) < 0 || fsync (disk) < 0 ||
       (info->kernel != NULL && syncfs (part->dir) < 0))
     return vm_error_errno (error, errno, "cannot finish '%s'", part->path);
   return image_store_write_identity (part->dir, disk, error);
@@ -149,7 +151,8 @@ finish_part (ImageStorePart *part, const ImageInfo *info, GError **error)
   g_autofree char *text = vm_json_pretty (object);
 
   return again != NULL && (info->is_host || finish_disk (part, info, error)) &&
-         vm_file_replace (part->dir, IMAGE_STORE_INFO, text, strlen (text), 0600, TRUE, error);
+         vm_file_replace (part->dir, IMAGE_STORE_INFO, text, strlen (text), 0600, TRUE, error) &&
+         (!image_store_is_system (part->store) || image_store_let_read (part->dir, part->path, error));
 }
 
 /* Names */
@@ -306,7 +309,7 @@ image_store_remove (const char *data_dir, const ImageInfo *info, GError **error)
 gboolean
 image_store_trust (const ImageInfo *info, const char *sum, int disk_fd, GError **error)
 {
-  g_autofree char *label = image_info_label (info);
+  g_autofree char *label = image_info_label (info), *store = g_path_get_dirname (info->dir);
   vm_autofd dir_fd = open (info->dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
   if (!g_str_equal (sum, info->id + strlen (IMAGE_ID_PREFIX)))
@@ -317,7 +320,8 @@ image_store_trust (const ImageInfo *info, const char *sum, int disk_fd, GError *
         label, sum, label);
   if (info->system && geteuid () != 0)
     return TRUE;
-  if (dir_fd < 0 || fchmod (disk_fd, 0400) < 0)
+  if (dir_fd < 0 || fchmod (disk_fd, image_store_disk_mode (store)) < 0)
     return vm_error_errno (error, errno, "cannot open '%s'", info->dir);
-  return image_store_write_identity (dir_fd, disk_fd, error);
+  return image_store_write_identity (dir_fd, disk_fd, error) &&
+         (!image_store_is_system (store) || image_store_let_read (dir_fd, info->dir, error));
 }

@@ -196,8 +196,8 @@ for_each_store (const char *data_dir, StoreFunc func, gpointer data, GError **er
     g_autoptr (GError) problem = NULL;
     vm_autofd fd = -1;
 
-    if (system && g_str_equal (own, IMAGE_STORE_SYSTEM))
-      continue;
+    if (system && (g_str_equal (own, IMAGE_STORE_SYSTEM) || (access (paths[i], X_OK) < 0 && errno == EACCES)))
+      continue; /* it is this one, or root's alone: no reason not to see one's own */
     fd = open_store (paths[i], system, &problem);
     if (fd < 0 && g_error_matches (problem, VM_ERROR, VM_ERROR_NOT_FOUND))
       continue;

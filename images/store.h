@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The store of images: $XDG_DATA_HOME/vmctl/images, and behind it the system's, which is only read
- * (/var/lib/vmctl/images: root's, or built as such by root with XDG_DATA_HOME=/var/lib).
+ * (/var/lib/vmctl/images: root's, made with XDG_DATA_HOME=/var/lib, and readable for everybody).
  *
  *   sha256-HEX/     an image (images/info.h); appears whole, by rename, and is never changed
  *   names/NAME      a symbolic link: ../sha256-HEX. An image may have many names, or none
