@@ -141,21 +141,12 @@ do_make_disk (VmSupervisor *sup, json_object *arguments, int *fd, GError **error
   return *fd >= 0;
 }
 
-/* QEMU has written it, which a guest may have taken over. */
 static gboolean
 do_take_disk (VmSupervisor *sup, json_object *words, int *fd, GError **error)
 {
   vm_autofd taken = vm_snapshot_disks_take (sup->state_fd, first_word (words), error);
-  guint8 head[VM_PLUG_HEAD];
-  const char *format;
-  ssize_t n;
 
-  if (taken < 0)
-    return FALSE;
-  n = pread (taken, head, sizeof head, 0);
-  if (n < 0)
-    return vm_error_errno (error, errno, "disk: cannot read the copy of '%s'", first_word (words));
-  if (!vm_plug_check_disk (head, (gsize)n, "qcow2", first_word (words), &format, error))
+  if (taken < 0 || !vm_snapshot_check_head (taken, first_word (words), error))
     return FALSE;
   *fd = vm_fd_steal (&taken);
   return TRUE;

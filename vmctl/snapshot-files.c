@@ -15,6 +15,7 @@
 #include "vmctl/base/fd.h"
 #include "vmctl/base/file.h"
 #include "vmctl/base/json.h"
+#include "vmctl/plug.h"
 
 #define DIRECTORY "snapshots"
 #define FILE_NAME "root.qcow2"
@@ -299,6 +300,17 @@ gboolean
 vm_snapshot_disks_are_chosen (int state_fd)
 {
   return faccessat (state_fd, NEXT_DISKS, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+gboolean
+vm_snapshot_check_head (int fd, const char *name, GError **error)
+{
+  guint8 head[VM_PLUG_HEAD];
+  const char *format;
+  ssize_t n = pread (fd, head, sizeof head, 0);
+
+  return n < 0 ? vm_error_errno (error, errno, "cannot read the snapshot '%s'", name)
+               : vm_plug_check_disk (head, (gsize)n, "qcow2", name, &format, error);
 }
 
 int

@@ -95,6 +95,8 @@ gboolean vm_snapshot_disks_copy (int state_fd, const char *name, json_object *di
 /* They are what is waited for; whatever there was of others goes. */
 gboolean vm_snapshot_disks_choose (int state_fd, GError **error);
 gboolean vm_snapshot_disks_are_chosen (int state_fd);
+/* Of a copy: QEMU has written it, which a guest may have taken over. `name` is for messages. */
+gboolean vm_snapshot_check_head (int fd, const char *name, GError **error);
 /* One of them, which loses its name. -1 and error. */
 int vm_snapshot_disks_take (int state_fd, const char *id, GError **error);
 void vm_snapshot_disks_forget (int state_fd);

@@ -198,20 +198,12 @@ vm_restore_free (VmRestore *restore)
   g_free (restore);
 }
 
-/* QEMU has written it, which a guest may have taken over. */
 static gboolean
 check_head (int take_fd, const char *name, GError **error)
 {
   vm_autofd fd = take_fd;
-  guint8 head[VM_PLUG_HEAD];
-  const char *format;
-  ssize_t n;
 
-  if (fd < 0)
-    return FALSE;
-  n = pread (fd, head, sizeof head, 0);
-  return n < 0 ? vm_error_errno (error, errno, "cannot read the snapshot '%s'", name)
-               : vm_plug_check_disk (head, (gsize)n, "qcow2", name, &format, error);
+  return fd >= 0 && vm_snapshot_check_head (fd, name, error);
 }
 
 static gboolean
