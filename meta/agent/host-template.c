@@ -255,14 +255,12 @@ setup_host_prepare (Setup *setup, char *init)
 static int
 mount_disk (Setup *setup)
 {
-  char path[64];
-  int r = setup_find_disk (setup, META_DISK_SERIAL, path, sizeof path);
+  int r;
 
+  (void)mkdir (LATE_SCRATCH, 0700);
+  r = setup_mount_scratch (setup, LATE_SCRATCH, NULL);
   if (r < 0)
     return r;
-  (void)mkdir (LATE_SCRATCH, 0700);
-  if (mount (path, LATE_SCRATCH, "ext4", MS_NOSUID | MS_NODEV | MS_NOATIME, NULL) < 0)
-    return why_set (setup->why, errno, "cannot mount the scratch disk '%s'", path);
   if (!setup->meta->root)
     (void)unlink (LATE_SCRATCH "/upper/usr/bin/sudo");
   return setup_image_watch (setup->agent, LATE_SCRATCH, setup->why);

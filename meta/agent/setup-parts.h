@@ -35,6 +35,8 @@ int setup_mount (Setup *setup, const char *source, const char *target, const cha
                  const char *options);
 /* "/dev/vdX" of the disk with this serial number; waits for it a little. */
 int setup_find_disk (Setup *setup, const char *serial, char *ret, size_t n);
+/* The scratch disk, at a directory that exists. `options`: of ext4's, or NULL. */
+int setup_mount_scratch (Setup *setup, const char *target, const char *options);
 int setup_prepare_disk (Setup *setup); /* the scratch disk is mounted, for every sandbox */
 int setup_open_root (Setup *setup);    /* what is mounted at SETUP_ROOT becomes the tree */
 int setup_make_owned (Setup *setup, const char *path, uid_t uid, gid_t gid, mode_t mode);

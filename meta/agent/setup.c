@@ -101,15 +101,15 @@ setup_find_disk (Setup *setup, const char *serial, char *ret, size_t n)
   return 0;
 }
 
-static int
-mount_disk (Setup *setup)
+int
+setup_mount_scratch (Setup *setup, const char *target, const char *options)
 {
   char path[64];
   int r = setup_find_disk (setup, META_DISK_SERIAL, path, sizeof path);
 
   if (r < 0)
     return r;
-  if (mount (path, SCRATCH, "ext4", MS_NOSUID | MS_NODEV | MS_NOATIME, "noinit_itable") < 0)
+  if (mount (path, target, "ext4", MS_NOSUID | MS_NODEV | MS_NOATIME, options) < 0)
     return why_set (setup->why, errno, "cannot mount the scratch disk '%s'", path);
   return 0;
 }
@@ -127,7 +127,8 @@ remove_note (void)
 static int
 take_disk (Setup *setup)
 {
-  int *fd = &setup->agent->scratch_fd, r = setup->agent->premade.disk ? 0 : mount_disk (setup);
+  int *fd = &setup->agent->scratch_fd,
+      r = setup->agent->premade.disk ? 0 : setup_mount_scratch (setup, SCRATCH, "noinit_itable");
 
   if (r < 0)
     return r;
@@ -498,7 +499,7 @@ setup_prepare_disk (Setup *setup)
   int r;
 
   (void)mkdir (SCRATCH, 0700);
-  r = mount_disk (setup);
+  r = setup_mount_scratch (setup, SCRATCH, "noinit_itable");
   if (r < 0)
     return r;
   make_layers (true);
