@@ -38,7 +38,7 @@ image_store_lock (const char *data_dir, GError **error)
     vm_error_errno (error, errno, "cannot make '%s/" IMAGE_STORE_NAMES "'", path);
     return -1;
   }
-  if (image_store_is_system (path) && !image_store_let_enter (data_dir, fd, error))
+  if (!image_store_let_enter (path, fd, error))
     return -1;
   if (wait_for_lock (fd, LOCK_EX) < 0) {
     vm_error_errno (error, errno, "cannot lock '%s'", path);
@@ -152,7 +152,7 @@ finish_part (ImageStorePart *part, const ImageInfo *info, GError **error)
 
   return again != NULL && (info->is_host || finish_disk (part, info, error)) &&
          vm_file_replace (part->dir, IMAGE_STORE_INFO, text, strlen (text), 0600, TRUE, error) &&
-         (!image_store_is_system (part->store) || image_store_let_read (part->dir, part->path, error));
+         image_store_publish (part->store, part->dir, error);
 }
 
 /* Names */
@@ -322,6 +322,5 @@ image_store_trust (const ImageInfo *info, const char *sum, int disk_fd, GError *
     return TRUE;
   if (dir_fd < 0 || fchmod (disk_fd, image_store_disk_mode (store)) < 0)
     return vm_error_errno (error, errno, "cannot open '%s'", info->dir);
-  return image_store_write_identity (dir_fd, disk_fd, error) &&
-         (!image_store_is_system (store) || image_store_let_read (dir_fd, info->dir, error));
+  return image_store_write_identity (dir_fd, disk_fd, error) && image_store_publish (store, dir_fd, error);
 }

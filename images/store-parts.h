@@ -18,13 +18,12 @@ gboolean image_store_is_id (const char *name);
 json_object *image_store_identity (const struct stat *st);
 gboolean image_store_write_identity (int dir_fd, int disk_fd, GError **error);
 
-/* store-system.c. `store`: its path. */
-gboolean image_store_is_system (const char *store);
+/* store-system.c. `store`: its path. In a user's there is nothing to do for the other two. */
 guint image_store_disk_mode (const char *store);
-/* This directory and all that is below it. `name` is for messages. */
-gboolean image_store_let_read (int dir_fd, const char *name, GError **error);
+/* An image's directory and all that is below it. */
+gboolean image_store_publish (const char *store, int dir_fd, GError **error);
 /* The directories above the images. */
-gboolean image_store_let_enter (const char *data_dir, int store_fd, GError **error);
+gboolean image_store_let_enter (const char *store, int store_fd, GError **error);
 
 /* Makes the store's directories if need be and locks it, for as long as the descriptor is open. Waits: it is
  * only held for a moment. -1 on error. */

@@ -10,8 +10,8 @@
 #include "vmctl/base/error.h"
 #include "vmctl/base/fd.h"
 
-gboolean
-image_store_is_system (const char *store)
+static gboolean
+is_system (const char *store)
 {
   return g_str_equal (store, IMAGE_STORE_SYSTEM);
 }
@@ -19,7 +19,7 @@ image_store_is_system (const char *store)
 guint
 image_store_disk_mode (const char *store)
 {
-  return image_store_is_system (store) ? 0444 : 0400;
+  return is_system (store) ? 0444 : 0400;
 }
 
 /* What has its mode keeps its times, by which a disk is known. */
@@ -36,8 +36,8 @@ let_read (int fd, const char *name, GError **error)
          vm_error_errno (error, errno, "cannot let everybody read '%s'", name);
 }
 
-gboolean
-image_store_let_read (int dir_fd, const char *name, GError **error)
+static gboolean
+let_read_all (int dir_fd, const char *name, GError **error)
 {
   g_autofree char *path = g_strdup_printf ("/proc/self/fd/%d", dir_fd);
   g_autoptr (GDir) dir = NULL;
@@ -53,20 +53,29 @@ image_store_let_read (int dir_fd, const char *name, GError **error)
       continue; /* a link has no mode */
     if (fd < 0 || fstat (fd, &st) < 0)
       return vm_error_errno (error, errno, "cannot open '%s/%s'", name, entry);
-    if (!(S_ISDIR (st.st_mode) ? image_store_let_read : let_read) (fd, entry, error))
+    if (!(S_ISDIR (st.st_mode) ? let_read_all : let_read) (fd, entry, error))
       return FALSE;
   }
   return TRUE;
 }
 
 gboolean
-image_store_let_enter (const char *data_dir, int store_fd, GError **error)
+image_store_publish (const char *store, int dir_fd, GError **error)
 {
-  vm_autofd data = open (data_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  vm_autofd names = openat (store_fd, IMAGE_STORE_NAMES, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  return !is_system (store) || let_read_all (dir_fd, store, error);
+}
 
+gboolean
+image_store_let_enter (const char *store, int store_fd, GError **error)
+{
+  vm_autofd data = -1, names = -1;
+
+  if (!is_system (store))
+    return TRUE;
+  data = openat (store_fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  names = openat (store_fd, IMAGE_STORE_NAMES, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
   if (data < 0 || names < 0)
-    return vm_error_errno (error, errno, "cannot open '%s'", data_dir);
-  return let_read (data, data_dir, error) && let_read (store_fd, IMAGE_STORE_SYSTEM, error) &&
+    return vm_error_errno (error, errno, "cannot open '%s'", store);
+  return let_read (data, store, error) && let_read (store_fd, store, error) &&
          let_read (names, IMAGE_STORE_NAMES, error);
 }
